@@ -1,0 +1,92 @@
+import type { WireCode } from "../errors.ts";
+
+/**
+ * What a pure parser answers. `more`: the bytes so far are a good beginning and at least `atLeast`
+ * bytes in all (counted from the start of the input) are needed to say anything else. `no`: no
+ * continuation of these bytes can be good.
+ */
+export type Parsed<T> =
+  | { readonly kind: "ok"; readonly value: T; readonly used: number }
+  | { readonly kind: "more"; readonly atLeast: number }
+  | { readonly kind: "no"; readonly code: WireCode; readonly detail: string };
+
+export const ok = <T>(value: T, used: number): Parsed<T> => ({ kind: "ok", value, used });
+export const more = (atLeast: number): Parsed<never> => ({ kind: "more", atLeast });
+export const no = (code: WireCode, detail: string): Parsed<never> => ({ kind: "no", code, detail });
+
+/**
+ * A bounded reader over big-endian (network order) bytes. A read past the end gives `undefined` and
+ * spoils the cursor: every later read gives `undefined` too, so that a parser may check once.
+ */
+export class Cursor {
+  readonly #bytes: Uint8Array;
+  readonly #end: number;
+  #at: number;
+  #spoiled = false;
+
+  constructor(bytes: Uint8Array, start = 0, end = bytes.length) {
+    this.#bytes = bytes;
+    this.#at = start;
+    this.#end = Math.min(end, bytes.length);
+  }
+
+  get at(): number {
+    return this.#at;
+  }
+
+  get left(): number {
+    return this.#spoiled ? 0 : this.#end - this.#at;
+  }
+
+  /** True when everything was read and nothing was read past the end. */
+  get done(): boolean {
+    return !this.#spoiled && this.#at === this.#end;
+  }
+
+  #take(count: number): number | undefined {
+    if (this.#spoiled || count > this.#end - this.#at) {
+      this.#spoiled = true;
+      return undefined;
+    }
+    const start = this.#at;
+    this.#at += count;
+    return start;
+  }
+
+  u8(): number | undefined {
+    const start = this.#take(1);
+    return start === undefined ? undefined : this.#bytes[start];
+  }
+
+  u16(): number | undefined {
+    return this.#uint(2);
+  }
+
+  u24(): number | undefined {
+    return this.#uint(3);
+  }
+
+  u32(): number | undefined {
+    return this.#uint(4);
+  }
+
+  #uint(size: number): number | undefined {
+    const start = this.#take(size);
+    if (start === undefined) return undefined;
+    let value = 0;
+    for (let i = start; i < start + size; i++) value = value * 256 + (this.#bytes[i] ?? 0);
+    return value;
+  }
+
+  /** The next `count` bytes, as a view on the input. */
+  bytes(count: number): Uint8Array | undefined {
+    const start = this.#take(count);
+    return start === undefined ? undefined : this.#bytes.subarray(start, start + count);
+  }
+
+  /** The bytes behind a length prefix of `size` bytes, as a view on the input. */
+  vector(size: 1 | 2 | 3): Uint8Array | undefined {
+    const length = this.#uint(size);
+    return length === undefined ? undefined : this.bytes(length);
+  }
+}
