@@ -1,5 +1,7 @@
-import type { Reason } from "./errors.ts";
-import type { ClientHello } from "./wire/client-hello.ts";
+/**
+ * The core interfaces: what the core needs of a runtime, and what an adapter needs of the core.
+ * Everything else is an implementation of these or a value that passes through them.
+ */
 
 /** One end of a TCP connection. */
 export interface Endpoint {
@@ -15,32 +17,117 @@ export interface Endpoint {
 export interface Connection {
   readonly remote: Endpoint;
   readonly local: Endpoint;
-  /** Payload bytes so far, counted by whoever reads and writes, the relay included. */
+  /** Payload bytes taken from the peer so far, the relay's included; bytes put back count once. */
   readonly bytesRead: number;
+  /** Payload bytes handed to the peer so far, the relay's included. */
   readonly bytesWritten: number;
-  /** The next bytes, or `null` once the peer has closed its sending side. Throws when the connection broke. */
+  /** The next bytes, or `null` once the peer has closed its sending side. Rejects when the connection broke. */
   read(): Promise<Uint8Array | null>;
   /** Puts bytes back: the next `read`, `terminate` or `relay` sees them first. */
   unread(bytes: Uint8Array): void;
-  /** Resolves when the bytes are handed over and there is room for more. */
+  /** Resolves when the bytes are handed over and there is room for more. Rejects when the connection broke. */
   write(bytes: Uint8Array): Promise<void>;
-  /** Closes our sending side; the peer may go on sending. */
+  /** Closes our sending side after what was written; the peer may go on sending. */
   closeWrite(): Promise<void>;
-  /** Ends both directions at once. `reset` asks for a TCP RST rather than a FIN. Safe to call again. */
+  /**
+   * Ends both directions at once. Safe to call again. `reset` tells the peer that the stream was cut
+   * (TCP RST) where the runtime can.
+   */
   abort(how?: "close" | "reset"): void;
   /** Settles (never rejects) when the connection is gone in both directions. */
   readonly closed: Promise<void>;
 }
 
-/** A connection after its TLS handshake. */
+/** A connection after its TLS handshake, whichever side we are. */
 export interface TlsConnection extends Connection {
   /** `TLSv1.2` or `TLSv1.3`. */
   readonly version: string;
-  readonly cipher: string;
   readonly alpn: string | null;
   readonly resumed: boolean;
-  /** DER, leaf first, as the peer sent it (on resumption: as far as the runtime kept it). Nothing here is verified. */
-  readonly peerChain: readonly Uint8Array[];
+  /** The peer's own certificate in DER, or `null` when it sent none. Unverified. */
+  peerLeaf(): Uint8Array | null;
+  /** What the peer sent, DER, leaf first; after a resumption as far as the runtime kept it. Unverified. */
+  peerChain(): readonly Uint8Array[];
 }
 
-export type { ClientHello, Reason };
+export interface Listener {
+  readonly address: Endpoint;
+  /** Stops accepting; connections already accepted live on. */
+  close(): Promise<void>;
+}
+
+export interface ListenHandlers {
+  connection(connection: Connection): void;
+  /** Accepting failed (too many open files …); the listener backs off and goes on by itself. */
+  acceptFailed(error: Error): void;
+}
+
+/** The server's half of a handshake: made once a route and certificate, never shared between routes. */
+export interface TlsServerOptions {
+  /** PEM, leaf first. */
+  readonly cert: string;
+  /** PEM. */
+  readonly key: string;
+  /** PEM of the authorities to name in the request, or `null`: ask for no client certificate. */
+  readonly clientCas: readonly string[] | null;
+  /** Keeps sessions of different routes apart; at most 32 ASCII characters. */
+  readonly sessionContext: string;
+}
+
+/** Opaque: a runtime's prepared TLS server state. */
+export interface TlsContext {
+  readonly requestsCertificate: boolean;
+}
+
+/** The client's half of a handshake, towards an upstream. */
+export interface TlsClientOptions {
+  /** The name to send and to verify. */
+  readonly serverName: string;
+  /** `false` only where the operator wrote `upstream_tls=insecure`. */
+  readonly verify: boolean;
+  /** PEM trust anchors; `null` means the system's. */
+  readonly ca: readonly string[] | null;
+  readonly cert: string | null;
+  readonly key: string | null;
+  readonly alpn: readonly string[];
+}
+
+export interface DialTarget {
+  readonly host: string;
+  readonly port: number;
+  /** Sent before anything else, before TLS too: the PROXY header. */
+  readonly preamble?: Uint8Array;
+  readonly tls?: TlsClientOptions;
+}
+
+export interface RelayLimits {
+  /** Milliseconds without a byte either way. */
+  readonly idleMs: number;
+  /** The same once one side has closed its sending half. */
+  readonly halfCloseMs: number;
+}
+
+/** How a relay ended. `left` and `right` are its two connections in the order given. */
+export type RelayEnd = "done" | "idle" | "left_broke" | "right_broke";
+
+/** A sink of log lines that never blocks the caller. */
+export interface LineSink {
+  write(line: string): void;
+  /** Writes out what is pending. */
+  close(): Promise<void>;
+}
+
+export interface Runtime {
+  readonly name: "node" | "deno" | "bun";
+  readonly version: string;
+  listen(at: { readonly host: string; readonly port: number }, handlers: ListenHandlers): Promise<Listener>;
+  /** Rejects with a `Refusal`: `upstream_unreachable`, or `upstream_refused` when its TLS is at fault. */
+  dial(target: DialTarget, signal: AbortSignal): Promise<Connection>;
+  /** Throws when key or certificate can't be used. */
+  tlsContext(options: TlsServerOptions): TlsContext;
+  /** The server's handshake. `alpn` is the one protocol to agree on; `null` when the client offered none. */
+  terminate(connection: Connection, context: TlsContext, alpn: string | null): Promise<TlsConnection>;
+  /** Carries bytes both ways, half-closes included, until both are done or something ends it. Closes both. */
+  relay(left: Connection, right: Connection, limits: RelayLimits): Promise<RelayEnd>;
+  sha256Hex(data: string | Uint8Array): string;
+}

@@ -1,0 +1,141 @@
+/** Label values in the order in which the metric declares its label names. */
+type Labels = readonly string[];
+
+const escapeLabel = (value: string): string =>
+  value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
+
+function labelSet(names: readonly string[], values: Labels, more = ""): string {
+  const pairs = names.map((name, i) => `${name}="${escapeLabel(values[i] ?? "")}"`);
+  if (more !== "") pairs.push(more);
+  return pairs.length === 0 ? "" : `{${pairs.join(",")}}`;
+}
+
+const keyOf = (values: Labels): string => values.join("\u0000");
+
+abstract class Metric {
+  readonly name: string;
+  readonly help: string;
+  readonly labels: readonly string[];
+  readonly type: "counter" | "gauge" | "histogram";
+
+  constructor(type: Metric["type"], name: string, help: string, labels: readonly string[]) {
+    this.type = type;
+    this.name = name;
+    this.help = help;
+    this.labels = labels;
+  }
+
+  abstract samples(): Iterable<string>;
+
+  *lines(): Iterable<string> {
+    yield `# HELP ${this.name} ${this.help}`;
+    yield `# TYPE ${this.name} ${this.type}`;
+    yield* this.samples();
+  }
+}
+
+/** A counter or a gauge: one number for each set of label values. */
+export class Value extends Metric {
+  readonly #values = new Map<string, { readonly labels: Labels; value: number }>();
+
+  add(amount: number, ...labels: string[]): void {
+    const key = keyOf(labels);
+    const entry = this.#values.get(key);
+    if (entry === undefined) this.#values.set(key, { labels, value: amount });
+    else entry.value += amount;
+  }
+
+  set(value: number, ...labels: string[]): void {
+    this.#values.set(keyOf(labels), { labels, value });
+  }
+
+  *samples(): Iterable<string> {
+    for (const { labels, value } of this.#values.values()) {
+      yield `${this.name}${labelSet(this.labels, labels)} ${value}`;
+    }
+  }
+}
+
+/** Upper bounds in seconds, from half a millisecond to ten seconds. */
+const bounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const;
+
+/** Durations in seconds. */
+export class Histogram extends Metric {
+  readonly #series = new Map<string, { readonly labels: Labels; readonly counts: number[]; sum: number }>();
+
+  observe(seconds: number, ...labels: string[]): void {
+    const key = keyOf(labels);
+    let series = this.#series.get(key);
+    if (series === undefined) {
+      series = { labels, counts: new Array(bounds.length + 1).fill(0), sum: 0 };
+      this.#series.set(key, series);
+    }
+    let bucket = 0;
+    while (bucket < bounds.length && seconds > (bounds[bucket] ?? 0)) bucket++;
+    series.counts[bucket] = (series.counts[bucket] ?? 0) + 1;
+    series.sum += seconds;
+  }
+
+  *samples(): Iterable<string> {
+    for (const { labels, counts, sum } of this.#series.values()) {
+      let total = 0;
+      for (const [i, count] of counts.entries()) {
+        total += count;
+        const le = i < bounds.length ? String(bounds[i]) : "+Inf";
+        yield `${this.name}_bucket${labelSet(this.labels, labels, `le="${le}"`)} ${total}`;
+      }
+      yield `${this.name}_sum${labelSet(this.labels, labels)} ${sum}`;
+      yield `${this.name}_count${labelSet(this.labels, labels)} ${total}`;
+    }
+  }
+}
+
+/** Everything the router counts, as Prometheus text (exposition format 0.0.4). */
+export class Metrics {
+  readonly connections = new Value("counter", "sallyport_connections_total", "Connections that ended or were refused.", [
+    "route",
+    "outcome",
+    "reason",
+  ]);
+  readonly active = new Value("gauge", "sallyport_connections_active", "Connections that are open on a route.", ["route"]);
+  readonly handshake = new Histogram(
+    "histogram",
+    "sallyport_handshake_seconds",
+    "From accepting a connection to its finished TLS handshake.",
+    [],
+  );
+  readonly verify = new Histogram(
+    "histogram",
+    "sallyport_client_verify_seconds",
+    "Verifying a client's certificate chain.",
+    [],
+  );
+  readonly bytes = new Value("counter", "sallyport_bytes_total", "Payload bytes carried.", ["route", "direction"]);
+  readonly upstreamConnect = new Histogram(
+    "histogram",
+    "sallyport_upstream_connect_seconds",
+    "Dialling a route's upstream, its TLS handshake included.",
+    ["route"],
+  );
+  readonly certificateExpiry = new Value(
+    "gauge",
+    "sallyport_certificate_expiry_seconds",
+    "Seconds until a server certificate expires.",
+    ["name"],
+  );
+  readonly build = new Value("gauge", "sallyport_build_info", "What is running.", ["version", "runtime"]);
+
+  text(): string {
+    const all: Metric[] = [
+      this.connections,
+      this.active,
+      this.handshake,
+      this.verify,
+      this.bytes,
+      this.upstreamConnect,
+      this.certificateExpiry,
+      this.build,
+    ];
+    return `${all.flatMap((metric) => [...metric.lines()]).join("\n")}\n`;
+  }
+}

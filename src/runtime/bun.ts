@@ -1,0 +1,223 @@
+import { Refusal } from "../errors.ts";
+import type {
+  Connection,
+  DialTarget,
+  Endpoint,
+  Listener,
+  ListenHandlers,
+  RelayEnd,
+  RelayLimits,
+  TlsConnection,
+  TlsContext,
+} from "../types.ts";
+import { BunConnection, type NativeSocket, type SocketOwner, socketHandlers } from "./bun-socket.ts";
+import { endpoint, NodeRuntime } from "./node.ts";
+import { eventRelay, portableRelay } from "./relay.ts";
+import { NodeTlsContext } from "./tls-connection.ts";
+
+interface NativeTlsSocket extends NativeSocket {
+  readonly alpnProtocol: string | false | null;
+  getTLSVersion(): string;
+  isSessionReused(): boolean;
+  getPeerCertificate(abbreviated?: boolean): PeerCertificate | undefined;
+  disableRenegotiation(): void;
+}
+
+interface PeerCertificate {
+  readonly raw?: Uint8Array;
+  readonly issuerCertificate?: PeerCertificate;
+}
+
+interface UpgradableSocket extends NativeSocket {
+  /** The raw half and the TLS half. `isServer` and `initialData` are what `node:tls` itself uses here. */
+  upgradeTLS(options: object): [NativeSocket, NativeTlsSocket] | undefined;
+}
+
+declare const Bun: {
+  readonly version: string;
+  listen(options: object): { readonly hostname: string; readonly port: number; stop(force: boolean): void };
+  connect(options: object): Promise<NativeSocket>;
+};
+
+/** A finished handshake on Bun's native TLS. */
+class BunTlsConnection extends BunConnection implements TlsConnection {
+  declare socket: NativeTlsSocket;
+
+  readonly version: string;
+  readonly alpn: string | null;
+  readonly resumed: boolean;
+
+  constructor(socket: NativeTlsSocket, remote: Endpoint, local: Endpoint) {
+    super(socket, remote, local);
+    // Asked once, now: a closed socket no longer knows.
+    this.version = socket.getTLSVersion();
+    this.alpn = socket.alpnProtocol || null;
+    this.resumed = socket.isSessionReused();
+  }
+
+  peerLeaf(): Uint8Array | null {
+    return this.socket.getPeerCertificate(true)?.raw ?? null;
+  }
+
+  peerChain(): readonly Uint8Array[] {
+    const chain: Uint8Array[] = [];
+    let certificate = this.socket.getPeerCertificate();
+    while (certificate?.raw !== undefined) {
+      chain.push(certificate.raw);
+      if (certificate.issuerCertificate === certificate) break;
+      certificate = certificate.issuerCertificate;
+    }
+    return chain;
+  }
+}
+
+/** ALPN as the native layer takes it: each id behind its length (RFC 7301 §3.1). */
+const alpnWire = (id: string): Uint8Array =>
+  Uint8Array.from([id.length, ...[...id].map((c) => c.charCodeAt(0))]);
+
+function join(chunks: readonly Uint8Array[]): Uint8Array {
+  const [first] = chunks;
+  if (first !== undefined && chunks.length === 1) return first;
+  return Buffer.concat(chunks);
+}
+
+/** Native sockets for everything that is accepted, terminated and relayed; `node:tls` towards TLS upstreams. */
+export class BunRuntime extends NodeRuntime {
+  override readonly name = "bun";
+  override readonly version: string = Bun.version;
+
+  override async listen(at: { host: string; port: number }, handlers: ListenHandlers): Promise<Listener> {
+    const server = Bun.listen({
+      hostname: at.host,
+      port: at.port,
+      allowHalfOpen: true,
+      socket: {
+        ...socketHandlers,
+        open(socket: NativeSocket) {
+          socket.setNoDelay(true);
+          const remote = endpoint(socket.remoteAddress, socket.remotePort);
+          handlers.connection(
+            new BunConnection(socket, remote, endpoint(socket.localAddress, socket.localPort)),
+          );
+        },
+      },
+    });
+    return {
+      address: { address: server.hostname, port: server.port },
+      close: async () => server.stop(false),
+    };
+  }
+
+  override async dial(target: DialTarget, signal: AbortSignal): Promise<Connection> {
+    if (target.tls !== undefined) return super.dial(target, signal);
+    const socket = await dialNative(target, signal);
+    socket.setNoDelay(true);
+    const remote = endpoint(socket.remoteAddress, socket.remotePort);
+    const connection = new BunConnection(socket, remote, endpoint(socket.localAddress, socket.localPort));
+    if (target.preamble !== undefined) connection.push(target.preamble);
+    return connection;
+  }
+
+  override terminate(
+    connection: Connection,
+    context: TlsContext,
+    alpn: string | null,
+  ): Promise<TlsConnection> {
+    if (!(connection instanceof BunConnection && context instanceof NodeTlsContext)) {
+      return super.terminate(connection, context, alpn);
+    }
+    return terminateNative(connection, context, alpn);
+  }
+
+  override relay(left: Connection, right: Connection, limits: RelayLimits): Promise<RelayEnd> {
+    if (left instanceof BunConnection && right instanceof BunConnection)
+      return eventRelay(left, right, limits);
+    return portableRelay(left, right, limits);
+  }
+}
+
+async function dialNative(target: DialTarget, signal: AbortSignal): Promise<NativeSocket> {
+  const gaveUp = Promise.withResolvers<never>();
+  const aborted = (): void => gaveUp.reject(signal.reason);
+  signal.addEventListener("abort", aborted, { once: true });
+  if (signal.aborted) aborted();
+  const dialled = Bun.connect({
+    hostname: target.host,
+    port: target.port,
+    allowHalfOpen: true,
+    socket: { ...socketHandlers, open() {}, connectError() {} },
+  });
+  try {
+    return await Promise.race([dialled, gaveUp.promise]);
+  } catch (error) {
+    // There is no way to stop a native dial: one that succeeds too late is closed then.
+    dialled.then((socket) => socket.terminate()).catch(() => {});
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Refusal("upstream_unreachable", `${target.host}:${target.port}: ${why}`, { cause: error });
+  } finally {
+    signal.removeEventListener("abort", aborted);
+  }
+}
+
+function terminateNative(
+  plain: BunConnection,
+  context: NodeTlsContext,
+  alpn: string | null,
+): Promise<BunTlsConnection> {
+  return new Promise((resolve, reject) => {
+    plain.release();
+    const initialData = join(plain.takeUnread());
+    let cause: Error | undefined;
+    let done = false;
+    const failed = (): void => {
+      if (done) return;
+      done = true;
+      const why = cause?.message ?? "the client went away during the handshake";
+      reject(new Refusal("handshake_failed", why, { cause }));
+    };
+    const early: Uint8Array[] = [];
+    // Owns the socket until the handshake is over.
+    const pending: SocketOwner = {
+      onData: (chunk) => early.push(chunk),
+      onDrain: () => {},
+      onEnd: failed,
+      onClose: (error) => {
+        cause ??= error;
+        failed();
+      },
+      onError: (error) => {
+        cause ??= error;
+      },
+    };
+    const pair = (plain.socket as UpgradableSocket).upgradeTLS({
+      isServer: true,
+      initialData,
+      data: pending,
+      tls: {
+        secureContext: context.secureContext.context,
+        requestCert: context.requestsCertificate,
+        rejectUnauthorized: false,
+        ...(alpn === null ? {} : { ALPNProtocols: alpnWire(alpn) }),
+      },
+      socket: {
+        ...socketHandlers,
+        handshake(tls: NativeTlsSocket, success: boolean, error: Error | null) {
+          if (done) return;
+          if (!success) {
+            cause ??= error ?? undefined;
+            tls.terminate();
+            failed();
+            return;
+          }
+          done = true;
+          tls.disableRenegotiation();
+          const connection = new BunTlsConnection(tls, plain.remote, plain.local);
+          for (const chunk of early) connection.onData(chunk);
+          resolve(connection);
+        },
+      },
+    });
+    if (pair === undefined) failed();
+    else plain.handOver(pair[0]);
+  });
+}

@@ -1,0 +1,165 @@
+import { Duplex } from "node:stream";
+import type { Connection, Endpoint } from "../types.ts";
+import type { FlowControl } from "./socket-connection.ts";
+
+/** The part of Deno's native TCP connection that is used here. */
+export interface NativeConn {
+  readonly remoteAddr: { readonly hostname: string; readonly port: number };
+  readonly localAddr: { readonly hostname: string; readonly port: number };
+  read(into: Uint8Array): Promise<number | null>;
+  write(bytes: Uint8Array): Promise<number>;
+  closeWrite(): Promise<void>;
+  close(): void;
+  setNoDelay(on?: boolean): void;
+}
+
+const smallRead = 4 * 1024;
+const largeRead = 64 * 1024;
+
+/** A connection on Deno's native sockets: reads and writes are calls, so the reader sets the pace by itself. */
+export class DenoConnection implements Connection {
+  readonly conn: NativeConn;
+  readonly remote: Endpoint;
+  readonly local: Endpoint;
+  readonly closed: Promise<void>;
+  bytesRead = 0;
+  bytesWritten = 0;
+
+  #settle: () => void = () => {};
+  #queue: Uint8Array[] = [];
+  #buffer: Uint8Array = new Uint8Array(0);
+  #readDone = false;
+  #writeDone = false;
+  #gone = false;
+
+  constructor(conn: NativeConn, remote: Endpoint, local: Endpoint) {
+    this.conn = conn;
+    this.remote = remote;
+    this.local = local;
+    this.closed = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+  }
+
+  /**
+   * The next bytes in a buffer of this connection's own, good until the next call: what the relay uses.
+   * The buffer starts small, for the many connections that say little, and grows once a read fills it.
+   */
+  async readView(): Promise<Uint8Array | null> {
+    const waiting = this.#queue.shift();
+    if (waiting !== undefined) return waiting;
+    if (this.#readDone) return null;
+    if (this.#buffer.length === 0) this.#buffer = new Uint8Array(smallRead);
+    let count: number | null;
+    try {
+      count = await this.conn.read(this.#buffer);
+    } catch (error) {
+      this.abort();
+      throw error;
+    }
+    if (count === null) {
+      this.#readDone = true;
+      if (this.#writeDone) this.abort();
+      return null;
+    }
+    this.bytesRead += count;
+    const view = this.#buffer.subarray(0, count);
+    if (count === this.#buffer.length && count < largeRead) this.#buffer = new Uint8Array(largeRead);
+    return view;
+  }
+
+  async read(): Promise<Uint8Array | null> {
+    const view = await this.readView();
+    return view === null ? null : view.slice();
+  }
+
+  unread(bytes: Uint8Array): void {
+    if (bytes.length > 0) this.#queue.unshift(bytes);
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    this.bytesWritten += bytes.length;
+    try {
+      let sent = await this.conn.write(bytes);
+      while (sent < bytes.length) sent += await this.conn.write(bytes.subarray(sent));
+    } catch (error) {
+      this.abort();
+      throw error;
+    }
+  }
+
+  async closeWrite(): Promise<void> {
+    if (this.#writeDone || this.#gone) return;
+    this.#writeDone = true;
+    try {
+      await this.conn.closeWrite();
+    } catch {
+      this.abort();
+      return;
+    }
+    if (this.#readDone) this.abort();
+  }
+
+  abort(): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    this.conn.close();
+    this.#settle();
+  }
+}
+
+/**
+ * A native connection as a Node stream, for what wants one (TLS, HTTP). Its flow control holds the reads
+ * from the network and leaves the stream flowing: a server's TLS socket on Deno that was paused never
+ * goes on.
+ */
+export class DenoDuplex extends Duplex {
+  readonly #connection: DenoConnection;
+  #held = false;
+  #wanted = false;
+
+  /** Apart from the stream's own `pause` and `resume`, which the TLS socket on top calls as it likes. */
+  readonly flow: FlowControl = {
+    pause: () => {
+      this.#held = true;
+    },
+    resume: () => {
+      this.#held = false;
+      if (!this.#wanted) return;
+      this.#wanted = false;
+      this.#pull();
+    },
+  };
+
+  constructor(connection: DenoConnection) {
+    super({ allowHalfOpen: true });
+    this.#connection = connection;
+  }
+
+  #pull(): void {
+    this.#connection.read().then(
+      (chunk) => {
+        this.push(chunk);
+      },
+      (error: Error) => this.destroy(error),
+    );
+  }
+
+  override _read(): void {
+    if (this.#held) this.#wanted = true;
+    else this.#pull();
+  }
+
+  override _write(chunk: Uint8Array, _encoding: string, callback: (error?: Error | null) => void): void {
+    this.#connection.write(chunk).then(() => callback(), callback);
+  }
+
+  override _final(callback: (error?: Error | null) => void): void {
+    this.#connection.closeWrite().then(() => callback(), callback);
+  }
+
+  override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
+    this.#connection.abort();
+    callback(error);
+  }
+}

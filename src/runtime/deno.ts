@@ -1,0 +1,127 @@
+import { Refusal } from "../errors.ts";
+import type {
+  Connection,
+  DialTarget,
+  Listener,
+  ListenHandlers,
+  RelayEnd,
+  RelayLimits,
+  TlsConnection,
+  TlsContext,
+} from "../types.ts";
+import { DenoConnection, DenoDuplex, type NativeConn } from "./deno-socket.ts";
+import { endpoint, NodeRuntime } from "./node.ts";
+import { portableRelay } from "./relay.ts";
+import { handshake, type NodeTlsConnection, NodeTlsContext } from "./tls-connection.ts";
+
+declare const Deno: {
+  readonly version: { readonly deno: string };
+  listen(options: { hostname: string; port: number; tcpBacklog?: number }): NativeListener;
+  connect(options: { hostname: string; port: number; signal?: AbortSignal }): Promise<NativeConn>;
+};
+
+interface NativeListener {
+  readonly addr: { readonly hostname: string; readonly port: number };
+  accept(): Promise<NativeConn>;
+  close(): void;
+}
+
+const firstBackOffMs = 5;
+const longestBackOffMs = 1000;
+
+/** Native sockets below, `node:tls` over them for TLS. */
+export class DenoRuntime extends NodeRuntime {
+  override readonly name = "deno";
+  override readonly version: string = Deno.version.deno;
+
+  override async listen(at: { host: string; port: number }, handlers: ListenHandlers): Promise<Listener> {
+    const listener = Deno.listen({ hostname: at.host, port: at.port, tcpBacklog: 4096 });
+    let open = true;
+    const accept = async (): Promise<void> => {
+      let backOff = firstBackOffMs;
+      while (open) {
+        try {
+          const conn = await listener.accept();
+          conn.setNoDelay(true);
+          handlers.connection(adopt(conn));
+          backOff = firstBackOffMs;
+        } catch (error) {
+          if (!open) return;
+          // Out of file descriptors, most often: accepting again at once would only spin.
+          handlers.acceptFailed(error instanceof Error ? error : new Error(String(error)));
+          await new Promise((resolve) => setTimeout(resolve, backOff));
+          backOff = Math.min(backOff * 2, longestBackOffMs);
+        }
+      }
+    };
+    void accept();
+    return {
+      address: { address: listener.addr.hostname, port: listener.addr.port },
+      close: async () => {
+        open = false;
+        listener.close();
+      },
+    };
+  }
+
+  override async dial(target: DialTarget, signal: AbortSignal): Promise<Connection> {
+    if (target.tls !== undefined) return super.dial(target, signal);
+    let conn: NativeConn;
+    try {
+      conn = await Deno.connect({ hostname: target.host, port: target.port, signal });
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      throw new Refusal("upstream_unreachable", `${target.host}:${target.port}: ${why}`, { cause: error });
+    }
+    conn.setNoDelay(true);
+    const connection = adopt(conn);
+    if (target.preamble !== undefined) await connection.write(target.preamble);
+    return connection;
+  }
+
+  override async terminate(
+    connection: Connection,
+    context: TlsContext,
+    alpn: string | null,
+  ): Promise<TlsConnection> {
+    if (!(connection instanceof DenoConnection && context instanceof NodeTlsContext)) {
+      return super.terminate(connection, context, alpn);
+    }
+    const duplex = new DenoDuplex(connection);
+    const tls = await handshake(duplex, connection, context, alpn, duplex.flow);
+    duplex.once("end", () => noticeEnd(tls));
+    return tls;
+  }
+
+  override relay(left: Connection, right: Connection, limits: RelayLimits): Promise<RelayEnd> {
+    if (left instanceof DenoConnection && right instanceof DenoConnection) {
+      // A native write is done with its bytes when it resolves: each side may read into one buffer for good.
+      return portableRelay(left, right, limits, (connection) => connection.readView());
+    }
+    return portableRelay(left, right, limits);
+  }
+}
+
+/**
+ * After the last ciphertext Deno's TLS socket now and then delivers every byte and then no `end`. Nothing
+ * more can come by then: once two looks find no new bytes, that is the end.
+ */
+function noticeEnd(tls: NodeTlsConnection): void {
+  let seen = -1;
+  const look = (): void => {
+    if (tls.socket.readableEnded || tls.gone) return;
+    if (tls.bytesRead === seen && tls.socket.readableLength === 0) tls.peerEnded();
+    else {
+      seen = tls.bytesRead;
+      setTimeout(look, 20);
+    }
+  };
+  setTimeout(look, 20);
+}
+
+const adopt = (conn: NativeConn): DenoConnection =>
+  new DenoConnection(
+    conn,
+    endpoint(conn.remoteAddr.hostname, conn.remoteAddr.port),
+    endpoint(conn.localAddr.hostname, conn.localAddr.port),
+  );

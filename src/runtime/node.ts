@@ -1,0 +1,179 @@
+import { createHash } from "node:crypto";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { connect as connectTls } from "node:tls";
+import { Refusal } from "../errors.ts";
+import type {
+  Connection,
+  DialTarget,
+  Endpoint,
+  Listener,
+  ListenHandlers,
+  RelayEnd,
+  RelayLimits,
+  Runtime,
+  TlsConnection,
+  TlsContext,
+  TlsServerOptions,
+} from "../types.ts";
+import { eventRelay, portableRelay } from "./relay.ts";
+import { SocketConnection } from "./socket-connection.ts";
+import { handshake, NodeTlsConnection, NodeTlsContext } from "./tls-connection.ts";
+
+const mapped = "::ffff:";
+const backlog = 4096;
+
+export const endpoint = (address: string | undefined, port: number | undefined): Endpoint => ({
+  address: address?.startsWith(mapped) ? address.slice(mapped.length) : (address ?? ""),
+  port: port ?? 0,
+});
+
+/** `node:net` and `node:tls`: the implementation that holds on all three runtimes. */
+export class NodeRuntime implements Runtime {
+  readonly name: Runtime["name"] = "node";
+  readonly version: string = process.versions.node;
+
+  listen(at: { host: string; port: number }, handlers: ListenHandlers): Promise<Listener> {
+    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => {
+      // A peer that is gone before we looked has no address; there is nothing to serve or to record.
+      if (socket.remoteAddress === undefined) {
+        socket.destroy();
+        return;
+      }
+      const remote = endpoint(socket.remoteAddress, socket.remotePort);
+      handlers.connection(
+        new SocketConnection(socket, remote, endpoint(socket.localAddress, socket.localPort)),
+      );
+    });
+    return new Promise((resolve, reject) => {
+      server.once("error", reject);
+      server.listen({ host: at.host, port: at.port, backlog }, () => {
+        server.off("error", reject);
+        server.on("error", handlers.acceptFailed);
+        const { address, port } = server.address() as AddressInfo;
+        resolve({
+          address: { address, port },
+          close: () => new Promise((done) => server.close(() => done())),
+        });
+      });
+    });
+  }
+
+  async dial(target: DialTarget, signal: AbortSignal): Promise<Connection> {
+    const socket = await dialSocket(target, signal);
+    if (target.preamble !== undefined) socket.write(target.preamble);
+    const remote = endpoint(socket.remoteAddress, socket.remotePort);
+    const local = endpoint(socket.localAddress, socket.localPort);
+    if (target.tls === undefined) return new SocketConnection(socket, remote, local);
+    return dialTls(socket, { remote, local }, target, signal);
+  }
+
+  tlsContext(options: TlsServerOptions): TlsContext {
+    return new NodeTlsContext(options);
+  }
+
+  terminate(connection: Connection, context: TlsContext, alpn: string | null): Promise<TlsConnection> {
+    if (!(connection instanceof SocketConnection) || !(context instanceof NodeTlsContext)) {
+      throw new TypeError("connection and context must come from this runtime");
+    }
+    return handshake(connection.detach(), connection, context, alpn);
+  }
+
+  relay(left: Connection, right: Connection, limits: RelayLimits): Promise<RelayEnd> {
+    if (left instanceof SocketConnection && right instanceof SocketConnection) {
+      return eventRelay(left, right, limits);
+    }
+    return portableRelay(left, right, limits);
+  }
+
+  sha256Hex(data: string | Uint8Array): string {
+    return createHash("sha256").update(data).digest("hex");
+  }
+}
+
+const unreachable = (target: DialTarget, error: Error): Refusal =>
+  new Refusal("upstream_unreachable", `${target.host}:${target.port}: ${error.message || String(error)}`, {
+    cause: error,
+  });
+
+function dialSocket(target: DialTarget, signal: AbortSignal): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({
+      host: target.host,
+      port: target.port,
+      allowHalfOpen: true,
+      noDelay: true,
+    });
+    const aborted = (): void => {
+      socket.destroy(signal.reason instanceof Error ? signal.reason : new Error("gave up"));
+    };
+    const failed = (error: Error): void => {
+      signal.removeEventListener("abort", aborted);
+      reject(unreachable(target, error));
+    };
+    socket.once("error", failed);
+    socket.once("connect", () => {
+      signal.removeEventListener("abort", aborted);
+      socket.off("error", failed);
+      resolve(socket);
+    });
+    if (signal.aborted) aborted();
+    else signal.addEventListener("abort", aborted, { once: true });
+  });
+}
+
+/** The client's handshake towards an upstream, over a socket that is already connected. */
+export function dialTls(
+  socket: Duplex,
+  ends: { remote: Endpoint; local: Endpoint },
+  target: DialTarget,
+  signal: AbortSignal,
+): Promise<NodeTlsConnection> {
+  const { tls: options } = target;
+  if (options === undefined) throw new TypeError("no TLS options");
+  return new Promise((resolve, reject) => {
+    const tls = connectTls({
+      socket,
+      servername: options.serverName,
+      rejectUnauthorized: options.verify,
+      minVersion: "TLSv1.2",
+      ...(options.ca === null ? {} : { ca: [...options.ca] }),
+      ...(options.cert === null ? {} : { cert: options.cert }),
+      ...(options.key === null ? {} : { key: options.key }),
+      ...(options.alpn.length === 0 ? {} : { ALPNProtocols: [...options.alpn] }),
+    });
+    let cause: Error | undefined;
+    const aborted = (): void => {
+      tls.destroy(signal.reason instanceof Error ? signal.reason : new Error("gave up"));
+    };
+    const failed = (error: Error): void => {
+      cause ??= error;
+    };
+    const closed = (): void => {
+      signal.removeEventListener("abort", aborted);
+      const why = cause?.message ?? "it closed the connection during the TLS handshake";
+      reject(new Refusal("upstream_refused", `${target.host}:${target.port}: ${why}`, { cause }));
+    };
+    tls.on("error", failed);
+    tls.once("close", closed);
+    tls.once("secureConnect", () => {
+      signal.removeEventListener("abort", aborted);
+      tls.off("error", failed);
+      tls.off("close", closed);
+      // Verified by the runtime above; asked again here so that no runtime's reading of
+      // `rejectUnauthorized` lets an unverified upstream through.
+      if (options.verify && !tls.authorized) {
+        cause =
+          tls.authorizationError instanceof Error
+            ? tls.authorizationError
+            : new Error(String(tls.authorizationError));
+        tls.destroy();
+        closed();
+        return;
+      }
+      resolve(new NodeTlsConnection(tls, ends.remote, ends.local));
+    });
+    if (signal.aborted) aborted();
+    else signal.addEventListener("abort", aborted, { once: true });
+  });
+}

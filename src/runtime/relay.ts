@@ -1,0 +1,156 @@
+import { type Deadline, deadline } from "../core/deadline.ts";
+import type { Connection, RelayEnd, RelayLimits } from "../types.ts";
+
+/**
+ * Watches a relay for silence. What counts as activity is the connections' own byte counters, so that
+ * carrying a chunk costs the watch nothing; it looks four times in each limit.
+ */
+export class IdleWatch {
+  readonly #left: Connection;
+  readonly #right: Connection;
+  readonly #limits: RelayLimits;
+  readonly #expired: () => void;
+  #limit: number;
+  #seen = -1;
+  #quiet = 0;
+  #deadline: Deadline;
+
+  constructor(left: Connection, right: Connection, limits: RelayLimits, expired: () => void) {
+    this.#left = left;
+    this.#right = right;
+    this.#limits = limits;
+    this.#expired = expired;
+    this.#limit = limits.idleMs;
+    this.#deadline = deadline(this.#limit / 4, this.#look);
+  }
+
+  /** One side has closed its sending half: from now on the shorter limit holds. */
+  halfClosed(): void {
+    if (this.#limit <= this.#limits.halfCloseMs) return;
+    this.#limit = this.#limits.halfCloseMs;
+    this.#quiet = 0;
+    this.#deadline.cancel();
+    this.#deadline = deadline(this.#limit / 4, this.#look);
+  }
+
+  stop(): void {
+    this.#deadline.cancel();
+  }
+
+  readonly #look = (): void => {
+    const { bytesRead: a, bytesWritten: b } = this.#left;
+    const { bytesRead: c, bytesWritten: d } = this.#right;
+    const activity = a + b + c + d;
+    if (activity !== this.#seen) {
+      this.#seen = activity;
+      this.#quiet = 0;
+    } else if (++this.#quiet >= 4) {
+      this.#expired();
+      return;
+    }
+    this.#deadline = deadline(this.#limit / 4, this.#look);
+  };
+}
+
+/**
+ * The portable relay: two loops over `read` and `write`. Correct on any two connections; the runtimes'
+ * own relays are faster, and this one is what tests hold them against.
+ */
+export async function portableRelay<C extends Connection>(
+  left: C,
+  right: C,
+  limits: RelayLimits,
+  read: (from: C) => Promise<Uint8Array | null> = (from) => from.read(),
+): Promise<RelayEnd> {
+  let end: RelayEnd = "done";
+  const finish = (how: RelayEnd): void => {
+    if (end === "done") end = how;
+    // What was cut short must not look complete to the other side.
+    left.abort("reset");
+    right.abort("reset");
+  };
+  const watch = new IdleWatch(left, right, limits, () => finish("idle"));
+  const pump = async (from: C, to: C, fromBroke: RelayEnd, toBroke: RelayEnd): Promise<void> => {
+    for (;;) {
+      let chunk: Uint8Array | null;
+      try {
+        chunk = await read(from);
+      } catch {
+        return finish(fromBroke);
+      }
+      try {
+        if (chunk === null) {
+          await to.closeWrite();
+          watch.halfClosed();
+          return;
+        }
+        await to.write(chunk);
+      } catch {
+        return finish(toBroke);
+      }
+    }
+  };
+  await Promise.all([
+    pump(left, right, "left_broke", "right_broke"),
+    pump(right, left, "right_broke", "left_broke"),
+  ]);
+  watch.stop();
+  left.abort();
+  right.abort();
+  return end;
+}
+
+/** A connection that gives its bytes as events and takes them without waiting. */
+export interface EventedConnection extends Connection {
+  /** The error that ended it, if one did. */
+  readonly broke: Error | undefined;
+  /** From now on every chunk goes straight to `sink` (`null`: the peer has closed its sending half). */
+  pipeTo(sink: (chunk: Uint8Array | null) => void): void;
+  /** Writes without waiting: false when the source should be held until `drained` is called. */
+  push(chunk: Uint8Array): boolean;
+  set drained(callback: () => void);
+  /** `closeWrite` for callers that don't wait. */
+  endWrite(): void;
+  hold(): void;
+  release(): void;
+}
+
+/** The relay of runtimes with evented sockets: no promise and no copy between one's event and the other's write. */
+export function eventRelay(
+  left: EventedConnection,
+  right: EventedConnection,
+  limits: RelayLimits,
+): Promise<RelayEnd> {
+  return new Promise((resolve) => {
+    let end: RelayEnd = "done";
+    let open = 2;
+    const watch = new IdleWatch(left, right, limits, () => {
+      end = "idle";
+      left.abort();
+      right.abort();
+    });
+    const pipe = (from: EventedConnection, to: EventedConnection): void => {
+      to.drained = () => from.release();
+      from.pipeTo((chunk) => {
+        if (chunk === null) {
+          to.endWrite();
+          watch.halfClosed();
+        } else if (!to.push(chunk)) from.hold();
+      });
+    };
+    const closed = (which: EventedConnection, other: EventedConnection, broke: RelayEnd): void => {
+      if (which.broke !== undefined && end === "done") {
+        end = broke;
+        // What was cut short must not look complete to the other side.
+        other.abort("reset");
+      }
+      if (--open > 0) return;
+      watch.stop();
+      resolve(end);
+    };
+    left.closed.then(() => closed(left, right, "left_broke"));
+    right.closed.then(() => closed(right, left, "right_broke"));
+    pipe(left, right);
+    pipe(right, left);
+  });
+}

@@ -1,0 +1,120 @@
+import type { Duplex } from "node:stream";
+import { createSecureContext, type SecureContext, TLSSocket } from "node:tls";
+import { Refusal } from "../errors.ts";
+import type { Endpoint, TlsConnection, TlsContext, TlsServerOptions } from "../types.ts";
+import { type FlowControl, SocketConnection } from "./socket-connection.ts";
+
+/**
+ * Forward-secret, authenticated encryption only (RFC 9325 §4.2); TLS 1.3 has nothing else anyway.
+ * Runtimes that have no older suites ignore the list.
+ */
+const ciphers = [
+  "TLS_AES_128_GCM_SHA256",
+  "TLS_AES_256_GCM_SHA384",
+  "TLS_CHACHA20_POLY1305_SHA256",
+  "ECDHE-ECDSA-AES128-GCM-SHA256",
+  "ECDHE-RSA-AES128-GCM-SHA256",
+  "ECDHE-ECDSA-AES256-GCM-SHA384",
+  "ECDHE-RSA-AES256-GCM-SHA384",
+  "ECDHE-ECDSA-CHACHA20-POLY1305",
+  "ECDHE-RSA-CHACHA20-POLY1305",
+].join(":");
+
+/** A `node:tls` context with what the handshake needs beside it. */
+export class NodeTlsContext implements TlsContext {
+  readonly secureContext: SecureContext;
+  readonly requestsCertificate: boolean;
+
+  constructor(options: TlsServerOptions) {
+    this.requestsCertificate = options.clientCas !== null;
+    this.secureContext = createSecureContext({
+      cert: options.cert,
+      key: options.key,
+      ciphers,
+      minVersion: "TLSv1.2",
+      // Without it OpenSSL cuts off every client that resumes a session and was asked for a certificate.
+      sessionIdContext: options.sessionContext,
+      ...(options.clientCas === null ? {} : { ca: [...options.clientCas] }),
+    });
+  }
+}
+
+/** A finished handshake on a `node:tls` socket. */
+export class NodeTlsConnection extends SocketConnection implements TlsConnection {
+  declare readonly socket: TLSSocket;
+
+  readonly version: string;
+  readonly alpn: string | null;
+  readonly resumed: boolean;
+
+  constructor(socket: TLSSocket, remote: Endpoint, local: Endpoint, flow?: FlowControl) {
+    super(socket, remote, local, flow);
+    // Asked once, now: a closed socket no longer knows.
+    this.version = socket.getProtocol() ?? "";
+    this.alpn = socket.alpnProtocol || null;
+    this.resumed = socket.isSessionReused();
+  }
+
+  /** Without a close_notify the peer knows that the stream was cut (RFC 8446 §6.1); no TCP reset is needed. */
+  override abort(): void {
+    this.socket.destroy();
+  }
+
+  peerLeaf(): Uint8Array | null {
+    return this.socket.getPeerX509Certificate?.()?.raw ?? this.socket.getPeerCertificate(false)?.raw ?? null;
+  }
+
+  peerChain(): readonly Uint8Array[] {
+    const chain: Uint8Array[] = [];
+    let certificate = this.socket.getPeerCertificate(true);
+    // The last one names itself as its issuer, or names none.
+    while (certificate?.raw !== undefined) {
+      chain.push(certificate.raw);
+      if (certificate.issuerCertificate === certificate) break;
+      certificate = certificate.issuerCertificate;
+    }
+    return chain;
+  }
+}
+
+/** The server's handshake over a socket that nobody else reads; the ClientHello is already put back in it. */
+export function handshake(
+  socket: Duplex,
+  ends: { remote: Endpoint; local: Endpoint },
+  context: NodeTlsContext,
+  alpn: string | null,
+  flow?: FlowControl,
+): Promise<NodeTlsConnection> {
+  const tls = new TLSSocket(socket, {
+    isServer: true,
+    secureContext: context.secureContext,
+    requestCert: context.requestsCertificate,
+    // The chain is verified by us, and only by us: runtimes disagree on what they check.
+    rejectUnauthorized: false,
+    ...(alpn === null ? {} : { ALPNProtocols: [alpn] }),
+  });
+  return new Promise((resolve, reject) => {
+    let cause: Error | undefined;
+    const failed = (error: Error): void => {
+      cause ??= error;
+      tls.destroy();
+    };
+    const closed = (): void => {
+      reject(
+        new Refusal("handshake_failed", cause?.message ?? "the client went away during the handshake", {
+          cause,
+        }),
+      );
+    };
+    tls.on("error", failed);
+    tls.on("_tlsError", failed);
+    tls.once("close", closed);
+    tls.once("secure", () => {
+      tls.off("error", failed);
+      tls.off("_tlsError", failed);
+      tls.off("close", closed);
+      tls.disableRenegotiation?.();
+      resolve(new NodeTlsConnection(tls, ends.remote, ends.local, flow));
+    });
+  });
+}
