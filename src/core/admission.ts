@@ -65,7 +65,10 @@ export class Admission {
       enterIdentity: (key) => {
         const count = this.#identities.get(key) ?? 0;
         if (count >= this.#caps.perIdentity) {
-          throw new Refusal("limit_reached", `${this.#caps.perIdentity} connections are open for this identity`);
+          throw new Refusal(
+            "limit_reached",
+            `${this.#caps.perIdentity} connections are open for this identity`,
+          );
         }
         identity = key;
         this.#identities.set(key, count + 1);

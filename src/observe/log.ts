@@ -4,7 +4,9 @@ export const logLevels = ["debug", "info", "warn", "error"] as const;
 export type LogLevel = (typeof logLevels)[number];
 
 /** Words for the operator, with facts beside them; never a secret. */
-export type Log = Readonly<Record<LogLevel, (message: string, facts?: Readonly<Record<string, unknown>>) => void>>;
+export type Log = Readonly<
+  Record<LogLevel, (message: string, facts?: Readonly<Record<string, unknown>>) => void>
+>;
 
 /** The operator's log: one line a message, JSON for machines or text for a terminal. */
 export function createLog(sink: LineSink, format: "json" | "text", level: LogLevel): Log {
@@ -18,7 +20,9 @@ export function createLog(sink: LineSink, format: "json" | "text", level: LogLev
         sink.write(JSON.stringify({ time, level: name, message, ...facts }));
         return;
       }
-      const pairs = Object.entries(facts).map(([key, value]) => ` ${key}=${typeof value === "string" ? value : JSON.stringify(value)}`);
+      const pairs = Object.entries(facts).map(
+        ([key, value]) => ` ${key}=${typeof value === "string" ? value : JSON.stringify(value)}`,
+      );
       sink.write(`${time.slice(11, 19)} ${name.padEnd(5)} ${message}${pairs.join("")}`);
     };
   return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };

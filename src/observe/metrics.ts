@@ -92,12 +92,18 @@ export class Histogram extends Metric {
 
 /** Everything the router counts, as Prometheus text (exposition format 0.0.4). */
 export class Metrics {
-  readonly connections = new Value("counter", "sallyport_connections_total", "Connections that ended or were refused.", [
-    "route",
-    "outcome",
-    "reason",
-  ]);
-  readonly active = new Value("gauge", "sallyport_connections_active", "Connections that are open on a route.", ["route"]);
+  readonly connections = new Value(
+    "counter",
+    "sallyport_connections_total",
+    "Connections that ended or were refused.",
+    ["route", "outcome", "reason"],
+  );
+  readonly active = new Value(
+    "gauge",
+    "sallyport_connections_active",
+    "Connections that are open on a route.",
+    ["route"],
+  );
   readonly handshake = new Histogram(
     "histogram",
     "sallyport_handshake_seconds",
@@ -110,7 +116,10 @@ export class Metrics {
     "Verifying a client's certificate chain.",
     [],
   );
-  readonly bytes = new Value("counter", "sallyport_bytes_total", "Payload bytes carried.", ["route", "direction"]);
+  readonly bytes = new Value("counter", "sallyport_bytes_total", "Payload bytes carried.", [
+    "route",
+    "direction",
+  ]);
   readonly upstreamConnect = new Histogram(
     "histogram",
     "sallyport_upstream_connect_seconds",

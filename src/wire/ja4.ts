@@ -1,0 +1,55 @@
+import type { ClientHello } from "./client-hello.ts";
+
+/** Values that clients scatter in to keep servers honest (RFC 8701): 0x0a0a, 0x1a1a … 0xfafa. */
+export const isGrease = (value: number): boolean =>
+  (value & 0x0f0f) === 0x0a0a && value >> 8 === (value & 0xff);
+
+const hex4 = (value: number): string => value.toString(16).padStart(4, "0");
+const two = (count: number): string => String(Math.min(count, 99)).padStart(2, "0");
+const byHex = (values: readonly number[]): string[] => values.map(hex4).sort();
+
+const versionNames = new Map([
+  [0x0304, "13"],
+  [0x0303, "12"],
+  [0x0302, "11"],
+  [0x0301, "10"],
+  [0x0300, "s3"],
+  [0x0002, "s2"],
+  [0xfeff, "d1"],
+  [0xfefd, "d2"],
+  [0xfefc, "d3"],
+]);
+
+const nothing = "000000000000";
+const serverNameType = 0;
+const alpnType = 16;
+
+/** The first and last character of the first protocol id, in hexadecimal where they are not letters or digits. */
+function alpnCode(id: string | undefined): string {
+  if (id === undefined) return "00";
+  const ends = `${id.charAt(0)}${id.charAt(id.length - 1)}`;
+  if (/^[0-9A-Za-z]{2}$/.test(ends)) return ends;
+  const bytes = [...id].map((c) => c.charCodeAt(0).toString(16).padStart(2, "0")).join("");
+  return `${bytes.charAt(0)}${bytes.charAt(bytes.length - 1)}`;
+}
+
+/**
+ * The JA4 fingerprint of a TLS client over TCP (FoxIO, technical_details/JA4.md).
+ *
+ * @param sha256Hex the SHA-256 of a text in lower-case hexadecimal; given, since it is no parser's work
+ */
+export function ja4(hello: ClientHello, sha256Hex: (text: string) => string): string {
+  const versions = hello.versions.filter((v) => !isGrease(v));
+  const version = versionNames.get(Math.max(...versions, 0)) ?? "00";
+  const suites = hello.cipherSuites.filter((v) => !isGrease(v));
+  const extensions = hello.extensions.filter((v) => !isGrease(v));
+  const sni = hello.extensions.includes(serverNameType) ? "d" : "i";
+  const a = `t${version}${sni}${two(suites.length)}${two(extensions.length)}${alpnCode(hello.alpn[0])}`;
+  const short = (text: string): string => sha256Hex(text).slice(0, 12);
+  const b = suites.length === 0 ? nothing : short(byHex(suites).join(","));
+  const sorted = byHex(extensions.filter((v) => v !== serverNameType && v !== alpnType)).join(",");
+  if (sorted === "") return `${a}_${b}_${nothing}`;
+  const algorithms = hello.signatureAlgorithms.map(hex4).join(",");
+  const c = short(algorithms === "" ? sorted : `${sorted}_${algorithms}`);
+  return `${a}_${b}_${c}`;
+}

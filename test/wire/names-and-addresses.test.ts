@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { cidrContains, cidrsOverlap, formatIp, parseCidr, parseIp } from "../../src/wire/ip.ts";
+import { looksLike, plainHttpAnswer } from "../../src/wire/not-tls.ts";
+import { normaliseServerName } from "../../src/wire/server-name.ts";
+
+describe("server names", () => {
+  it("are compared in lower case and without the final dot", () => {
+    assert.equal(normaliseServerName("A.Example.COM."), "a.example.com");
+    assert.equal(normaliseServerName("xn--bcher-kva.example"), "xn--bcher-kva.example");
+    assert.equal(normaliseServerName("_x.example.com"), "_x.example.com");
+  });
+
+  for (const bad of [
+    "",
+    ".",
+    "a..b",
+    "-a.b",
+    "a-.b",
+    "a b",
+    "bücher.example",
+    "a\u0000.b",
+    "127.0.0.1",
+    "1.2.3",
+    "a.0x7f",
+    "::1",
+    "[::1]",
+    "a.1",
+    `${"a".repeat(64)}.b`,
+    `${"a.".repeat(127)}b.c`,
+  ]) {
+    it(`can't be ${JSON.stringify(bad).slice(0, 40)}`, () => assert.equal(normaliseServerName(bad), null));
+  }
+});
+
+describe("addresses", () => {
+  const canonical: [string, string][] = [
+    ["192.0.2.1", "192.0.2.1"],
+    ["2001:DB8:0:0:0:0:0:1", "2001:db8::1"],
+    ["::", "::"],
+    ["::1", "::1"],
+    ["1::", "1::"],
+    ["2001:db8:0:1:1:1:1:1", "2001:db8:0:1:1:1:1:1"],
+    ["1:0:0:2:0:0:0:3", "1:0:0:2::3"],
+    ["::ffff:192.0.2.1", "192.0.2.1"],
+  ];
+  for (const [text, expected] of canonical) {
+    it(`${text} is written ${expected}`, () => {
+      const ip = parseIp(text);
+      assert.ok(ip !== null);
+      assert.equal(formatIp(ip), expected);
+    });
+  }
+
+  for (const bad of [
+    "",
+    "1.2.3",
+    "01.2.3.4",
+    "1.2.3.256",
+    "1.2.3.4 ",
+    "1::2::3",
+    ":1",
+    "1:2:3:4:5:6:7",
+    "1:2:3:4:5:6:7:8:9",
+    "1:2:3:4:5:6:7::8",
+    "fe80::1%eth0",
+    "[::1]",
+    "1.2.3.4::",
+  ]) {
+    it(`${JSON.stringify(bad)} is none`, () => assert.equal(parseIp(bad), null));
+  }
+
+  it("lie in networks, bit by bit", () => {
+    const network = parseCidr("10.128.0.0/9");
+    const [inside, outside, wide] = [parseIp("10.200.1.1"), parseIp("10.1.1.1"), parseIp("::1")];
+    assert.ok(network !== null && inside !== null && outside !== null && wide !== null);
+    assert.equal(cidrContains(network, inside), true);
+    assert.equal(cidrContains(network, outside), false);
+    assert.equal(cidrContains(network, wide), false);
+  });
+
+  it("networks with host bits, or too many bits, are refused", () => {
+    for (const bad of ["10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/08", "10.0.0.0/", "10.0.0.0/8/8", "::1/64"]) {
+      assert.equal(parseCidr(bad), null, bad);
+    }
+  });
+
+  it("networks overlap when one holds the other", () => {
+    const [a, b, c] = [parseCidr("10.0.0.0/8"), parseCidr("10.1.0.0/16"), parseCidr("11.0.0.0/8")];
+    assert.ok(a !== null && b !== null && c !== null);
+    assert.equal(cidrsOverlap(a, b), true);
+    assert.equal(cidrsOverlap(b, a), true);
+    assert.equal(cidrsOverlap(b, c), false);
+  });
+});
+
+describe("what is not TLS", () => {
+  const bytes = (text: string): Uint8Array => Uint8Array.from([...text].map((c) => c.charCodeAt(0)));
+
+  it("is told apart", () => {
+    assert.equal(looksLike(bytes("GET / HTTP/1.1\r\n")), "http");
+    assert.equal(looksLike(bytes("PRI * HTTP/2.0\r\n\r\n")), "http2");
+    assert.equal(looksLike(bytes("SSH-2.0-OpenSSH\r\n")), "ssh");
+    assert.equal(looksLike(bytes("PROXY TCP4 1.2.3.4 ")), "proxy");
+    assert.equal(looksLike(bytes("\r\n\r\n\0\r\nQUIT\n")), "proxy");
+    assert.equal(looksLike(bytes("\u0000\u0001")), "other");
+  });
+
+  it("and plain HTTP hears that this port speaks TLS", () => {
+    const answer = new TextDecoder().decode(plainHttpAnswer());
+    const [head = "", body = ""] = answer.split("\r\n\r\n");
+    assert.match(head, /^HTTP\/1\.1 400 /);
+    assert.match(head, new RegExp(`Content-Length: ${body.length}`));
+    assert.match(body, /speaks TLS/);
+  });
+});
