@@ -4,6 +4,7 @@ import type { ClientHello } from "./client-hello.ts";
 export const isGrease = (value: number): boolean =>
   (value & 0x0f0f) === 0x0a0a && value >> 8 === (value & 0xff);
 
+const withoutGrease = (values: readonly number[]): number[] => values.filter((value) => !isGrease(value));
 const hex4 = (value: number): string => value.toString(16).padStart(4, "0");
 const two = (count: number): string => String(Math.min(count, 99)).padStart(2, "0");
 const byHex = (values: readonly number[]): string[] => values.map(hex4).sort();
@@ -20,6 +21,7 @@ const versionNames = new Map([
   [0xfefc, "d3"],
 ]);
 
+/** What stands for the hash of nothing. */
 const nothing = "000000000000";
 const serverNameType = 0;
 const alpnType = 16;
@@ -33,23 +35,40 @@ function alpnCode(id: string | undefined): string {
   return `${bytes.charAt(0)}${bytes.charAt(bytes.length - 1)}`;
 }
 
+/** The three parts of a JA4; of `b` and `c` the text to be hashed, empty where the hash is all zeroes. */
+export interface Ja4Parts {
+  readonly a: string;
+  readonly b: string;
+  readonly c: string;
+}
+
 /**
- * The JA4 fingerprint of a TLS client over TCP (FoxIO, technical_details/JA4.md).
+ * What the JA4 fingerprint of a TLS client over TCP is made of (FoxIO, technical_details/JA4.md). GREASE
+ * counts nowhere, signature algorithms included: browsers draw those anew for every connection.
+ */
+export function ja4Parts(hello: ClientHello): Ja4Parts {
+  const suites = withoutGrease(hello.cipherSuites);
+  const extensions = withoutGrease(hello.extensions);
+  const algorithms = withoutGrease(hello.signatureAlgorithms);
+  const version = versionNames.get(Math.max(...withoutGrease(hello.versions), 0)) ?? "00";
+  const sni = hello.extensions.includes(serverNameType) ? "d" : "i";
+  const hashed = byHex(extensions.filter((value) => value !== serverNameType && value !== alpnType)).join(
+    ",",
+  );
+  return {
+    a: `t${version}${sni}${two(suites.length)}${two(extensions.length)}${alpnCode(hello.alpn[0])}`,
+    b: byHex(suites).join(","),
+    c: algorithms.length === 0 ? hashed : `${hashed}_${algorithms.map(hex4).join(",")}`,
+  };
+}
+
+/**
+ * The JA4 fingerprint, `t13d1516h2_8daaf6152771_e5627efa2ab1`.
  *
  * @param sha256Hex the SHA-256 of a text in lower-case hexadecimal; given, since it is no parser's work
  */
 export function ja4(hello: ClientHello, sha256Hex: (text: string) => string): string {
-  const versions = hello.versions.filter((v) => !isGrease(v));
-  const version = versionNames.get(Math.max(...versions, 0)) ?? "00";
-  const suites = hello.cipherSuites.filter((v) => !isGrease(v));
-  const extensions = hello.extensions.filter((v) => !isGrease(v));
-  const sni = hello.extensions.includes(serverNameType) ? "d" : "i";
-  const a = `t${version}${sni}${two(suites.length)}${two(extensions.length)}${alpnCode(hello.alpn[0])}`;
-  const short = (text: string): string => sha256Hex(text).slice(0, 12);
-  const b = suites.length === 0 ? nothing : short(byHex(suites).join(","));
-  const sorted = byHex(extensions.filter((v) => v !== serverNameType && v !== alpnType)).join(",");
-  if (sorted === "") return `${a}_${b}_${nothing}`;
-  const algorithms = hello.signatureAlgorithms.map(hex4).join(",");
-  const c = short(algorithms === "" ? sorted : `${sorted}_${algorithms}`);
-  return `${a}_${b}_${c}`;
+  const { a, b, c } = ja4Parts(hello);
+  const short = (text: string): string => (text === "" ? nothing : sha256Hex(text).slice(0, 12));
+  return `${a}_${short(b)}_${short(c)}`;
 }

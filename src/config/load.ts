@@ -1,0 +1,330 @@
+import { RouteTable } from "../core/match.ts";
+import type { Route } from "../core/route.ts";
+import { ConfigError, type ConfigProblem } from "../errors.ts";
+import type { Cidr } from "../wire/ip.ts";
+import {
+  type CertificateStore,
+  readCertificateFolder,
+  readPair,
+  type ServerCertificate,
+  selectCertificate,
+} from "./certificates.ts";
+import { anchorsFrom, type Files } from "./pem.ts";
+import { type Environment, parseNamePattern, parseRoute } from "./route-url.ts";
+import type { SchemeInfo } from "./scheme.ts";
+import { didYouMean } from "./suggest.ts";
+import { type Address, address } from "./values.ts";
+import {
+  clientPrefix,
+  clientVariables,
+  futurePrefix,
+  futureVariables,
+  routePrefix,
+  type Values,
+  type VariableName,
+  variables,
+} from "./variables.ts";
+
+export interface Config {
+  readonly listen: Address;
+  readonly admin: Address | null;
+  readonly host: string;
+  readonly table: RouteTable;
+  readonly certificates: CertificateStore;
+  readonly proxyProtocol: { readonly mode: "off" | "optional" | "required"; readonly from: readonly Cidr[] };
+  readonly timeouts: {
+    readonly handshakeMs: number;
+    readonly connectMs: number;
+    readonly halfCloseMs: number;
+    readonly drainMs: number;
+    readonly drainDelayMs: number;
+  };
+  readonly caps: { readonly connections: number; readonly perSource: number; readonly perIdentity: number };
+  readonly log: {
+    readonly format: "json" | "text" | null;
+    readonly level: "debug" | "info" | "warn" | "error";
+  };
+  /** `-` standard output, `off`, or a path. */
+  readonly audit: string;
+  /** What a careful reader would want to know, none of it wrong. */
+  readonly warnings: readonly string[];
+}
+
+/** The router's own app as a route; its name is not for users. */
+export const appRoute = "sallyport";
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/**
+ * Reads the environment of `serve`. Throws a `ConfigError` that lists everything that is wrong.
+ *
+ * @param schemes what the adapters' registry offers
+ */
+export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], files: Files): Config {
+  const problems: ConfigProblem[] = [];
+  const warnings: string[] = [];
+  const values = readValues(env, problems);
+  refuseUnknown(env, problems);
+
+  const attempt = <T>(name: string, read: () => T): T | null => {
+    try {
+      return read();
+    } catch (error) {
+      problems.push({ name, message: messageOf(error) });
+      return null;
+    }
+  };
+
+  const clientCa = values.SALLYPORT_CLIENT_CA;
+  const anchors =
+    clientCa === null ? [] : (attempt("SALLYPORT_CLIENT_CA", () => anchorsFrom(clientCa, files)) ?? null);
+  const certificates = readCertificates(values, files, problems, attempt);
+  const adminText = values.SALLYPORT_ADMIN_LISTEN ?? "";
+  const admin = adminText === "off" ? null : parseAddress("SALLYPORT_ADMIN_LISTEN", adminText, problems);
+
+  const idleTimeoutMs = values.SALLYPORT_IDLE_TIMEOUT ?? 0;
+  // Where the anchors can't be read, routes are not blamed for lacking them.
+  const routes = readRoutes(
+    env,
+    schemes,
+    files,
+    { idleTimeoutMs, anchors: anchors ?? ["unreadable"] },
+    problems,
+  );
+  const app = ownApp(values, anchors ?? [], certificates, idleTimeoutMs, problems, warnings);
+  checkRoutes(routes, app, values, problems);
+  checkCertificates(routes, certificates, problems, warnings);
+  const from = values.SALLYPORT_PROXY_PROTOCOL_FROM ?? [];
+  const mode = values.SALLYPORT_PROXY_PROTOCOL ?? "off";
+  if (mode !== "off" && from.length === 0) {
+    problems.push({
+      name: "SALLYPORT_PROXY_PROTOCOL_FROM",
+      message: `expected the networks of the load balancers, since SALLYPORT_PROXY_PROTOCOL is ${mode}`,
+    });
+  }
+  if (problems.length > 0) throw new ConfigError(problems);
+  if (routes.length === 0)
+    warnings.push("no SALLYPORT_ROUTE_* is set: only the router's own pages are served");
+
+  return {
+    listen: values.SALLYPORT_LISTEN ?? { host: "", port: 0 },
+    admin,
+    host: app?.names[0]?.text ?? "",
+    table: new RouteTable(app === null ? routes : [...routes, app]),
+    certificates,
+    proxyProtocol: { mode, from },
+    timeouts: {
+      handshakeMs: values.SALLYPORT_HANDSHAKE_TIMEOUT ?? 0,
+      connectMs: values.SALLYPORT_CONNECT_TIMEOUT ?? 0,
+      halfCloseMs: values.SALLYPORT_HALF_CLOSE_TIMEOUT ?? 0,
+      drainMs: values.SALLYPORT_DRAIN_TIMEOUT ?? 0,
+      drainDelayMs: values.SALLYPORT_DRAIN_DELAY ?? 0,
+    },
+    caps: {
+      connections: values.SALLYPORT_MAX_CONNECTIONS ?? 0,
+      perSource: values.SALLYPORT_MAX_CONNECTIONS_PER_SOURCE ?? 0,
+      perIdentity: values.SALLYPORT_MAX_CONNECTIONS_PER_IDENTITY ?? 0,
+    },
+    log: { format: values.SALLYPORT_LOG_FORMAT, level: values.SALLYPORT_LOG_LEVEL ?? "info" },
+    audit: values.SALLYPORT_AUDIT_LOG ?? "-",
+    warnings,
+  };
+}
+
+/** Every variable through its schema; a problem leaves it `null`, which is never used since loading then fails. */
+function readValues(env: Environment, problems: ConfigProblem[]): Values {
+  const values: Record<string, unknown> = {};
+  for (const [name, { schema, fallback }] of Object.entries(variables)) {
+    const given = env[name];
+    const value = given === undefined || given === "" ? fallback : given;
+    values[name] = null;
+    if (value === null) continue;
+    const result = schema.safeParse(value);
+    if (result.success) values[name] = result.data;
+    else problems.push({ name, message: result.error.issues[0]?.message ?? "is not understood" });
+  }
+  return values as Values;
+}
+
+function refuseUnknown(env: Environment, problems: ConfigProblem[]): void {
+  const known: readonly string[] = [...Object.keys(variables), ...clientVariables];
+  for (const name of Object.keys(env).sort()) {
+    if (!name.startsWith("SALLYPORT_") || known.includes(name)) continue;
+    if (name.startsWith(routePrefix) || name.startsWith(clientPrefix)) continue;
+    if (futureVariables.includes(name) || name.startsWith(futurePrefix)) {
+      problems.push({ name, message: "is not available in this version" });
+    } else
+      problems.push({
+        name,
+        message: `is no variable of Sallyport${didYouMean(name, [...known, ...futureVariables])}`,
+      });
+  }
+}
+
+function parseAddress(name: VariableName, text: string, problems: ConfigProblem[]): Address | null {
+  const result = address.safeParse(text);
+  if (result.success) return result.data;
+  problems.push({ name, message: `${result.error.issues[0]?.message}, or off` });
+  return null;
+}
+
+function readCertificates(
+  values: Values,
+  files: Files,
+  problems: ConfigProblem[],
+  attempt: <T>(name: string, read: () => T) => T | null,
+): CertificateStore {
+  const { SALLYPORT_CERT: cert, SALLYPORT_KEY: key, SALLYPORT_CERT_DIR: folder } = values;
+  let fallback: ServerCertificate | null = null;
+  if (cert !== null && key !== null)
+    fallback = attempt("SALLYPORT_CERT", () => readPair("SALLYPORT_CERT", cert, key, files));
+  else if (cert !== null)
+    problems.push({ name: "SALLYPORT_KEY", message: "expected the private key of SALLYPORT_CERT" });
+  else if (key !== null)
+    problems.push({ name: "SALLYPORT_CERT", message: "expected the certificate chain of SALLYPORT_KEY" });
+  const more =
+    folder === null ? [] : (attempt("SALLYPORT_CERT_DIR", () => readCertificateFolder(folder, files)) ?? []);
+  return { fallback, all: fallback === null ? more : [...more, fallback] };
+}
+
+function readRoutes(
+  env: Environment,
+  schemes: readonly SchemeInfo[],
+  files: Files,
+  defaults: { readonly idleTimeoutMs: number; readonly anchors: readonly string[] },
+  problems: ConfigProblem[],
+): Route[] {
+  const routes: Route[] = [];
+  for (const variable of Object.keys(env).sort()) {
+    const value = env[variable];
+    if (!variable.startsWith(routePrefix) || value === undefined || value === "") continue;
+    const suffix = variable.slice(routePrefix.length);
+    if (!/^[A-Z0-9]+(_[A-Z0-9]+)*$/.test(suffix)) {
+      problems.push({
+        name: variable,
+        message: "expected a name of capitals, digits and single underscores after SALLYPORT_ROUTE_",
+      });
+      continue;
+    }
+    const name = suffix.toLowerCase().replaceAll("_", "-");
+    const route = parseRoute(variable, name, value, schemes, env, files, defaults);
+    if ("message" in route) problems.push(route);
+    else routes.push(route);
+  }
+  return routes;
+}
+
+/** The router's own app, served at SALLYPORT_HOST once there is a certificate for it. */
+function ownApp(
+  values: Values,
+  anchors: readonly string[],
+  certificates: CertificateStore,
+  idleTimeoutMs: number,
+  problems: ConfigProblem[],
+  warnings: string[],
+): Route | null {
+  const host = values.SALLYPORT_HOST ?? "";
+  const pattern = parseNamePattern(host);
+  if ("problem" in pattern || pattern.variables.length > 0) {
+    problems.push({
+      name: "SALLYPORT_HOST",
+      message: `${JSON.stringify(host)} is no DNS name: expected one such as gate.example.com`,
+    });
+    return null;
+  }
+  if (selectCertificate(certificates, pattern.text) === null) {
+    warnings.push(
+      `no certificate for SALLYPORT_HOST (${pattern.text}): the router's own pages are not served`,
+    );
+    return null;
+  }
+  return {
+    name: appRoute,
+    variable: "SALLYPORT_HOST",
+    scheme: "app",
+    adapter: "app",
+    terminates: true,
+    names: [pattern],
+    alpn: ["h2", "http/1.1"],
+    takesNoAlpn: true,
+    sources: null,
+    client: anchors.length > 0 ? "optional" : "none",
+    anchors,
+    allow: [],
+    port: null,
+    upstream: null,
+    idleTimeoutMs,
+    maxConnections: null,
+  };
+}
+
+function checkRoutes(
+  routes: readonly Route[],
+  app: Route | null,
+  values: Values,
+  problems: ConfigProblem[],
+): void {
+  for (const route of routes) {
+    if (route.name === appRoute) {
+      problems.push({
+        name: route.variable,
+        message: `the name ${appRoute} is the router's own, at SALLYPORT_HOST; choose another`,
+      });
+    }
+    if (route.port === null) continue;
+    if (route.port === values.SALLYPORT_LISTEN?.port) {
+      problems.push({
+        name: route.variable,
+        message: `port=${route.port} is the one port, SALLYPORT_LISTEN`,
+      });
+    }
+    const other = routes.find((one) => one !== route && one.port === route.port);
+    if (other !== undefined && other.variable < route.variable) {
+      problems.push({ name: route.variable, message: `port=${route.port} is ${other.variable}'s already` });
+    }
+  }
+  for (const { first, second, detail } of new RouteTable(
+    app === null ? routes : [...routes, app],
+  ).conflicts()) {
+    const [later, earlier] = second === app ? [first, second] : [second, first];
+    problems.push({ name: later.variable, message: `conflicts with ${earlier.variable}: ${detail}` });
+  }
+}
+
+/** The name a certificate must cover: for patterns, any label in front of the literal rest. */
+const exampleName = (route: Route, index: number): string => {
+  const pattern = route.names[index];
+  return pattern === undefined ? "" : [...pattern.variables.map(() => "any"), pattern.suffix].join(".");
+};
+
+function checkCertificates(
+  routes: readonly Route[],
+  certificates: CertificateStore,
+  problems: ConfigProblem[],
+  warnings: string[],
+): void {
+  for (const route of routes) {
+    if (!route.terminates) continue;
+    for (const [i, pattern] of route.names.entries()) {
+      const name = exampleName(route, i);
+      const chosen = selectCertificate(certificates, name);
+      const wanted = [name, `*${name.slice(name.indexOf("."))}`];
+      if (chosen === null) {
+        problems.push({
+          name: route.variable,
+          message: `no certificate for ${pattern.text}: set SALLYPORT_CERT and SALLYPORT_KEY, or add one to SALLYPORT_CERT_DIR`,
+        });
+      } else if (!chosen.names.some((covered) => wanted.includes(covered))) {
+        warnings.push(
+          `${route.variable}: no certificate covers ${pattern.text}; clients get ${chosen.name} (${chosen.names.join(", ")})`,
+        );
+      }
+    }
+    if (route.names.length === 0 && certificates.fallback === null) {
+      problems.push({
+        name: route.variable,
+        message: "has no sni=, so it needs SALLYPORT_CERT and SALLYPORT_KEY",
+      });
+    }
+  }
+}

@@ -1,0 +1,339 @@
+import type { z } from "zod";
+import type { NamePattern, Route } from "../core/route.ts";
+import type { ConfigProblem } from "../errors.ts";
+import { type AllowRule, parseAllow } from "../identity/policy.ts";
+import { normaliseServerName } from "../wire/server-name.ts";
+import { anchorsFrom, type Files, pemOrPath } from "./pem.ts";
+import { futureSchemes, type SchemeInfo } from "./scheme.ts";
+import { didYouMean } from "./suggest.ts";
+import { cidrs, count, duration, list, oneOf, port } from "./values.ts";
+
+interface Parameter {
+  readonly meaning: string;
+  /** May stand several times. */
+  readonly many?: boolean;
+  /** Refused on routes that pass TLS through. */
+  readonly terminatedOnly?: boolean;
+}
+
+/** Every parameter of a route's URL; the reference table is made from this. */
+export const parameters: Readonly<Record<string, Parameter>> = {
+  sni: {
+    meaning:
+      "names: exact (`a.example.com`), wildcard of one label (`*.example.com`), or a capture (`{node}.apps.example.com`) usable in the upstream's host and `upstream_sni`; several: comma",
+    many: true,
+  },
+  alpn: { meaning: "protocol ids, instead of the scheme's own; several: comma", many: true },
+  client: { meaning: "client certificate: `required` (default), `optional` or `none`", terminatedOnly: true },
+  client_ca: {
+    meaning: "this route's own trust anchors for client certificates, PEM or a path",
+    terminatedOnly: true,
+  },
+  allow: {
+    meaning:
+      "who may: `cn:` `o:` `ou:` `dns:` `email:` `uri:` `group:` and a value in which `*` stands for part of a label or path segment; several `allow`: any of them, comma inside one: all of them",
+    many: true,
+    terminatedOnly: true,
+  },
+  source: { meaning: "networks (CIDR) that may; several: comma", many: true },
+  port: { meaning: "a listener of the route's own, beside the one port; `sni` may then be left out" },
+  send_proxy: {
+    meaning:
+      "a PROXY header to the upstream: `v1`, or `v2` with ALPN, name, TLS version and client certificate",
+  },
+  upstream_tls: { meaning: "`off`, `verify` (default for `https`) or `insecure`", terminatedOnly: true },
+  upstream_ca: {
+    meaning: "trust anchors for the upstream's certificate, PEM or a path; default the system's",
+    terminatedOnly: true,
+  },
+  upstream_cert: {
+    meaning: "client certificate chain shown to the upstream, PEM or a path",
+    terminatedOnly: true,
+  },
+  upstream_key: { meaning: "its private key, PEM or a path", terminatedOnly: true },
+  upstream_sni: {
+    meaning: "name sent to and verified of the upstream; default its host",
+    terminatedOnly: true,
+  },
+  idle_timeout: { meaning: "instead of `SALLYPORT_IDLE_TIMEOUT`" },
+  max_connections: { meaning: "open connections on this route" },
+};
+
+const futureParameters: readonly string[] = ["via"];
+
+export interface RouteDefaults {
+  readonly idleTimeoutMs: number;
+  /** The global trust anchors, PEM. */
+  readonly anchors: readonly string[];
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Thrown inside this file only: one problem of one route. */
+class Problem extends Error {}
+
+const fail = (message: string): never => {
+  throw new Problem(message);
+};
+
+const variableLabel = /^\{([a-z][a-z0-9_]*)\}$/;
+
+/** Reads a name as `sni=` takes it. */
+export function parseNamePattern(text: string): NamePattern | { readonly problem: string } {
+  const labels = text.replace(/\.$/, "").split(".");
+  const variables: (string | null)[] = [];
+  while (labels.length > 0 && (labels[0] === "*" || variableLabel.test(labels[0] ?? ""))) {
+    const label = labels.shift() ?? "";
+    variables.push(label === "*" ? null : (variableLabel.exec(label)?.[1] ?? null));
+  }
+  const named = variables.filter((name) => name !== null);
+  if (new Set(named).size < named.length) return { problem: `${text} captures one name twice` };
+  if (labels.length === 0)
+    return { problem: `${text} has no literal label: expected a name such as *.example.com` };
+  const literal = labels.join(".");
+  if (/[*{}]/.test(literal)) {
+    return {
+      problem: `${text}: * and {name} stand for whole labels in front of a name, such as *.example.com`,
+    };
+  }
+  const suffix = normaliseServerName(toAscii(literal));
+  if (suffix === null) {
+    return {
+      problem: `${JSON.stringify(text)} is no DNS name: expected one such as a.example.com (IP addresses can't be asked for in SNI)`,
+    };
+  }
+  const front = variables.map((name) => (name === null ? "*" : `{${name}}`));
+  return { text: [...front, suffix].join("."), variables, suffix };
+}
+
+/** IDNA: the URL parser of every runtime knows the A-label of an internationalised name. */
+function toAscii(name: string): string {
+  try {
+    return /^[\x20-\x7e]*$/.test(name) ? name : new URL(`http://${name}`).hostname;
+  } catch {
+    return name;
+  }
+}
+
+/** `${NAME}` from the environment, encoded so that a value can't become anything but a value. */
+function expand(text: string, env: Environment): string {
+  return text.replace(/\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g, (_, name: string) => {
+    const value = env[name];
+    return value === undefined
+      ? fail(`\${${name}} is not set in the environment`)
+      : encodeURIComponent(value);
+  });
+}
+
+function decode(text: string, what: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return fail(`${what} holds a % that is no percent-encoding`);
+  }
+}
+
+class Query {
+  readonly #values = new Map<string, string[]>();
+
+  constructor(text: string, info: SchemeInfo) {
+    for (const pair of text === "" ? [] : text.split("&")) {
+      const [rawKey = "", ...rest] = pair.split("=");
+      const key = decode(rawKey, "a parameter's name");
+      if (futureParameters.includes(key)) fail(`${key}= is not available in this version`);
+      const parameter = Object.hasOwn(parameters, key) ? parameters[key] : undefined;
+      if (parameter === undefined)
+        fail(`unknown parameter ${key}=${didYouMean(key, Object.keys(parameters))}`);
+      if (parameter?.terminatedOnly === true && !info.terminates) {
+        fail(
+          `${key}= makes no sense on a ${info.scheme} route: TLS passes through it, and the upstream authenticates`,
+        );
+      }
+      const values = this.#values.get(key) ?? [];
+      if (values.length > 0 && parameter?.many !== true) fail(`${key}= stands there twice`);
+      const value = decode(rest.join("="), `${key}=`);
+      if (value === "") fail(`${key}= is empty`);
+      values.push(value);
+      this.#values.set(key, values);
+    }
+  }
+
+  all(key: string): string[] {
+    return this.#values.get(key) ?? [];
+  }
+
+  items(key: string): string[] {
+    return this.all(key).flatMap(list);
+  }
+
+  one(key: string): string | null {
+    return this.all(key)[0] ?? null;
+  }
+
+  parse<T>(key: string, schema: z.ZodType<T, string>): T | null {
+    const value = this.#values.has(key) ? this.all(key).join(",") : null;
+    if (value === null) return null;
+    const result = schema.safeParse(value);
+    return result.success
+      ? result.data
+      : fail(`${key}=${result.error.issues[0]?.message ?? "is not understood"}`);
+  }
+}
+
+const shape = /^([a-z][a-z0-9+.-]*):\/\/(?:([^@/?#]*)@)?([^/?#]*)(\/[^?#]*)?(?:\?([^#]*))?$/;
+const authority = /^(\[[0-9a-fA-F:.]+\]|[^:[\]]+)(?::(\d{1,5}))?$/;
+
+/** Reads one `SALLYPORT_ROUTE_*` value. */
+export function parseRoute(
+  variable: string,
+  name: string,
+  value: string,
+  schemes: readonly SchemeInfo[],
+  env: Environment,
+  files: Files,
+  defaults: RouteDefaults,
+): Route | ConfigProblem {
+  try {
+    return parse(variable, name, value, schemes, env, files, defaults);
+  } catch (error) {
+    if (error instanceof Problem) return { name: variable, message: error.message };
+    throw error;
+  }
+}
+
+function parse(
+  variable: string,
+  name: string,
+  value: string,
+  schemes: readonly SchemeInfo[],
+  env: Environment,
+  files: Files,
+  defaults: RouteDefaults,
+): Route {
+  const [, scheme = "", userinfo, where = "", path, queryText = ""] =
+    shape.exec(expand(value.trim(), env)) ?? [];
+  if (scheme === "")
+    fail("is no URL: expected SCHEME://HOST:PORT?sni=NAME, such as https://10.0.3.7:443?sni=a.example.com");
+  const info = schemes.find((known) => known.scheme === scheme);
+  if (info === undefined) {
+    if (futureSchemes.includes(scheme)) fail(`${scheme}:// is not available in this version`);
+    const known = schemes.map((one) => one.scheme);
+    return fail(
+      `unknown scheme ${scheme}://: expected one of ${known.join(", ")}${didYouMean(scheme, known)}`,
+    );
+  }
+  if (userinfo !== undefined) fail(`a ${scheme} route takes no user name or password in its URL`);
+  if (path !== undefined && path !== "/") fail("takes no path: the client's own path goes to the upstream");
+  const [, bracketed = "", portText] = authority.exec(decode(where, "the upstream's host")) ?? [];
+  if (bracketed === "") fail("has no upstream: expected SCHEME://HOST:PORT, one host");
+  const upstreamPort = portText === undefined ? info.defaultPort : Number(portText);
+  if (upstreamPort === null)
+    return fail(`a ${scheme} route names its upstream's port: ${scheme}://HOST:PORT`);
+  if (upstreamPort < 1 || upstreamPort > 65_535) fail(`${upstreamPort} is no port`);
+  const host = bracketed.replace(/^\[|\]$/g, "");
+
+  const query = new Query(queryText, info);
+  const names = query.items("sni").map((text) => {
+    const pattern = parseNamePattern(text);
+    return "problem" in pattern ? fail(`sni=${pattern.problem}`) : pattern;
+  });
+  const ownPort = query.parse("port", port);
+  if (names.length === 0 && ownPort === null)
+    fail("has no sni=: expected the name that clients ask for, such as sni=a.example.com");
+  const alpn = query.items("alpn");
+  if (alpn.some((id) => id.length > 255)) fail("alpn= holds an id of more than 255 bytes (RFC 7301 §3.1)");
+  if (alpn.includes("acme-tls/1"))
+    fail("alpn=acme-tls/1 is the certificate authorities' own and never a route");
+
+  const route: Route = {
+    name,
+    variable,
+    scheme,
+    adapter: info.adapter,
+    terminates: info.terminates,
+    names,
+    alpn: alpn.length > 0 ? alpn : info.defaultAlpn,
+    takesNoAlpn: info.takesNoAlpn,
+    sources: query.parse("source", cidrs),
+    ...clientRules(query, info, files, defaults),
+    port: ownPort,
+    upstream: {
+      host,
+      port: upstreamPort,
+      tls: upstreamTls(query, info, files),
+      sendProxy: query.parse("send_proxy", oneOf("v1", "v2")),
+    },
+    idleTimeoutMs: query.parse("idle_timeout", duration) ?? defaults.idleTimeoutMs,
+    maxConnections: query.parse("max_connections", count),
+  };
+  checkCaptures(route);
+  return route;
+}
+
+function clientRules(
+  query: Query,
+  info: SchemeInfo,
+  files: Files,
+  defaults: RouteDefaults,
+): Pick<Route, "client" | "anchors" | "allow"> {
+  if (!info.terminates) return { client: "none", anchors: [], allow: [] };
+  const client = query.parse("client", oneOf("required", "optional", "none")) ?? "required";
+  const own = query.one("client_ca");
+  const allow: AllowRule[] = query.all("allow").map((text) => {
+    const rule = parseAllow(text);
+    return "problem" in rule ? fail(`allow=${rule.problem}`) : rule;
+  });
+  if (client === "none") {
+    if (allow.length > 0) fail("allow= needs a client certificate, and client=none asks for none");
+    if (own !== null) fail("client_ca= makes no sense with client=none");
+    return { client, anchors: [], allow };
+  }
+  const anchors =
+    own === null ? defaults.anchors : secret(query, "client_ca", (text) => anchorsFrom(text, files));
+  if (anchors === null || anchors.length === 0) {
+    return fail(
+      `client=${client} needs trust anchors: set SALLYPORT_CLIENT_CA or client_ca= (or client=none to let anyone in)`,
+    );
+  }
+  return { client, anchors, allow };
+}
+
+/** A parameter that holds PEM or a path. */
+function secret<T>(query: Query, key: string, read: (text: string) => T): T | null {
+  const value = query.one(key);
+  if (value === null) return null;
+  try {
+    return read(value);
+  } catch (error) {
+    return fail(`${key}= ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+function upstreamTls(query: Query, info: SchemeInfo, files: Files): NonNullable<Route["upstream"]>["tls"] {
+  const mode = query.parse("upstream_tls", oneOf("off", "verify", "insecure")) ?? info.defaultUpstreamTls;
+  const ca = secret(query, "upstream_ca", (text) => anchorsFrom(text, files));
+  const cert = secret(query, "upstream_cert", (text) => pemOrPath(text, files));
+  const key = secret(query, "upstream_key", (text) => pemOrPath(text, files));
+  const serverName = query.one("upstream_sni");
+  if (mode === "off" && (ca !== null || cert !== null || key !== null || serverName !== null)) {
+    fail("upstream_ca=, upstream_cert=, upstream_key= and upstream_sni= need upstream_tls=verify");
+  }
+  if (mode === "insecure" && ca !== null)
+    fail("upstream_ca= makes no sense with upstream_tls=insecure, which verifies nothing");
+  if ((cert === null) !== (key === null)) fail("upstream_cert= and upstream_key= go together");
+  if (cert !== null && key !== null) {
+    const { problem } = files.inspectPair(cert, key);
+    if (problem !== null) fail(`upstream_cert= ${problem}`);
+  }
+  return { mode, ca, cert, key, serverName };
+}
+
+/** Captures used in the upstream must come from every name that the route serves. */
+function checkCaptures(route: Route): void {
+  const used = `${route.upstream?.host} ${route.upstream?.tls.serverName ?? ""}`.matchAll(/\{([^}]*)\}/g);
+  for (const [, capture = ""] of used) {
+    if (route.names.length === 0 || route.names.some(({ variables }) => !variables.includes(capture))) {
+      fail(`{${capture}} in the upstream is captured by no sni= (or not by all of them)`);
+    }
+  }
+}

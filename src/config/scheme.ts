@@ -1,0 +1,25 @@
+/** What the configuration needs to know of a URL scheme; the adapters' registry says it. */
+export interface SchemeInfo {
+  readonly scheme: string;
+  readonly adapter: string;
+  /** `null`: the route must name a port. */
+  readonly defaultPort: number | null;
+  /** `null`: whatever no other route of the name serves. */
+  readonly defaultAlpn: readonly string[] | null;
+  /** False where TLS passes through untouched. */
+  readonly terminates: boolean;
+  /** A hello without ALPN comes to this scheme's route even if its name has others. */
+  readonly takesNoAlpn: boolean;
+  readonly defaultUpstreamTls: "off" | "verify";
+}
+
+/** Of the contract, and not in this version. */
+export const futureSchemes: readonly string[] = [
+  "postgres",
+  "mysql",
+  "redis",
+  "rediss",
+  "mongodb",
+  "ssh",
+  "kubernetes",
+];

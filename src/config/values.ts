@@ -1,0 +1,78 @@
+import { z } from "zod";
+import { type Cidr, parseCidr } from "../wire/ip.ts";
+
+/** The kinds of value that variables and route parameters take, each with an error that says what was expected. */
+
+const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** Milliseconds; more than a month is a slip. */
+export const duration = z.string().transform((text, context) => {
+  const [, digits, unit] = /^(\d{1,9})(ms|s|m|h)$/.exec(text) ?? [];
+  const ms = Number(digits) * (unitMs[unit ?? ""] ?? Number.NaN);
+  if (ms > 0 && ms <= 31 * 24 * 3_600_000) return ms;
+  context.addIssue(
+    `${JSON.stringify(text)} is no duration: expected a number and a unit, such as 500ms, 10s, 5m or 1h`,
+  );
+  return z.NEVER;
+});
+
+const whole = (min: number, max: number, what: string) =>
+  z.string().transform((text, context) => {
+    const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= min && value <= max) return value;
+    context.addIssue(`${JSON.stringify(text)} is no ${what}: expected a whole number from ${min} to ${max}`);
+    return z.NEVER;
+  });
+
+export const count = whole(1, 10_000_000, "count");
+export const port = whole(1, 65_535, "port");
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** `host:port`, `[::]:port` or `:port`; port 0 lets the system choose. */
+export const address = z.string().transform((text, context): Address => {
+  const [, v6, name, digits] = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]/\s]*)):(\d{1,5})$/.exec(text) ?? [];
+  const value = Number(digits);
+  if (digits !== undefined && value <= 65_535) return { host: v6 ?? (name || "::"), port: value };
+  context.addIssue(
+    `${JSON.stringify(text)} is no address: expected host:port, such as 0.0.0.0:8443 or [::]:8443`,
+  );
+  return z.NEVER;
+});
+
+export const list = (text: string): string[] =>
+  text
+    .split(",")
+    .map((item) => item.trim())
+    .filter((item) => item !== "");
+
+export const cidrs = z.string().transform((text, context): Cidr[] => {
+  const networks: Cidr[] = [];
+  for (const item of list(text)) {
+    const cidr = parseCidr(item);
+    if (cidr === null) {
+      context.addIssue(
+        `${JSON.stringify(item)} is no network: expected an address or ADDRESS/BITS without host bits, such as 10.0.0.0/8`,
+      );
+      return z.NEVER;
+    }
+    networks.push(cidr);
+  }
+  if (networks.length > 0) return networks;
+  context.addIssue("expected at least one network, such as 10.0.0.0/8");
+  return z.NEVER;
+});
+
+/** One of a few words. */
+export const oneOf = <const T extends readonly string[]>(...words: T) =>
+  z.string().transform((text, context): T[number] => {
+    const found = words.find((word) => word === text);
+    if (found !== undefined) return found;
+    context.addIssue(`${JSON.stringify(text)}: expected ${words.join(", ").replace(/, ([^,]*)$/, " or $1")}`);
+    return z.NEVER;
+  });
+
+export const text = z.string();

@@ -1,0 +1,124 @@
+import type { z } from "zod";
+import { address, cidrs, count, duration, oneOf, text } from "./values.ts";
+
+interface Variable<T> {
+  readonly schema: z.ZodType<T, string>;
+  /** As it would be written; `null`: unset. */
+  readonly fallback: string | null;
+  readonly meaning: string;
+}
+
+const variable = <T>(
+  schema: z.ZodType<T, string>,
+  fallback: string | null,
+  meaning: string,
+): Variable<T> => ({
+  schema,
+  fallback,
+  meaning,
+});
+
+/** Every variable of `serve`, but for the routes: what it takes, what it is when unset, what it means. */
+export const variables = {
+  SALLYPORT_LISTEN: variable(address, "0.0.0.0:8443", "the one port"),
+  SALLYPORT_ADMIN_LISTEN: variable(
+    text,
+    "127.0.0.1:8080",
+    "plain HTTP for load balancers and operators: `/healthz`, `/readyz`, `/metrics`; `off` for none",
+  ),
+  SALLYPORT_HOST: variable(text, "localhost", "the router's own name: its web page and API"),
+  SALLYPORT_CERT: variable(
+    text,
+    null,
+    "server certificate chain, PEM or a path; also serves names that no other certificate covers",
+  ),
+  SALLYPORT_KEY: variable(text, null, "its private key, PEM or a path"),
+  SALLYPORT_CERT_DIR: variable(
+    text,
+    null,
+    "a folder with more of them, `NAME.crt` and `NAME.key`, picked by SNI (exact before wildcard)",
+  ),
+  SALLYPORT_CLIENT_CA: variable(
+    text,
+    null,
+    "trust anchors for client certificates, PEM or a path; a route may have its own (`client_ca=`)",
+  ),
+  SALLYPORT_LISTENER_MODE: variable(
+    oneOf("multiplex"),
+    "multiplex",
+    "`multiplex`: the one port, plus a listener for each route that names its own `port=`",
+  ),
+  SALLYPORT_PROXY_PROTOCOL: variable(
+    oneOf("off", "optional", "required"),
+    "off",
+    "a PROXY header (v1 or v2) in front of TLS: `required`, `optional` or `off`",
+  ),
+  SALLYPORT_PROXY_PROTOCOL_FROM: variable(
+    cidrs,
+    null,
+    "networks whose PROXY headers are believed; from elsewhere one is refused",
+  ),
+  SALLYPORT_HANDSHAKE_TIMEOUT: variable(
+    duration,
+    "10s",
+    "from accepting a connection to its finished handshake",
+  ),
+  SALLYPORT_CONNECT_TIMEOUT: variable(
+    duration,
+    "10s",
+    "for dialling an upstream, its TLS handshake included",
+  ),
+  SALLYPORT_IDLE_TIMEOUT: variable(duration, "1h", "without a byte either way"),
+  SALLYPORT_HALF_CLOSE_TIMEOUT: variable(
+    duration,
+    "60s",
+    "without a byte once one side has closed its sending half",
+  ),
+  SALLYPORT_DRAIN_TIMEOUT: variable(duration, "5m", "from SIGTERM to forced close"),
+  SALLYPORT_DRAIN_DELAY: variable(duration, "15s", "unready but still accepting, before the listener closes"),
+  SALLYPORT_MAX_CONNECTIONS: variable(count, "10000", "open connections in all"),
+  SALLYPORT_MAX_CONNECTIONS_PER_SOURCE: variable(count, "1000", "open connections from one source address"),
+  SALLYPORT_MAX_CONNECTIONS_PER_IDENTITY: variable(count, "500", "open connections of one identity"),
+  SALLYPORT_WORKERS: variable(oneOf("1"), "1", "processes sharing the port"),
+  SALLYPORT_STATE_URL: variable(oneOf("memory:"), "memory:", "state shared by several routers"),
+  SALLYPORT_LOG_FORMAT: variable(
+    oneOf("json", "text"),
+    null,
+    "operator's log on standard error: `json`, or `text` (the default on a terminal)",
+  ),
+  SALLYPORT_LOG_LEVEL: variable(
+    oneOf("debug", "info", "warn", "error"),
+    "info",
+    "the least level that is logged",
+  ),
+  SALLYPORT_AUDIT_LOG: variable(
+    text,
+    "-",
+    "one JSON line a connection: `-` for standard output, a path, or `off`",
+  ),
+} as const;
+
+export type VariableName = keyof typeof variables;
+export type Values = {
+  readonly [K in VariableName]: (typeof variables)[K] extends Variable<infer T> ? T | null : never;
+};
+
+export const routePrefix = "SALLYPORT_ROUTE_";
+
+/** Read by the client commands, so a shell that has them may run `serve` too. */
+export const clientVariables: readonly string[] = [
+  "SALLYPORT_ROUTER",
+  "SALLYPORT_CA",
+  "SALLYPORT_CLIENT_CERT",
+  "SALLYPORT_CLIENT_KEY",
+  "SALLYPORT_AGENT_NAME",
+];
+export const clientPrefix = "SALLYPORT_SERVICE_";
+
+/** Promised names that this version would have to ignore: refused, since each one guards something. */
+export const futureVariables: readonly string[] = [
+  "SALLYPORT_CRL",
+  "SALLYPORT_JWT_KEY",
+  "SALLYPORT_TUNNEL_ALLOW",
+];
+export const futurePrefix = "SALLYPORT_PORT_";

@@ -1,0 +1,218 @@
+import { cidrContains, cidrsOverlap, type Ip } from "../wire/ip.ts";
+import { normaliseServerName } from "../wire/server-name.ts";
+import type { NamePattern, Route } from "./route.ts";
+
+/** What routing looks at. */
+export interface Question {
+  /** As the hello carries it. */
+  readonly serverName: string | null;
+  readonly alpn: readonly string[];
+  readonly source: Ip;
+  /** The route whose own listener this came in by; `null` on the one port. */
+  readonly own: Route | null;
+}
+
+export type Match =
+  | {
+      readonly ok: true;
+      readonly route: Route;
+      readonly captures: Readonly<Record<string, string>>;
+      /** The protocol to agree on; `null` when the client offered none or the route does not terminate. */
+      readonly alpn: string | null;
+    }
+  | { readonly ok: false; readonly reason: MissReason; readonly detail: string };
+
+export type MissReason = "unknown_name" | "no_protocol" | "source_not_allowed";
+
+/** Two routes that could match one hello equally. */
+export interface Conflict {
+  readonly first: Route;
+  readonly second: Route;
+  readonly detail: string;
+}
+
+/** Routes that share one name pattern shape: the ALPN ids decide among them. */
+interface Group {
+  readonly pattern: NamePattern;
+  readonly members: { readonly route: Route; readonly pattern: NamePattern }[];
+}
+
+const noCaptures: Readonly<Record<string, string>> = {};
+
+export class RouteTable {
+  readonly routes: readonly Route[];
+  /** Exact names under `0`, patterns under the number of their variable labels, each by literal suffix. */
+  readonly #groups = new Map<number, Map<string, Group>>();
+  readonly #depths: readonly number[];
+
+  constructor(routes: readonly Route[]) {
+    this.routes = routes;
+    for (const route of routes) {
+      for (const pattern of route.names) this.#add(route, pattern);
+    }
+    this.#depths = [...this.#groups.keys()].sort((a, b) => a - b);
+  }
+
+  #add(route: Route, pattern: NamePattern): void {
+    const depth = pattern.variables.length;
+    let bySuffix = this.#groups.get(depth);
+    if (bySuffix === undefined) {
+      bySuffix = new Map();
+      this.#groups.set(depth, bySuffix);
+    }
+    const group = bySuffix.get(pattern.suffix);
+    if (group === undefined) bySuffix.set(pattern.suffix, { pattern, members: [{ route, pattern }] });
+    else group.members.push({ route, pattern });
+  }
+
+  /** Every pair of routes that one hello could match equally; such a table must not be used. */
+  conflicts(): Conflict[] {
+    const found: Conflict[] = [];
+    for (const bySuffix of this.#groups.values()) {
+      for (const { members } of bySuffix.values()) {
+        for (const [i, { route: first, pattern }] of members.entries()) {
+          for (const { route: second } of members.slice(i + 1)) {
+            const shared = first === second ? `the name ${pattern.text} twice` : overlap(first, second);
+            if (shared !== null)
+              found.push({ first, second, detail: `both serve ${pattern.text} with ${shared}` });
+          }
+        }
+      }
+    }
+    return found;
+  }
+
+  match(question: Question): Match {
+    const name = question.serverName === null ? null : normaliseServerName(question.serverName);
+    if (question.own !== null) return matchOwn(question.own, name, question);
+    if (name === null) {
+      const detail =
+        question.serverName === null ? "the hello names no server" : "the server name is not a DNS name";
+      return { ok: false, reason: "unknown_name", detail };
+    }
+    const labels = name.split(".");
+    for (const depth of this.#depths) {
+      if (depth >= labels.length) break;
+      const suffix = depth === 0 ? name : labels.slice(depth).join(".");
+      const group = this.#groups.get(depth)?.get(suffix);
+      // The most specific name decides; what its routes don't serve, no wider one may.
+      if (group !== undefined) return choose(group, labels, question);
+    }
+    return { ok: false, reason: "unknown_name", detail: `no route serves ${name}` };
+  }
+}
+
+function overlap(a: Route, b: Route): string | null {
+  if (a.sources !== null && b.sources !== null) {
+    const others = b.sources;
+    if (!a.sources.some((one) => others.some((other) => cidrsOverlap(one, other)))) return null;
+  }
+  if (a.alpn === null || b.alpn === null) return a.alpn === b.alpn ? "any protocol" : null;
+  const shared = a.alpn.find((id) => b.alpn?.includes(id));
+  if (shared !== undefined) return `the protocol ${shared}`;
+  return a.takesNoAlpn && b.takesNoAlpn ? "a hello without ALPN" : null;
+}
+
+const admitsSource = (route: Route, source: Ip): boolean =>
+  route.sources === null || route.sources.some((cidr) => cidrContains(cidr, source));
+
+function capture(pattern: NamePattern, labels: readonly string[]): Readonly<Record<string, string>> {
+  if (pattern.variables.length === 0) return noCaptures;
+  const captures: Record<string, string> = {};
+  for (const [i, name] of pattern.variables.entries()) if (name !== null) captures[name] = labels[i] ?? "";
+  return captures;
+}
+
+function choose(group: Group, labels: readonly string[], question: Question): Match {
+  const { alpn, candidates } = candidatesFor(group, question.alpn);
+  if (candidates.length === 0) {
+    const detail =
+      question.alpn.length === 0 ? "no ALPN, and several routes of that name" : question.alpn.join(", ");
+    return { ok: false, reason: "no_protocol", detail: `${group.pattern.text} serves none of: ${detail}` };
+  }
+  const chosen = candidates.find(({ route }) => admitsSource(route, question.source));
+  if (chosen === undefined) {
+    return {
+      ok: false,
+      reason: "source_not_allowed",
+      detail: `route ${candidates[0]?.route.name} does not admit this source`,
+    };
+  }
+  const { route, pattern } = chosen;
+  return { ok: true, route, captures: capture(pattern, labels), alpn: route.terminates ? alpn : null };
+}
+
+/** The members that serve the first id, in the client's order, that any of them serves. */
+function candidatesFor(
+  group: Group,
+  offered: readonly string[],
+): { alpn: string | null; candidates: Group["members"] } {
+  const { members } = group;
+  for (const id of offered) {
+    const candidates = members.filter(({ route }) => route.alpn?.includes(id));
+    if (candidates.length > 0) return { alpn: id, candidates };
+  }
+  if (offered.length === 0) {
+    const http = members.filter(({ route }) => route.takesNoAlpn);
+    if (http.length > 0) return { alpn: null, candidates: http };
+    if (new Set(members.map(({ route }) => route)).size === 1) return { alpn: null, candidates: members };
+  }
+  return { alpn: null, candidates: members.filter(({ route }) => route.alpn === null) };
+}
+
+/** On its own listener a route stands alone; its names, if it has any, must still match. */
+function matchOwn(route: Route, name: string | null, question: Question): Match {
+  let captures = noCaptures;
+  if (route.names.length > 0) {
+    const labels = name?.split(".") ?? [];
+    const pattern = route.names.find(
+      ({ variables, suffix }) =>
+        labels.length > variables.length && labels.slice(variables.length).join(".") === suffix,
+    );
+    if (pattern === undefined) {
+      return {
+        ok: false,
+        reason: "unknown_name",
+        detail: `route ${route.name} does not serve ${name ?? "a hello without a name"}`,
+      };
+    }
+    captures = capture(pattern, labels);
+  }
+  const alpn = question.alpn.find((id) => route.alpn?.includes(id)) ?? null;
+  if (alpn === null && question.alpn.length > 0 && route.alpn !== null) {
+    return {
+      ok: false,
+      reason: "no_protocol",
+      detail: `route ${route.name} serves none of: ${question.alpn.join(", ")}`,
+    };
+  }
+  if (!admitsSource(route, question.source)) {
+    return {
+      ok: false,
+      reason: "source_not_allowed",
+      detail: `route ${route.name} does not admit this source`,
+    };
+  }
+  return { ok: true, route, captures, alpn: route.terminates ? alpn : null };
+}
+
+/** Why a route other than the chosen one does not take this hello, in words; for `explain`. */
+export function whyNot(route: Route, question: Question): string {
+  const name = question.serverName === null ? null : normaliseServerName(question.serverName);
+  const labels = name?.split(".") ?? [];
+  const named = route.names.some(
+    ({ variables, suffix }) =>
+      labels.length > variables.length && labels.slice(variables.length).join(".") === suffix,
+  );
+  if (route.names.length === 0) return `only on its own port ${route.port}`;
+  if (!named) return `serves ${route.names.map((pattern) => pattern.text).join(", ")}`;
+  if (
+    route.alpn !== null &&
+    question.alpn.length > 0 &&
+    !question.alpn.some((id) => route.alpn?.includes(id))
+  ) {
+    return `serves the protocols ${route.alpn.join(", ")}`;
+  }
+  if (!admitsSource(route, question.source)) return "does not admit this source";
+  return "another route of this name is more specific, or comes first in the client's protocols";
+}

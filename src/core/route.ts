@@ -1,0 +1,67 @@
+import type { AllowRule } from "../identity/policy.ts";
+import type { Cidr } from "../wire/ip.ts";
+
+/** `required`: no certificate, no connection. `optional`: one that is sent must be good. `none`: not asked for. */
+export type ClientRule = "required" | "optional" | "none";
+
+/** A name that a route serves: variable labels in front, literal ones behind. */
+export interface NamePattern {
+  /** As the user wrote it, normalised. */
+  readonly text: string;
+  /** Names of the leading variable labels, `null` for `*`; empty for an exact name. */
+  readonly variables: readonly (string | null)[];
+  /** The literal rest, without a leading dot. */
+  readonly suffix: string;
+}
+
+export interface UpstreamTls {
+  /** `off`: plain. `insecure`: TLS without verification. */
+  readonly mode: "off" | "verify" | "insecure";
+  /** PEM; `null` means the system's. */
+  readonly ca: readonly string[] | null;
+  readonly cert: string | null;
+  readonly key: string | null;
+  /** May hold captures; `null` means the upstream's host. */
+  readonly serverName: string | null;
+}
+
+export interface Upstream {
+  /** May hold captures: `{node}.internal`. */
+  readonly host: string;
+  readonly port: number;
+  readonly tls: UpstreamTls;
+  readonly sendProxy: "v1" | "v2" | null;
+}
+
+/** One way through the gate. Plain data: made by the configuration, read by the core. */
+export interface Route {
+  readonly name: string;
+  /** The variable that made it, for messages. */
+  readonly variable: string;
+  readonly scheme: string;
+  readonly adapter: string;
+  /** False where TLS passes through untouched. */
+  readonly terminates: boolean;
+  /** Empty only for a route with a port of its own, which then takes any name there. */
+  readonly names: readonly NamePattern[];
+  /** Protocol ids it serves; `null`: whatever no other route of its name does. */
+  readonly alpn: readonly string[] | null;
+  /** A hello without ALPN comes here even if the name has other routes. */
+  readonly takesNoAlpn: boolean;
+  /** Networks it may be reached from; `null`: any. */
+  readonly sources: readonly Cidr[] | null;
+  readonly client: ClientRule;
+  /** PEM trust anchors for client certificates; empty only where `client` is `none`. */
+  readonly anchors: readonly string[];
+  readonly allow: readonly AllowRule[];
+  /** A listener of its own beside the one port. */
+  readonly port: number | null;
+  /** `null` for the router's own app. */
+  readonly upstream: Upstream | null;
+  readonly idleTimeoutMs: number;
+  readonly maxConnections: number | null;
+}
+
+/** Puts captured labels into a template such as `{node}.internal`. */
+export const fillIn = (template: string, captures: Readonly<Record<string, string>>): string =>
+  template.replace(/\{([a-z][a-z0-9_]*)\}/g, (_, name: string) => captures[name] ?? "");

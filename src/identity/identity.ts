@@ -1,0 +1,63 @@
+import type { Certificate } from "./certificate.ts";
+import { formatName, valuesOf } from "./name.ts";
+
+/** What a verified client certificate says of its holder. */
+export interface Identity {
+  /** RFC 4514: `CN=alice,OU=payments,O=Example`. */
+  readonly subject: string;
+  readonly commonName: string | null;
+  readonly organizations: readonly string[];
+  readonly organizationalUnits: readonly string[];
+  readonly dnsNames: readonly string[];
+  readonly emails: readonly string[];
+  readonly uris: readonly string[];
+  readonly ips: readonly string[];
+  /** A valid SPIFFE ID, or `null`. */
+  readonly spiffe: string | null;
+  /** From the organizational units. */
+  readonly groups: readonly string[];
+  /** Lower-case hexadecimal. */
+  readonly serial: string;
+  /** SHA-256 of the certificate, lower-case hexadecimal. */
+  readonly fingerprint: string;
+  /** SHA-256 of its SubjectPublicKeyInfo, lower-case hexadecimal. */
+  readonly keyFingerprint: string;
+  /** ISO 8601. */
+  readonly expires: string;
+}
+
+const spiffeId = /^spiffe:\/\/[a-z0-9._-]{1,255}(\/[A-Za-z0-9._-]+)*$/;
+
+/** An X.509-SVID has exactly one URI, and it is its SPIFFE ID (SPIFFE X509-SVID §2, SPIFFE-ID §2). */
+function spiffeOf(uris: readonly string[]): string | null {
+  const [uri] = uris;
+  if (uri === undefined || uris.length > 1 || uri.length > 2048 || !spiffeId.test(uri)) return null;
+  return uri.split("/").some((segment) => segment === "." || segment === "..") ? null : uri;
+}
+
+async function sha256Hex(bytes: Uint8Array): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes as BufferSource));
+  return [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** Reads the identity out of a certificate, which must have been verified. */
+export async function identityOf(certificate: Certificate): Promise<Identity> {
+  const { subjectName, names } = certificate;
+  const units = valuesOf(subjectName, "OU");
+  return {
+    subject: formatName(subjectName),
+    commonName: valuesOf(subjectName, "CN")[0] ?? null,
+    organizations: valuesOf(subjectName, "O"),
+    organizationalUnits: units,
+    dnsNames: names.dns,
+    emails: names.email,
+    uris: names.uri,
+    ips: names.ip,
+    spiffe: spiffeOf(names.uri),
+    groups: units,
+    serial: certificate.serial,
+    fingerprint: await sha256Hex(certificate.raw),
+    keyFingerprint: await sha256Hex(certificate.spki),
+    expires: new Date(certificate.notAfter).toISOString(),
+  };
+}

@@ -1,0 +1,203 @@
+import { oidText, sequence, smallInteger, tag } from "../wire/der.ts";
+import type { Certificate } from "./certificate.ts";
+
+/** A signature algorithm that may stand in a chain, as WebCrypto takes it. */
+interface Verification {
+  readonly importAs: RsaHashedImportParams | EcKeyImportParams | Algorithm;
+  readonly verifyAs: AlgorithmIdentifier | RsaPssParams | EcdsaParams;
+  readonly ecdsa?: number;
+}
+
+const hashes: Readonly<Record<string, string>> = {
+  "2.16.840.1.101.3.4.2.1": "SHA-256",
+  "2.16.840.1.101.3.4.2.2": "SHA-384",
+  "2.16.840.1.101.3.4.2.3": "SHA-512",
+};
+const rsaPkcs1: Readonly<Record<string, string>> = {
+  "1.2.840.113549.1.1.11": "SHA-256",
+  "1.2.840.113549.1.1.12": "SHA-384",
+  "1.2.840.113549.1.1.13": "SHA-512",
+};
+const ecdsa: Readonly<Record<string, string>> = {
+  "1.2.840.10045.4.3.2": "SHA-256",
+  "1.2.840.10045.4.3.3": "SHA-384",
+  "1.2.840.10045.4.3.4": "SHA-512",
+};
+const curves: Readonly<Record<string, { readonly name: string; readonly bytes: number }>> = {
+  "1.2.840.10045.3.1.7": { name: "P-256", bytes: 32 },
+  "1.3.132.0.34": { name: "P-384", bytes: 48 },
+  "1.3.132.0.35": { name: "P-521", bytes: 66 },
+};
+const rsaKey = "1.2.840.113549.1.1.1";
+const ecKey = "1.2.840.10045.2.1";
+const rsaPss = "1.2.840.113549.1.1.10";
+const mgf1 = "1.2.840.113549.1.1.8";
+const ed25519 = "1.3.101.112";
+const minRsaBits = 2048;
+
+interface AlgorithmId {
+  readonly oid: string;
+  readonly parameters: Uint8Array | undefined;
+}
+
+function algorithmId(raw: Uint8Array | undefined): AlgorithmId | undefined {
+  const [id, parameters, ...rest] = sequence(raw) ?? [];
+  const oid = id?.tag === tag.oid ? oidText(id.value) : undefined;
+  return oid === undefined || rest.length > 0 ? undefined : { oid, parameters: parameters?.raw };
+}
+
+interface PublicKey extends AlgorithmId {
+  readonly bits: Uint8Array;
+}
+
+function publicKey(spki: Uint8Array): PublicKey | undefined {
+  const [algorithm, key, ...rest] = sequence(spki) ?? [];
+  const id = algorithmId(algorithm?.raw);
+  if (id === undefined || key?.tag !== tag.bitString || key.value[0] !== 0 || rest.length > 0)
+    return undefined;
+  return { ...id, bits: key.value.subarray(1) };
+}
+
+function rsaBits(key: PublicKey): number {
+  const [modulus] = sequence(key.bits) ?? [];
+  const bytes = modulus?.value ?? new Uint8Array(0);
+  const [first = 0, second = 0] = bytes;
+  const lead = first === 0 ? second : first;
+  return (bytes.length - (first === 0 ? 1 : 0)) * 8 - (Math.clz32(lead) - 24);
+}
+
+const curveOf = (key: PublicKey): { readonly name: string; readonly bytes: number } | undefined => {
+  const [oid] = key.parameters === undefined ? [] : [key.parameters];
+  const text = oid?.[0] === tag.oid ? oidText(oid.subarray(2)) : undefined;
+  return text === undefined ? undefined : curves[text];
+};
+
+/** What is wrong with a certificate's own key, or `undefined`: RSA of 2048 bits, P-256/384/521 and Ed25519 may be used. */
+export function weakKey(spki: Uint8Array): string | undefined {
+  const key = publicKey(spki);
+  if (key === undefined) return "its public key is malformed";
+  if (key.oid === rsaKey || key.oid === rsaPss) {
+    const bits = rsaBits(key);
+    return bits >= minRsaBits ? undefined : `its RSA key has ${bits} bits, fewer than ${minRsaBits}`;
+  }
+  if (key.oid === ecKey)
+    return curveOf(key) === undefined ? "its key is on a curve that is not accepted" : undefined;
+  return key.oid === ed25519 ? undefined : `its key is of a kind that is not accepted (${key.oid})`;
+}
+
+/** RSASSA-PSS-params (RFC 4055 §3.1): the same hash throughout, and no SHA-1, which the defaults would be. */
+function pssParameters(raw: Uint8Array | undefined): { hash: string; saltLength: number } | undefined {
+  const fields = new Map((sequence(raw) ?? []).map((element) => [element.tag, element.value]));
+  const hash = hashes[algorithmId(fields.get(0xa0))?.oid ?? ""];
+  const mask = algorithmId(fields.get(0xa1));
+  const maskHash = hashes[algorithmId(mask?.parameters)?.oid ?? ""];
+  const [saltElement] = fields.has(0xa2) ? [fields.get(0xa2)] : [];
+  const saltLength =
+    saltElement === undefined
+      ? undefined
+      : smallInteger({ tag: saltElement[0] ?? 0, value: saltElement.subarray(2), raw: saltElement });
+  if (
+    hash === undefined ||
+    mask?.oid !== mgf1 ||
+    maskHash !== hash ||
+    saltLength === undefined ||
+    fields.has(0xa3)
+  )
+    return undefined;
+  return { hash, saltLength };
+}
+
+/** How a signature with this algorithm is verified by this key; `undefined` when the two don't fit or aren't accepted. */
+function verification(algorithm: AlgorithmId, key: PublicKey): Verification | undefined {
+  const { oid } = algorithm;
+  if (oid in rsaPkcs1 && key.oid === rsaKey) {
+    return {
+      importAs: { name: "RSASSA-PKCS1-v1_5", hash: rsaPkcs1[oid] ?? "" },
+      verifyAs: "RSASSA-PKCS1-v1_5",
+    };
+  }
+  if (oid in ecdsa && key.oid === ecKey) {
+    const curve = curveOf(key);
+    if (curve === undefined) return undefined;
+    return {
+      importAs: { name: "ECDSA", namedCurve: curve.name },
+      verifyAs: { name: "ECDSA", hash: ecdsa[oid] ?? "" },
+      ecdsa: curve.bytes,
+    };
+  }
+  if (oid === rsaPss && key.oid === rsaKey) {
+    const parameters = pssParameters(algorithm.parameters);
+    if (parameters === undefined) return undefined;
+    return {
+      importAs: { name: "RSA-PSS", hash: parameters.hash },
+      verifyAs: { name: "RSA-PSS", saltLength: parameters.saltLength },
+    };
+  }
+  if (oid === ed25519 && key.oid === ed25519) return { importAs: { name: "Ed25519" }, verifyAs: "Ed25519" };
+  return undefined;
+}
+
+/** WebCrypto wants r and s of a fixed size where DER has two INTEGERs (RFC 3279 §2.2.3). */
+function ecdsaSignature(der: Uint8Array, size: number): Uint8Array | undefined {
+  const parts = sequence(der);
+  if (parts?.length !== 2) return undefined;
+  const raw = new Uint8Array(2 * size);
+  for (const [i, part] of parts.entries()) {
+    const digits = part.value[0] === 0 ? part.value.subarray(1) : part.value;
+    if (part.tag !== tag.integer || digits.length > size || (part.value[0] ?? 0x80) & 0x80) return undefined;
+    raw.set(digits, (i + 1) * size - digits.length);
+  }
+  return raw;
+}
+
+const sameBytes = (a: Uint8Array, b: Uint8Array): boolean =>
+  a.length === b.length && a.every((byte, i) => byte === b[i]);
+
+/** Did the holder of `issuer`'s key sign `certificate`? The answer in words where not. */
+export async function checkSignature(
+  certificate: Certificate,
+  issuer: Certificate,
+): Promise<string | undefined> {
+  if (!sameBytes(certificate.algorithm, certificate.innerAlgorithm)) {
+    return "its two signature algorithms differ (RFC 5280 §4.1.1.2)";
+  }
+  const algorithm = algorithmId(certificate.algorithm);
+  const key = publicKey(issuer.spki);
+  if (algorithm === undefined || key === undefined) return "its signature algorithm is malformed";
+  const how = verification(algorithm, key);
+  if (how === undefined)
+    return `its signature algorithm (${algorithm.oid}) is not accepted, or is not its issuer's`;
+  const signature =
+    how.ecdsa === undefined ? certificate.signature : ecdsaSignature(certificate.signature, how.ecdsa);
+  if (signature === undefined) return "its signature is malformed";
+  try {
+    const imported = await importKey(issuer, how.importAs);
+    const good = await crypto.subtle.verify(
+      how.verifyAs,
+      imported,
+      signature as BufferSource,
+      certificate.tbs as BufferSource,
+    );
+    return good ? undefined : "its signature is not its issuer's (RFC 5280 §6.1.3 (a)(1))";
+  } catch (error) {
+    return `its issuer's key can't be used: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}
+
+const importedKeys = new WeakMap<Certificate, Map<string, Promise<CryptoKey>>>();
+
+/** Imported once a certificate and algorithm: authorities sign many. */
+function importKey(issuer: Certificate, importAs: Verification["importAs"]): Promise<CryptoKey> {
+  let keys = importedKeys.get(issuer);
+  if (keys === undefined) {
+    keys = new Map();
+    importedKeys.set(issuer, keys);
+  }
+  const id = JSON.stringify(importAs);
+  let key = keys.get(id);
+  if (key === undefined) {
+    key = crypto.subtle.importKey("spki", issuer.spki as BufferSource, importAs, false, ["verify"]);
+    keys.set(id, key);
+  }
+  return key;
+}

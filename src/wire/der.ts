@@ -1,0 +1,140 @@
+/**
+ * DER (X.690), strictly: definite, shortest lengths only, tag numbers below 31. What is not that is
+ * `undefined`, at every level.
+ */
+export interface Tlv {
+  /** The identifier octet. */
+  readonly tag: number;
+  readonly value: Uint8Array;
+  /** Tag, length and value. */
+  readonly raw: Uint8Array;
+}
+
+export const tag = {
+  boolean: 0x01,
+  integer: 0x02,
+  bitString: 0x03,
+  octetString: 0x04,
+  null: 0x05,
+  oid: 0x06,
+  utf8String: 0x0c,
+  printableString: 0x13,
+  teletexString: 0x14,
+  ia5String: 0x16,
+  utcTime: 0x17,
+  generalizedTime: 0x18,
+  bmpString: 0x1e,
+  sequence: 0x30,
+  set: 0x31,
+} as const;
+
+/** Context-specific tags: primitive `[n]`, constructed `[n]`. */
+export const context = (n: number): number => 0x80 | n;
+export const constructed = (n: number): number => 0xa0 | n;
+
+/** The element that begins at `at`, or `undefined`. */
+export function readTlv(bytes: Uint8Array, at = 0): Tlv | undefined {
+  const identifier = bytes[at];
+  const first = bytes[at + 1];
+  if (identifier === undefined || first === undefined || (identifier & 0x1f) === 0x1f) return undefined;
+  let length = first;
+  let start = at + 2;
+  if (first >= 0x80) {
+    const size = first & 0x7f;
+    if (size === 0 || size > 4) return undefined;
+    length = 0;
+    for (let i = 0; i < size; i++) length = length * 256 + (bytes[start + i] ?? Number.NaN);
+    start += size;
+    const shortest = length >= 0x80 && length >= 2 ** (8 * (size - 1));
+    if (!shortest) return undefined;
+  }
+  const end = start + length;
+  if (!(end <= bytes.length)) return undefined;
+  return { tag: identifier, value: bytes.subarray(start, end), raw: bytes.subarray(at, end) };
+}
+
+/** The one element that fills `bytes`, if it has that tag. */
+export function only(bytes: Uint8Array | undefined, wanted: number): Tlv | undefined {
+  const found = bytes === undefined ? undefined : readTlv(bytes);
+  return found !== undefined && found.tag === wanted && found.raw.length === bytes?.length
+    ? found
+    : undefined;
+}
+
+/** Every element in `bytes`, or `undefined` where it is not a row of elements. */
+export function elements(bytes: Uint8Array | undefined): Tlv[] | undefined {
+  if (bytes === undefined) return undefined;
+  const found: Tlv[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const next = readTlv(bytes, at);
+    if (next === undefined) return undefined;
+    found.push(next);
+    at += next.raw.length;
+  }
+  return found;
+}
+
+/** The elements of a SEQUENCE that fills `bytes`. */
+export const sequence = (bytes: Uint8Array | undefined): Tlv[] | undefined =>
+  elements(only(bytes, tag.sequence)?.value);
+
+/** Dotted decimal. */
+export function oidText(value: Uint8Array): string | undefined {
+  const arcs: number[] = [];
+  let arc = 0;
+  for (const [i, byte] of value.entries()) {
+    if (arc === 0 && byte === 0x80) return undefined;
+    arc = arc * 128 + (byte & 0x7f);
+    if (arc > Number.MAX_SAFE_INTEGER / 128) return undefined;
+    if (byte & 0x80) {
+      if (i === value.length - 1) return undefined;
+      continue;
+    }
+    if (arcs.length === 0) {
+      const top = Math.min(Math.floor(arc / 40), 2);
+      arcs.push(top, arc - top * 40);
+    } else arcs.push(arc);
+    arc = 0;
+  }
+  return arcs.length === 0 ? undefined : arcs.join(".");
+}
+
+/** A small non-negative INTEGER. */
+export function smallInteger(element: Tlv | undefined): number | undefined {
+  if (element?.tag !== tag.integer || element.value.length === 0 || element.value.length > 4)
+    return undefined;
+  const [first = 0, second = 0] = element.value;
+  if (first & 0x80 || (first === 0 && element.value.length > 1 && !(second & 0x80))) return undefined;
+  return element.value.reduce((sum, byte) => sum * 256 + byte, 0);
+}
+
+export function booleanValue(element: Tlv | undefined): boolean | undefined {
+  if (element?.tag !== tag.boolean || element.value.length !== 1) return undefined;
+  const [byte] = element.value;
+  return byte === 0xff ? true : byte === 0 ? false : undefined;
+}
+
+/** Milliseconds since 1970 of a UTCTime or GeneralizedTime in the forms of RFC 5280 §4.1.2.5. */
+export function timeValue(element: Tlv | undefined): number | undefined {
+  if (element === undefined) return undefined;
+  const text = String.fromCharCode(...element.value.subarray(0, 16));
+  let digits: string;
+  if (element.tag === tag.utcTime && /^\d{12}Z$/.test(text)) {
+    digits = `${Number(text.slice(0, 2)) < 50 ? "20" : "19"}${text.slice(0, 12)}`;
+  } else if (element.tag === tag.generalizedTime && /^\d{14}Z$/.test(text)) digits = text.slice(0, 14);
+  else return undefined;
+  const field = (at: number, size: number): number => Number(digits.slice(at, at + size));
+  const [month, day, hour, minute, second] = [
+    field(4, 2),
+    field(6, 2),
+    field(8, 2),
+    field(10, 2),
+    field(12, 2),
+  ];
+  const time = Date.UTC(field(0, 4), month - 1, day, hour, minute, second);
+  const date = new Date(time);
+  // Date.UTC carries what is out of range over into the next field.
+  const exact =
+    date.getUTCMonth() === month - 1 && date.getUTCDate() === day && hour < 24 && minute < 60 && second < 60;
+  return exact ? time : undefined;
+}
