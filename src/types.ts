@@ -1,3 +1,5 @@
+import type { HttpClient, HttpServing } from "./http.ts";
+
 /**
  * The core interfaces: what the core needs of a runtime, and what an adapter needs of the core.
  * Everything else is an implementation of these or a value that passes through them.
@@ -89,7 +91,6 @@ export interface TlsClientOptions {
   readonly ca: readonly string[] | null;
   readonly cert: string | null;
   readonly key: string | null;
-  readonly alpn: readonly string[];
 }
 
 export interface DialTarget {
@@ -130,4 +131,17 @@ export interface Runtime {
   /** Carries bytes both ways, half-closes included, until both are done or something ends it. Closes both. */
   relay(left: Connection, right: Connection, limits: RelayLimits): Promise<RelayEnd>;
   sha256Hex(data: string | Uint8Array): string;
+  /**
+   * Serves HTTP on an accepted connection, HTTP/2 where `alpn` is `h2`; resolves when it is over.
+   * Once `draining` is aborted, what is under way is finished and then the connection closed.
+   */
+  serveHttp(
+    connection: Connection,
+    alpn: string | null,
+    serving: HttpServing,
+    draining: AbortSignal,
+    idleMs: number,
+  ): Promise<void>;
+  /** Requests over connections that `dial` makes. */
+  httpClient(protocol: "http/1.1" | "h2", dial: () => Promise<Connection>): HttpClient;
 }

@@ -3,6 +3,7 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { connect as connectTls } from "node:tls";
 import { Refusal } from "../errors.ts";
+import type { HttpClient, HttpServing } from "../http.ts";
 import type {
   Connection,
   DialTarget,
@@ -16,6 +17,8 @@ import type {
   TlsContext,
   TlsServerOptions,
 } from "../types.ts";
+import { http1Client, http2Client } from "./http/client.ts";
+import { serveHttp } from "./http/server.ts";
 import { eventRelay, portableRelay } from "./relay.ts";
 import { SocketConnection } from "./socket-connection.ts";
 import { handshake, NodeTlsConnection, NodeTlsContext } from "./tls-connection.ts";
@@ -86,6 +89,20 @@ export class NodeRuntime implements Runtime {
     return portableRelay(left, right, limits);
   }
 
+  serveHttp(
+    connection: Connection,
+    alpn: string | null,
+    serving: HttpServing,
+    draining: AbortSignal,
+    idleMs: number,
+  ): Promise<void> {
+    return serveHttp(connection, alpn, serving, draining, idleMs);
+  }
+
+  httpClient(protocol: "http/1.1" | "h2", dial: () => Promise<Connection>): HttpClient {
+    return protocol === "h2" ? http2Client(dial) : http1Client(dial);
+  }
+
   sha256Hex(data: string | Uint8Array): string {
     return createHash("sha256").update(data).digest("hex");
   }
@@ -140,7 +157,6 @@ export function dialTls(
       ...(options.ca === null ? {} : { ca: [...options.ca] }),
       ...(options.cert === null ? {} : { cert: options.cert }),
       ...(options.key === null ? {} : { key: options.key }),
-      ...(options.alpn.length === 0 ? {} : { ALPNProtocols: [...options.alpn] }),
     });
     let cause: Error | undefined;
     const aborted = (): void => {

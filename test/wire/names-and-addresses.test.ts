@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { alertRecord } from "../../src/wire/alert.ts";
 import { cidrContains, cidrsOverlap, formatIp, parseCidr, parseIp } from "../../src/wire/ip.ts";
-import { looksLike, plainHttpAnswer } from "../../src/wire/not-tls.ts";
+import { looksLike, parseNotTls, plainHttpAnswer } from "../../src/wire/not-tls.ts";
 import { normaliseServerName } from "../../src/wire/server-name.ts";
 
 describe("server names", () => {
@@ -20,6 +21,20 @@ describe("server names", () => {
     "a b",
     "bücher.example",
     "a\u0000.b",
+    "\u212aube.example",
+    "a\u017f.example",
+    "a.example\n",
+    "*.example.com",
+    "a/b.example",
+    "fe80::1%eth0",
+    "1.2.3.4.",
+    "0x7f000001",
+    "0X7F.0.0.0x1",
+    "2130706433",
+    "0177.0.0.01",
+    "a.0x",
+    "a..",
+    ".a",
     "127.0.0.1",
     "1.2.3",
     "a.0x7f",
@@ -96,21 +111,61 @@ describe("addresses", () => {
 
 describe("what is not TLS", () => {
   const bytes = (text: string): Uint8Array => Uint8Array.from([...text].map((c) => c.charCodeAt(0)));
+  const told: [string, string][] = [
+    ["GET / HTTP/1.1\r\n", "http"],
+    ["PROPFIND /dav HTTP/1.1\r\n", "http"],
+    ["VERSION-CONTROL /x HTTP/1.1\r\n", "http"],
+    ["OPTIONS * HTTP/1.1\r\n", "http"],
+    ["GET http://a.example/ HTTP/1.1\r\n", "http"],
+    ["CONNECT a.example:443 HTTP/1.1\r\n", "http"],
+    ["PRI /x HTTP/1.1\r\n", "http"],
+    ["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "http2"],
+    ["SSH-2.0-OpenSSH_9.2\r\n", "ssh"],
+    ["PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", "proxy"],
+    ["\r\n\r\n\0\r\nQUIT\n\u0021\u0011", "proxy"],
+    ["EHLO mail.example\r\n", "other"],
+    ["get / HTTP/1.1\r\n", "other"],
+    [`${"A".repeat(40)} / HTTP/1.1\r\n`, "other"],
+    ["\u0000\u0001", "other"],
+    ["\u0080\u002e\u0001\u0003\u0001", "other"],
+    ["\u0016\u0002", "other"],
+  ];
+  for (const [text, what] of told) {
+    it(`${JSON.stringify(text.slice(0, 30))} is ${what}, from however few bytes can tell`, () => {
+      const whole = parseNotTls(bytes(text));
+      assert.ok(whole.kind === "ok");
+      assert.equal(whole.value, what);
+      for (let cut = 0; cut <= text.length; cut++) {
+        const parsed = parseNotTls(bytes(text.slice(0, cut)));
+        if (parsed.kind === "more") assert.ok(parsed.atLeast === cut + 1 && cut < 24, `cut at ${cut}`);
+        else assert.ok(parsed.kind === "ok" && parsed.value === what, `cut at ${cut}`);
+      }
+    });
+  }
 
-  it("is told apart", () => {
-    assert.equal(looksLike(bytes("GET / HTTP/1.1\r\n")), "http");
-    assert.equal(looksLike(bytes("PRI * HTTP/2.0\r\n\r\n")), "http2");
-    assert.equal(looksLike(bytes("SSH-2.0-OpenSSH\r\n")), "ssh");
-    assert.equal(looksLike(bytes("PROXY TCP4 1.2.3.4 ")), "proxy");
-    assert.equal(looksLike(bytes("\r\n\r\n\0\r\nQUIT\n")), "proxy");
-    assert.equal(looksLike(bytes("\u0000\u0001")), "other");
+  it("is other when it ends before anything can be told", () => {
+    assert.equal(looksLike(bytes("GE")), "other");
+    assert.equal(looksLike(bytes("")), "other");
+    assert.equal(looksLike(bytes("GET /")), "http");
   });
 
   it("and plain HTTP hears that this port speaks TLS", () => {
     const answer = new TextDecoder().decode(plainHttpAnswer());
     const [head = "", body = ""] = answer.split("\r\n\r\n");
-    assert.match(head, /^HTTP\/1\.1 400 /);
-    assert.match(head, new RegExp(`Content-Length: ${body.length}`));
+    assert.match(head, /^HTTP\/1\.1 400 Bad Request\r\n/);
+    assert.match(head, new RegExp(`^Content-Length: ${new TextEncoder().encode(body).length}$`, "m"));
+    assert.match(head, /^Connection: close$/m);
+    assert.match(head, /^Content-Type: text\/plain/m);
     assert.match(body, /speaks TLS/);
+  });
+});
+
+describe("a TLS alert", () => {
+  it("is a fatal one in a plaintext record of its own", () => {
+    assert.deepEqual([...alertRecord("unrecognized_name")], [21, 3, 3, 0, 2, 2, 112]);
+    assert.deepEqual([...alertRecord("no_application_protocol")], [21, 3, 3, 0, 2, 2, 120]);
+    assert.deepEqual([...alertRecord("decode_error")], [21, 3, 3, 0, 2, 2, 50]);
+    assert.deepEqual([...alertRecord("access_denied")], [21, 3, 3, 0, 2, 2, 49]);
+    assert.deepEqual([...alertRecord("internal_error")], [21, 3, 3, 0, 2, 2, 80]);
   });
 });

@@ -1,0 +1,76 @@
+import { Hono } from "hono";
+import type { Identity } from "../src/identity/identity.ts";
+
+/** What the router tells its app with every request. */
+export interface AppBindings {
+  readonly identity: Identity | null;
+}
+
+const style = `
+:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
+body { max-width: 40rem; margin: 3rem auto; padding: 0 1rem }
+dt { font-weight: 600 } dd { margin: 0 0 .5rem; overflow-wrap: anywhere }
+`;
+
+function Page({ version, identity }: { version: string; identity: Identity | null }) {
+  return (
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <title>Sallyport</title>
+        <style>{style}</style>
+      </head>
+      <body>
+        <main>
+          <h1>Sallyport</h1>
+          <p>One port for all of this company's infrastructure. Version {version}.</p>
+          {identity === null ? (
+            <p>You came without a client certificate.</p>
+          ) : (
+            <dl>
+              <dt>You are</dt>
+              <dd>{identity.subject}</dd>
+              <dt>Your certificate expires</dt>
+              <dd>{identity.expires}</dd>
+            </dl>
+          )}
+        </main>
+      </body>
+    </html>
+  );
+}
+
+/** The router's own app, at `SALLYPORT_HOST`. */
+export function createApp(version: string): Hono<{ Bindings: AppBindings }> {
+  const app = new Hono<{ Bindings: AppBindings }>();
+
+  app.use(async (c, next) => {
+    await next();
+    c.header("Strict-Transport-Security", "max-age=31536000");
+    c.header(
+      "Content-Security-Policy",
+      "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    );
+    c.header("X-Content-Type-Options", "nosniff");
+    c.header("Referrer-Policy", "no-referrer");
+    c.header("Cache-Control", "no-store");
+  });
+
+  app.get("/", (c) =>
+    c.html(`<!doctype html>${(<Page version={version} identity={c.env.identity} />).toString()}`),
+  );
+  app.get("/healthz", (c) => c.text("ok\n"));
+  app.get("/v1/whoami", (c) => {
+    const { identity } = c.env;
+    if (identity === null) {
+      return c.json(
+        { error: { reason: "client_cert_missing", detail: "this needs a client certificate" } },
+        401,
+      );
+    }
+    return c.json(identity);
+  });
+  app.notFound((c) => c.json({ error: { reason: "not_found", detail: `nothing at ${c.req.path}` } }, 404));
+  return app;
+}

@@ -1,0 +1,54 @@
+import { schemes } from "../adapters/registry.ts";
+import { loadConfig } from "../config/load.ts";
+import { createLog } from "../observe/log.ts";
+import { files, isTerminal, lineSink } from "../runtime/files.ts";
+import { selectRuntime } from "../runtime/select.ts";
+import { onSignals } from "../runtime/signals.ts";
+import { selfTest } from "../self-test/self-test.ts";
+import { startServer } from "../server.ts";
+import type { Command } from "./command.ts";
+
+export const serve: Command = {
+  name: "serve",
+  summary: "run the router from the environment",
+  usage: `Usage: sallyport serve
+
+Runs the router. It is configured by SALLYPORT_* environment variables alone:
+docs/configuration.md lists them, and "sallyport check" tells whether they are right.
+
+SIGTERM or SIGINT drains; a second one ends at once.`,
+
+  async run(_args, io) {
+    const config = loadConfig(io.env, schemes, files);
+    const runtime = await selectRuntime();
+    const errors = lineSink(2);
+    const log = createLog(errors, config.log.format ?? (isTerminal() ? "text" : "json"), config.log.level);
+    for (const warning of config.warnings) log.warn(warning);
+    const audit = config.audit === "off" ? null : lineSink(config.audit === "-" ? 1 : config.audit);
+
+    await selfTest(runtime);
+    const server = await startServer(runtime, config, log, (record) => audit?.write(JSON.stringify(record)));
+    log.info("listening", {
+      address: `${server.address.address}:${server.address.port}`,
+      admin: server.admin === null ? "off" : `${server.admin.address}:${server.admin.port}`,
+      routes: config.table.routes.length,
+      runtime: `${runtime.name} ${runtime.version}`,
+    });
+
+    await new Promise<void>((resolve) => {
+      let draining = false;
+      onSignals(["SIGTERM", "SIGINT"], () => {
+        if (draining) {
+          server.close().then(resolve, resolve);
+          return;
+        }
+        draining = true;
+        server.drain().then(resolve, resolve);
+      });
+    });
+    log.info("stopped");
+    await audit?.close();
+    await errors.close();
+    return 0;
+  },
+};

@@ -1,0 +1,92 @@
+import type { ClientVerifier } from "../identity/verifier.ts";
+import type { Log } from "../observe/log.ts";
+import type { Metrics } from "../observe/metrics.ts";
+import type { Connection, Runtime } from "../types.ts";
+import type { Cidr } from "../wire/ip.ts";
+import type { Admission } from "./admission.ts";
+import type { TlsContexts } from "./contexts.ts";
+import type { RouteTable } from "./match.ts";
+import type { ConnectionRecord } from "./record.ts";
+import type { Route } from "./route.ts";
+import type { Adapter } from "./session.ts";
+import { Visit } from "./visit.ts";
+
+/** Everything a connection meets on its way; made by the composition root. */
+export interface RouterParts {
+  readonly runtime: Runtime;
+  readonly table: RouteTable;
+  readonly adapters: ReadonlyMap<string, Adapter>;
+  readonly contexts: TlsContexts;
+  readonly verifierFor: (route: Route) => ClientVerifier;
+  readonly admission: Admission;
+  readonly proxyProtocol: { readonly mode: "off" | "optional" | "required"; readonly from: readonly Cidr[] };
+  readonly timeouts: {
+    readonly handshakeMs: number;
+    readonly connectMs: number;
+    readonly halfCloseMs: number;
+  };
+  readonly audit: (record: ConnectionRecord) => void;
+  readonly metrics: Metrics;
+  readonly log: Log;
+}
+
+/** Takes accepted connections through: inspect, match, terminate, verify, authorise, adapter, record. */
+export class Router {
+  readonly parts: RouterParts;
+  readonly #visits = new Set<Visit>();
+  readonly #draining = new AbortController();
+  readonly #perRoute = new Map<Route, number>();
+  #empty: (() => void) | undefined;
+
+  constructor(parts: RouterParts) {
+    this.parts = parts;
+  }
+
+  get open(): number {
+    return this.#visits.size;
+  }
+
+  get draining(): AbortSignal {
+    return this.#draining.signal;
+  }
+
+  /** @param own the route whose own listener accepted it; `null` for the one port */
+  accept(connection: Connection, own: Route | null, listener: string): void {
+    const visit = new Visit(this, connection, own, listener);
+    this.#visits.add(visit);
+    void visit.run().finally(() => {
+      this.#visits.delete(visit);
+      if (this.#visits.size === 0) this.#empty?.();
+    });
+  }
+
+  /** Counts a connection in on its route. False when the route is full. */
+  enterRoute(route: Route): boolean {
+    const count = this.#perRoute.get(route) ?? 0;
+    if (route.maxConnections !== null && count >= route.maxConnections) return false;
+    this.#perRoute.set(route, count + 1);
+    this.parts.metrics.active.set(count + 1, route.name);
+    return true;
+  }
+
+  leaveRoute(route: Route): void {
+    const count = (this.#perRoute.get(route) ?? 1) - 1;
+    this.#perRoute.set(route, count);
+    this.parts.metrics.active.set(count, route.name);
+  }
+
+  /** Asks every connection to end in its own time; resolves when none is left. */
+  async drain(): Promise<void> {
+    this.#draining.abort();
+    if (this.#visits.size > 0) {
+      await new Promise<void>((resolve) => {
+        this.#empty = resolve;
+      });
+    }
+  }
+
+  /** Ends what is left, at once. */
+  abortAll(): void {
+    for (const visit of this.#visits) visit.forceClose();
+  }
+}

@@ -1,0 +1,87 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { closeSync, fstatSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
+import type { Files } from "../config/pem.ts";
+import type { LineSink } from "../types.ts";
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** The names in `DNS:a.example.com, IP Address:10.0.0.1`, or the common name of certificates without any. */
+function dnsNames(certificate: X509Certificate): string[] {
+  return [...(certificate.subjectAltName ?? "").matchAll(/DNS:("?)([^,"]+)\1/g)].map(
+    ([, , name = ""]) => name,
+  );
+}
+
+/** The file system, and what the runtime's own X.509 says of server certificates. */
+export const files: Files = {
+  read: (path) => readFileSync(path, "utf8"),
+  list: (folder) => readdirSync(folder),
+  inspectCertificate: (pem) => {
+    try {
+      return new X509Certificate(pem).raw.length > 0 ? null : "it is empty";
+    } catch (error) {
+      return messageOf(error);
+    }
+  },
+  inspectPair: (cert, key) => {
+    const unknown = { names: [], notAfter: new Date(0) };
+    let certificate: X509Certificate;
+    try {
+      certificate = new X509Certificate(cert);
+    } catch (error) {
+      return { ...unknown, problem: `the certificate can't be read: ${messageOf(error)}` };
+    }
+    const found = { names: dnsNames(certificate), notAfter: new Date(certificate.validTo) };
+    try {
+      const fits = certificate.checkPrivateKey(createPrivateKey(key));
+      return { ...found, problem: fits ? null : "the private key is not this certificate's" };
+    } catch {
+      // Whatever the library says of a key it could not read stays unsaid.
+      return { ...found, problem: "the private key can't be read: expected an unencrypted PEM key" };
+    }
+  },
+};
+
+const flushMs = 20;
+
+/** Lines to a file or, as 1 and 2, to the standard streams; written together every few milliseconds. */
+export function lineSink(target: string | 1 | 2): LineSink {
+  const handle = typeof target === "number" ? target : openSync(target, "a", 0o640);
+  let pending: string[] = [];
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const flush = (): void => {
+    timer = undefined;
+    let bytes = Buffer.from(pending.join(""));
+    pending = [];
+    while (bytes.length > 0) {
+      try {
+        bytes = bytes.subarray(writeSync(handle, bytes));
+      } catch (error) {
+        const { code } = error as { code?: string };
+        // A reader that is slow for a moment; one that is gone has no use for the rest.
+        if (code === "EAGAIN") continue;
+        return;
+      }
+    }
+  };
+  return {
+    write: (line) => {
+      pending.push(`${line}\n`);
+      timer ??= setTimeout(flush, flushMs);
+    },
+    close: async () => {
+      clearTimeout(timer);
+      flush();
+      if (typeof target === "string") closeSync(handle);
+    },
+  };
+}
+
+/** Whether standard error is a terminal. */
+export const isTerminal = (): boolean => {
+  try {
+    return fstatSync(2).isCharacterDevice() && process.stderr.isTTY === true;
+  } catch {
+    return false;
+  }
+};

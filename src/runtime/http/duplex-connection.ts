@@ -1,0 +1,59 @@
+import type { Duplex } from "node:stream";
+import type { Connection } from "../../types.ts";
+import { ConnectionDuplex } from "./connection-duplex.ts";
+
+/** The other way round: the bare stream that an HTTP library leaves after 101, as a connection again. */
+export class DuplexConnection implements Connection {
+  readonly remote: Connection["remote"];
+  readonly local: Connection["local"];
+  readonly closed: Promise<void>;
+  bytesRead = 0;
+  bytesWritten = 0;
+
+  readonly #stream: Duplex;
+  readonly #chunks: AsyncIterator<Uint8Array>;
+  readonly #pending: Uint8Array[] = [];
+
+  constructor(stream: Duplex, head: Uint8Array) {
+    const below = stream instanceof ConnectionDuplex ? stream.connection : null;
+    this.remote = below?.remote ?? { address: "", port: 0 };
+    this.local = below?.local ?? { address: "", port: 0 };
+    this.#stream = stream;
+    // Without `destroyOnReturn` nothing here ever ends the iteration early.
+    this.#chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
+    this.unread(head);
+    this.closed = new Promise((resolve) => stream.once("close", resolve));
+    stream.on("error", () => {});
+  }
+
+  async read(): Promise<Uint8Array | null> {
+    const waiting = this.#pending.shift();
+    if (waiting !== undefined) return waiting;
+    const { done, value } = await this.#chunks.next();
+    if (done === true) return null;
+    this.bytesRead += value.length;
+    return value;
+  }
+
+  unread(bytes: Uint8Array): void {
+    if (bytes.length > 0) this.#pending.unshift(bytes);
+  }
+
+  write(bytes: Uint8Array): Promise<void> {
+    this.bytesWritten += bytes.length;
+    return new Promise((resolve, reject) => {
+      this.#stream.write(bytes, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+
+  closeWrite(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#stream.destroyed) resolve();
+      else this.#stream.end(() => resolve());
+    });
+  }
+
+  abort(how: "close" | "reset" = "close"): void {
+    this.#stream.destroy(how === "reset" ? new Error("cut") : undefined);
+  }
+}

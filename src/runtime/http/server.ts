@@ -1,0 +1,278 @@
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import {
+  createServer as createHttp2Server,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type ServerHttp2Session,
+} from "node:http2";
+import type { Duplex } from "node:stream";
+import { type Deadline, deadline } from "../../core/deadline.ts";
+import { Refusal } from "../../errors.ts";
+import type { HttpExchange, HttpFields, HttpRequest, HttpResponse, HttpServing } from "../../http.ts";
+import type { Connection } from "../../types.ts";
+import { IdleWatch } from "../relay.ts";
+import { ConnectionDuplex } from "./connection-duplex.ts";
+import { DuplexConnection } from "./duplex-connection.ts";
+
+type Incoming = IncomingMessage | Http2ServerRequest;
+type Outgoing = ServerResponse | Http2ServerResponse;
+
+/** How long a client may take from the handshake to the end of its first request head. */
+const firstRequestMs = 60_000;
+const maxHeaderBytes = 32 * 1024;
+const maxStreams = 250;
+
+/** What a connection's requests need to know of it. */
+interface Served {
+  readonly serving: HttpServing;
+  readonly draining: AbortSignal;
+  readonly firstRequest: Deadline;
+  active: number;
+}
+
+const servedBy = new WeakMap<Duplex, Served>();
+
+const http1 = createServer({
+  maxHeaderSize: maxHeaderBytes,
+  keepAliveTimeout: 0,
+  requestTimeout: 0,
+  headersTimeout: 0,
+});
+http1.on("request", (request: IncomingMessage, response: ServerResponse) => {
+  const stream: Duplex = request.socket;
+  const served = servedBy.get(stream);
+  if (served === undefined) return void stream.destroy();
+  void answer(served, request, response, "1", stream);
+});
+http1.on("upgrade", (request: IncomingMessage, stream: Duplex, head: Uint8Array) => {
+  const served = servedBy.get(stream);
+  if (served === undefined) return void stream.destroy();
+  void answerUpgrade(served, request, stream, head);
+});
+http1.on("clientError", (_error: Error, stream: Duplex) => {
+  if (stream.writable)
+    stream.end("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+  else stream.destroy();
+});
+
+const http2 = createHttp2Server({
+  settings: { maxConcurrentStreams: maxStreams, maxHeaderListSize: maxHeaderBytes, enablePush: false },
+});
+http2.on("request", (request: Http2ServerRequest, response: Http2ServerResponse) => {
+  const session = request.stream.session;
+  const served = session === undefined ? undefined : sessions.get(session);
+  if (served === undefined) return void request.stream.close();
+  void answer(served, request, response, "2", null);
+});
+const sessions = new WeakMap<object, Served>();
+const awaiting: Served[] = [];
+http2.on("session", (session: ServerHttp2Session) => {
+  // Made synchronously by the `connection` event below: the one that waits is this session's.
+  const served = awaiting.pop();
+  if (served === undefined) return session.destroy();
+  sessions.set(session, served);
+  const drain = (): void => session.close();
+  served.draining.addEventListener("abort", drain, { once: true });
+  session.once("close", () => served.draining.removeEventListener("abort", drain));
+  if (served.draining.aborted) drain();
+  session.on("error", () => {});
+});
+http2.on("sessionError", () => {});
+
+/** Serves HTTP on a connection that is accepted and, where there is TLS, through its handshake. */
+export async function serveHttp(
+  connection: Connection,
+  alpn: string | null,
+  serving: HttpServing,
+  draining: AbortSignal,
+  idleMs: number,
+): Promise<void> {
+  const stream = new ConnectionDuplex(connection);
+  let idle = false;
+  const watch = new IdleWatch(connection, connection, { idleMs, halfCloseMs: idleMs }, () => {
+    idle = true;
+    stream.destroy();
+  });
+  const firstRequest = deadline(firstRequestMs, () => {
+    idle = true;
+    stream.destroy();
+  });
+  const served: Served = { serving, draining, firstRequest, active: 0 };
+  servedBy.set(stream, served);
+  const over = new Promise<void>((resolve) => stream.once("close", resolve));
+  stream.on("error", () => {});
+  if (alpn === "h2") {
+    awaiting.push(served);
+    http2.emit("connection", stream);
+    awaiting.length = 0;
+  } else {
+    const drain = (): void => {
+      if (served.active === 0) stream.end();
+    };
+    draining.addEventListener("abort", drain, { once: true });
+    stream.once("close", () => draining.removeEventListener("abort", drain));
+    // The peer's end with nothing under way ends the connection: no further request can come.
+    stream.once("end", () => {
+      if (served.active === 0) stream.end();
+    });
+    http1.emit("connection", stream);
+  }
+  await over;
+  watch.stop();
+  firstRequest.cancel();
+  if (idle) throw new Refusal("idle_timeout", "no byte either way for too long");
+}
+
+function requestOf(incoming: Incoming, version: "1" | "2"): HttpRequest {
+  const fields: [string, string][] = [];
+  const raw = incoming.rawHeaders;
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const name = (raw[i] ?? "").toLowerCase();
+    if (!name.startsWith(":")) fields.push([name, raw[i + 1] ?? ""]);
+  }
+  const host = fields.find(([name]) => name === "host")?.[1];
+  const pseudo = version === "2" ? incoming.headers[":authority"] : undefined;
+  const method = incoming.method ?? "GET";
+  const bodiless = method === "GET" || method === "HEAD";
+  const announced = fields.some(([name]) => name === "content-length" || name === "transfer-encoding");
+  return {
+    method,
+    target: incoming.url ?? "/",
+    authority: typeof pseudo === "string" ? pseudo : (host ?? null),
+    version: version === "2" ? "2" : incoming.httpVersion === "1.0" ? "1.0" : "1.1",
+    fields,
+    body: bodiless && !announced && version === "1" ? null : (incoming as AsyncIterable<Uint8Array>),
+  };
+}
+
+async function answer(
+  served: Served,
+  incoming: Incoming,
+  outgoing: Outgoing,
+  version: "1" | "2",
+  stream: Duplex | null,
+): Promise<void> {
+  served.firstRequest.cancel();
+  served.active++;
+  const gone = new AbortController();
+  outgoing.once("close", () => {
+    if (!outgoing.writableFinished) gone.abort();
+  });
+  incoming.on("error", () => gone.abort());
+  outgoing.on("error", () => gone.abort());
+  const exchange: HttpExchange = {
+    request: requestOf(incoming, version),
+    signal: gone.signal,
+    respond: (response) => respond(outgoing, response, version, served.draining),
+    upgrade: () => {
+      throw new TypeError("not a request to switch protocols");
+    },
+  };
+  try {
+    await served.serving.handle(exchange);
+  } catch {
+    if (!outgoing.headersSent) await respond(outgoing, internalError, version, served.draining);
+  }
+  served.active--;
+  if (stream !== null && served.draining.aborted && served.active === 0) stream.end();
+}
+
+const internalError: HttpResponse = { status: 500, fields: [["content-length", "0"]], body: null };
+
+const cut = (outgoing: Outgoing): void => {
+  if ("stream" in outgoing) outgoing.stream.close(2 /* INTERNAL_ERROR (RFC 9113 §7) */);
+  else outgoing.socket?.destroy(new Error("cut"));
+};
+
+async function respond(
+  outgoing: Outgoing,
+  response: HttpResponse,
+  version: "1" | "2",
+  draining: AbortSignal,
+): Promise<void> {
+  if (outgoing.destroyed || outgoing.headersSent) return;
+  const headers = grouped(response.fields);
+  // HTTP/2 says it with GOAWAY, at the session.
+  if (version === "1" && draining.aborted) headers.connection = ["close"];
+  (outgoing as ServerResponse).writeHead(response.status, headers);
+  try {
+    for await (const chunk of response.body ?? []) {
+      if (outgoing.destroyed) return;
+      if (!(outgoing as ServerResponse).write(chunk)) await drained(outgoing);
+    }
+  } catch {
+    // The source broke: what the client has must not look complete.
+    cut(outgoing);
+    return;
+  }
+  await new Promise<void>((resolve) => {
+    outgoing.once("close", resolve);
+    (outgoing as ServerResponse).end(() => resolve());
+  });
+}
+
+function grouped(fields: HttpFields): Record<string, string[]> {
+  const headers: Record<string, string[]> = {};
+  for (const [name, value] of fields) {
+    const values = headers[name];
+    if (values === undefined) headers[name] = [value];
+    else values.push(value);
+  }
+  return headers;
+}
+
+const drained = (stream: Outgoing): Promise<void> =>
+  new Promise((resolve) => {
+    const go = (): void => {
+      stream.off("drain", go);
+      stream.off("close", go);
+      resolve();
+    };
+    stream.on("drain", go);
+    stream.on("close", go);
+  });
+
+/** A request to switch protocols has no response object: what it gets is written by hand, then closed. */
+async function answerUpgrade(
+  served: Served,
+  incoming: IncomingMessage,
+  stream: Duplex,
+  head: Uint8Array,
+): Promise<void> {
+  served.firstRequest.cancel();
+  served.active++;
+  const gone = new AbortController();
+  stream.once("close", () => gone.abort());
+  const headText = (status: number, fields: HttpFields): string =>
+    `HTTP/1.1 ${status} ${reasonPhrase(status)}\r\n${fields.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n`;
+  let answered = false;
+  const exchange: HttpExchange = {
+    request: requestOf(incoming, "1"),
+    signal: gone.signal,
+    upgrade: (fields) => {
+      answered = true;
+      stream.write(headText(101, fields));
+      return new DuplexConnection(stream, head);
+    },
+    respond: async (response) => {
+      answered = true;
+      const kept = response.fields.filter(([name]) => name !== "connection" && name !== "transfer-encoding");
+      stream.write(headText(response.status, [...kept, ["connection", "close"]]));
+      try {
+        for await (const chunk of response.body ?? []) stream.write(chunk);
+        stream.end();
+      } catch {
+        stream.destroy(new Error("cut"));
+      }
+    },
+  };
+  try {
+    await served.serving.handle(exchange);
+  } catch {
+    if (!answered) await exchange.respond(internalError);
+  }
+  served.active--;
+  stream.destroy();
+}
+
+const reasonPhrase = (status: number): string => (status === 101 ? "Switching Protocols" : "");

@@ -1,0 +1,174 @@
+import { createAdmin } from "../routes/admin.ts";
+import { createApp } from "../routes/app.tsx";
+import { appAdapter } from "./adapters/app.ts";
+import { refuseHttp } from "./adapters/http/index.ts";
+import { adapters } from "./adapters/registry.ts";
+import { certificatesFromPem } from "./authority/pem.ts";
+import { selectCertificate } from "./config/certificates.ts";
+import type { Config } from "./config/load.ts";
+import { Admission } from "./core/admission.ts";
+import { TlsContexts } from "./core/contexts.ts";
+import type { ConnectionRecord } from "./core/record.ts";
+import type { Route } from "./core/route.ts";
+import { Router } from "./core/router.ts";
+import { ConfigError } from "./errors.ts";
+import { answerWithFetch } from "./http.ts";
+import { type ClientVerifier, createClientVerifier } from "./identity/verifier.ts";
+import type { Log } from "./observe/log.ts";
+import { Metrics } from "./observe/metrics.ts";
+import type { Connection, Endpoint, Listener, Runtime } from "./types.ts";
+import { version } from "./version.ts";
+
+/** A router that listens. */
+export interface RunningServer {
+  readonly address: Endpoint;
+  readonly admin: Endpoint | null;
+  readonly router: Router;
+  /** Unready, then no new connections, then none at all: as long as the configuration allows. */
+  drain(): Promise<void>;
+  /** At once. */
+  close(): Promise<void>;
+}
+
+/** Puts the parts together and listens. Throws a `ConfigError` where an address can't be had. */
+export async function startServer(
+  runtime: Runtime,
+  config: Config,
+  log: Log,
+  audit: (record: ConnectionRecord) => void,
+): Promise<RunningServer> {
+  const metrics = new Metrics();
+  metrics.build.set(1, version, `${runtime.name} ${runtime.version}`);
+  const contexts = new TlsContexts(runtime, (name) => selectCertificate(config.certificates, name));
+  const app = createApp(version);
+  const router = new Router({
+    runtime,
+    table: config.table,
+    adapters: new Map(
+      [...adapters, appAdapter((request, caller) => app.fetch(request, caller), refuseHttp)].map((a) => [
+        a.name,
+        a,
+      ]),
+    ),
+    contexts,
+    verifierFor: verifiers(config.table.routes),
+    admission: new Admission(config.caps),
+    proxyProtocol: config.proxyProtocol,
+    timeouts: config.timeouts,
+    audit,
+    metrics,
+    log,
+  });
+
+  // Every context once now: what the TLS stack would not take should stop the start, not a client.
+  for (const route of config.table.routes.filter((one) => one.terminates)) {
+    for (const { suffix, variables } of route.names) {
+      contexts.for(route, [...variables.map(() => "any"), suffix].join("."));
+    }
+  }
+
+  const listeners: Listener[] = [];
+  const listen = async (
+    variable: string,
+    host: string,
+    port: number,
+    accept: (c: Connection) => void,
+  ): Promise<Listener> => {
+    try {
+      const listener = await runtime.listen(
+        { host, port },
+        {
+          connection: accept,
+          acceptFailed: (error) => log.warn("accepting failed; backing off", { error: error.message }),
+        },
+      );
+      listeners.push(listener);
+      return listener;
+    } catch (error) {
+      for (const one of listeners) await one.close();
+      const why = error instanceof Error ? error.message : String(error);
+      throw new ConfigError([{ name: variable, message: `can't listen on ${host}:${port}: ${why}` }]);
+    }
+  };
+
+  let unready: string | null = null;
+  const main = await listen("SALLYPORT_LISTEN", config.listen.host, config.listen.port, (connection) =>
+    router.accept(connection, null, text(main.address)),
+  );
+  for (const route of config.table.routes) {
+    if (route.port === null) continue;
+    const own = await listen(route.variable, config.listen.host, route.port, (connection) =>
+      router.accept(connection, route, text(own.address)),
+    );
+  }
+  const adminApp = createAdmin({
+    unready: () => unready,
+    metrics: () => {
+      for (const { name, notAfter } of config.certificates.all) {
+        metrics.certificateExpiry.set(Math.round((notAfter.getTime() - Date.now()) / 1000), name);
+      }
+      return metrics.text();
+    },
+  });
+  const adminDone = new AbortController();
+  const admin =
+    config.admin === null
+      ? null
+      : await listen("SALLYPORT_ADMIN_LISTEN", config.admin.host, config.admin.port, (connection) => {
+          const serving = {
+            handle: (exchange: Parameters<typeof answerWithFetch>[0]) =>
+              answerWithFetch(exchange, "http", (r) => adminApp.fetch(r)),
+          };
+          runtime.serveHttp(connection, null, serving, adminDone.signal, 60_000).catch(() => {});
+        });
+
+  const close = async (): Promise<void> => {
+    router.abortAll();
+    adminDone.abort();
+    await Promise.all(listeners.splice(0).map((listener) => listener.close()));
+  };
+  return {
+    address: main.address,
+    admin: admin?.address ?? null,
+    router,
+    close,
+    drain: async () => {
+      unready = "draining";
+      const { drainMs, drainDelayMs } = config.timeouts;
+      const forced = setTimeout(() => router.abortAll(), drainMs);
+      log.info("draining: unready, still accepting", { delay_ms: drainDelayMs, connections: router.open });
+      await new Promise((resolve) => setTimeout(resolve, Math.min(drainDelayMs, drainMs)));
+      const front = listeners.filter((listener) => listener !== admin);
+      // Closing waits for connections on some runtimes; those are drained below.
+      for (const listener of front) void listener.close();
+      log.info("no longer accepting", { connections: router.open });
+      await router.drain();
+      clearTimeout(forced);
+      await close();
+    },
+  };
+}
+
+const text = ({ address, port }: Endpoint): string =>
+  `${address.includes(":") ? `[${address}]` : address}:${port}`;
+
+/** One verifier a set of anchors: routes that trust the same authorities share what was verified. */
+function verifiers(routes: readonly Route[]): (route: Route) => ClientVerifier {
+  const byAnchors = new Map<string, ClientVerifier>();
+  const byRoute = new Map<Route, ClientVerifier>();
+  for (const route of routes) {
+    if (route.client === "none") continue;
+    const key = route.anchors.join("");
+    let verifier = byAnchors.get(key);
+    if (verifier === undefined) {
+      verifier = createClientVerifier(route.anchors.flatMap(certificatesFromPem));
+      byAnchors.set(key, verifier);
+    }
+    byRoute.set(route, verifier);
+  }
+  return (route) => {
+    const verifier = byRoute.get(route);
+    if (verifier === undefined) throw new TypeError(`route ${route.name} has no verifier`);
+    return verifier;
+  };
+}
