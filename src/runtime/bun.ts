@@ -13,19 +13,15 @@ import type {
 import { BunConnection, type NativeSocket, type SocketOwner, socketHandlers } from "./bun-socket.ts";
 import { endpoint, NodeRuntime } from "./node.ts";
 import { eventRelay, portableRelay } from "./relay.ts";
-import { NodeTlsContext } from "./tls-connection.ts";
+import { chainOf, NodeTlsContext } from "./tls-connection.ts";
 
 interface NativeTlsSocket extends NativeSocket {
   readonly alpnProtocol: string | false | null;
   getTLSVersion(): string;
   isSessionReused(): boolean;
-  getPeerCertificate(abbreviated?: boolean): PeerCertificate | undefined;
+  /** The leaf alone when abbreviated, and the whole list otherwise. */
+  getPeerCertificate(abbreviated: boolean): Parameters<typeof chainOf>[0];
   disableRenegotiation(): void;
-}
-
-interface PeerCertificate {
-  readonly raw?: Uint8Array;
-  readonly issuerCertificate?: PeerCertificate;
 }
 
 interface UpgradableSocket extends NativeSocket {
@@ -60,14 +56,7 @@ class BunTlsConnection extends BunConnection implements TlsConnection {
   }
 
   peerChain(): readonly Uint8Array[] {
-    const chain: Uint8Array[] = [];
-    let certificate = this.socket.getPeerCertificate();
-    while (certificate?.raw !== undefined) {
-      chain.push(certificate.raw);
-      if (certificate.issuerCertificate === certificate) break;
-      certificate = certificate.issuerCertificate;
-    }
-    return chain;
+    return chainOf(this.socket.getPeerCertificate(false));
   }
 }
 

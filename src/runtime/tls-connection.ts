@@ -65,16 +65,28 @@ export class NodeTlsConnection extends SocketConnection implements TlsConnection
   }
 
   peerChain(): readonly Uint8Array[] {
-    const chain: Uint8Array[] = [];
-    let certificate = this.socket.getPeerCertificate(true);
-    // The last one names itself as its issuer, or names none.
-    while (certificate?.raw !== undefined) {
-      chain.push(certificate.raw);
-      if (certificate.issuerCertificate === certificate) break;
-      certificate = certificate.issuerCertificate;
-    }
-    return chain;
+    return chainOf(this.socket.getPeerCertificate(true));
   }
+}
+
+interface LinkedCertificate {
+  readonly raw?: Uint8Array;
+  readonly issuerCertificate?: LinkedCertificate | undefined;
+}
+
+/** Longer chains than any authority makes are cut. */
+const maxChain = 32;
+
+/** The certificates of a runtime's linked list, whose last one may name itself as its issuer. */
+export function chainOf(leaf: LinkedCertificate | undefined): Uint8Array[] {
+  const chain: Uint8Array[] = [];
+  for (let link = leaf; link?.raw !== undefined && chain.length < maxChain; link = link.issuerCertificate) {
+    const before = chain[chain.length - 1];
+    // A new object for the same certificate on some runtimes: the bytes decide.
+    if (before !== undefined && Buffer.compare(before, link.raw) === 0) break;
+    chain.push(link.raw);
+  }
+  return chain;
 }
 
 /** The server's handshake over a socket that nobody else reads; the ClientHello is already put back in it. */

@@ -213,6 +213,13 @@ describe("the ClientHello parser", () => {
     assert.ok(parsed.kind === "no" && parsed.code === "malformed");
   });
 
+  it("refuses a record of another protocol between the fragments", () => {
+    const bytes = records(clientHello({ serverName: "a.example.com" }), 40);
+    bytes[46] = 2;
+    const parsed = parseClientHello(bytes);
+    assert.ok(parsed.kind === "no" && parsed.code === "malformed");
+  });
+
   it("refuses an empty record, and one that is too long", () => {
     for (const head of [
       [22, 3, 1, 0, 0],

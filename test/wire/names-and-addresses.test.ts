@@ -12,6 +12,13 @@ describe("server names", () => {
     assert.equal(normaliseServerName("_x.example.com"), "_x.example.com");
   });
 
+  it("have at most 253 characters", () => {
+    const long = `${`${"a".repeat(63)}.`.repeat(3)}${"b".repeat(61)}`;
+    assert.equal(long.length, 253);
+    assert.equal(normaliseServerName(`${long}.`), long);
+    assert.equal(normaliseServerName(`${long}b`), null);
+  });
+
   for (const bad of [
     "",
     ".",
@@ -92,6 +99,18 @@ describe("addresses", () => {
     assert.equal(cidrContains(network, inside), true);
     assert.equal(cidrContains(network, outside), false);
     assert.equal(cidrContains(network, wide), false);
+  });
+
+  it("of one family are in no network of the other, whatever their bits", () => {
+    for (const [network, address] of [
+      ["10.0.0.0/8", "a00::1"],
+      ["0.0.0.0/0", "::1"],
+      ["::/0", "192.0.2.1"],
+    ]) {
+      const [cidr, ip] = [parseCidr(network ?? ""), parseIp(address ?? "")];
+      assert.ok(cidr !== null && ip !== null);
+      assert.equal(cidrContains(cidr, ip), false, `${address} in ${network}`);
+    }
   });
 
   it("networks with host bits, or too many bits, are refused", () => {

@@ -196,6 +196,8 @@ describe("PROXY headers in", () => {
     for (const tlvs of [
       [3, 0, 0],
       [3, 0, 2, 1, 2],
+      // Right in its first four bytes.
+      [3, 0, 5, 190, 231, 223, 156, 0],
       [3, 0, 4, ...crc, 3, 0, 4, 0, 0, 0, 0],
     ]) {
       const parsed = parseProxyHeader(v2(0x21, 0x11, ...tcp4, ...tlvs));
@@ -226,6 +228,13 @@ describe("PROXY headers in", () => {
         [0xee, "0109"],
       ],
     );
+  });
+
+  it("with another version or command are refused", () => {
+    for (const versionCommand of [0x11, 0x31, 0x01, 0x22, 0x2f]) {
+      const parsed = parseProxyHeader(v2(versionCommand, 0x11, ...tcp4));
+      assert.ok(parsed.kind === "no" && parsed.code === "malformed", String(versionCommand));
+    }
   });
 
   it("of a datagram are refused on a stream, unless the sender speaks for itself", () => {
@@ -264,7 +273,7 @@ describe("PROXY headers in", () => {
   });
 
   const tricks = [
-    "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\n",
+    "PROXY TCP4 192.0.2.1 192.0.2.2 1 22\n",
     "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\r\n",
     "PROXY TCP4 192.0.2.1\r 192.0.2.2 1 2\r\n",
     "PROXY TCP4 192.0.2.1\t192.0.2.2 1 2\r\n",

@@ -46,7 +46,8 @@ export async function refuseHttp(session: Session, refusal: Refusal): Promise<vo
   await session.serveHttp({
     handle: async (exchange) => {
       const { status, fields, body } = problem(403, refusal.reason, refusal.message);
-      await exchange.respond({ status, fields: [...fields, ["connection", "close"]], body });
+      const close = exchange.request.version === "2" ? [] : ([["connection", "close"]] as const);
+      await exchange.respond({ status, fields: [...fields, ...close], body });
       session.client.closeWrite().catch(() => {});
     },
   });

@@ -27,7 +27,16 @@ interface Served {
   readonly serving: HttpServing;
   readonly draining: AbortSignal;
   readonly firstRequest: Deadline;
+  readonly stream: Duplex;
+  /** Requests under way. */
   active: number;
+  /** The peer has closed its sending half: no further request can come. */
+  ended: boolean;
+}
+
+/** Ends a connection that has nothing under way and nothing to expect. */
+function endIfDone(served: Served): void {
+  if (served.active === 0 && (served.ended || served.draining.aborted)) served.stream.end();
 }
 
 const servedBy = new WeakMap<Duplex, Served>();
@@ -42,7 +51,7 @@ http1.on("request", (request: IncomingMessage, response: ServerResponse) => {
   const stream: Duplex = request.socket;
   const served = servedBy.get(stream);
   if (served === undefined) return void stream.destroy();
-  void answer(served, request, response, "1", stream);
+  void answer(served, request, response, "1");
 });
 http1.on("upgrade", (request: IncomingMessage, stream: Duplex, head: Uint8Array) => {
   const served = servedBy.get(stream);
@@ -62,7 +71,7 @@ http2.on("request", (request: Http2ServerRequest, response: Http2ServerResponse)
   const session = request.stream.session;
   const served = session === undefined ? undefined : sessions.get(session);
   if (served === undefined) return void request.stream.close();
-  void answer(served, request, response, "2", null);
+  void answer(served, request, response, "2");
 });
 const sessions = new WeakMap<object, Served>();
 const awaiting: Served[] = [];
@@ -97,24 +106,22 @@ export async function serveHttp(
     idle = true;
     stream.destroy();
   });
-  const served: Served = { serving, draining, firstRequest, active: 0 };
+  const served: Served = { serving, draining, firstRequest, stream, active: 0, ended: false };
   servedBy.set(stream, served);
   const over = new Promise<void>((resolve) => stream.once("close", resolve));
   stream.on("error", () => {});
+  stream.once("end", () => {
+    served.ended = true;
+    endIfDone(served);
+  });
   if (alpn === "h2") {
     awaiting.push(served);
     http2.emit("connection", stream);
     awaiting.length = 0;
   } else {
-    const drain = (): void => {
-      if (served.active === 0) stream.end();
-    };
+    const drain = (): void => endIfDone(served);
     draining.addEventListener("abort", drain, { once: true });
     stream.once("close", () => draining.removeEventListener("abort", drain));
-    // The peer's end with nothing under way ends the connection: no further request can come.
-    stream.once("end", () => {
-      if (served.active === 0) stream.end();
-    });
     http1.emit("connection", stream);
   }
   await over;
@@ -150,7 +157,6 @@ async function answer(
   incoming: Incoming,
   outgoing: Outgoing,
   version: "1" | "2",
-  stream: Duplex | null,
 ): Promise<void> {
   served.firstRequest.cancel();
   served.active++;
@@ -174,7 +180,8 @@ async function answer(
     if (!outgoing.headersSent) await respond(outgoing, internalError, version, served.draining);
   }
   served.active--;
-  if (stream !== null && served.draining.aborted && served.active === 0) stream.end();
+  // HTTP/2 drains by GOAWAY, which lets the last responses out by itself.
+  if (version === "1" || served.ended) endIfDone(served);
 }
 
 const internalError: HttpResponse = { status: 500, fields: [["content-length", "0"]], body: null };
