@@ -70,7 +70,7 @@ export class Visit {
       this.#place = admission.enter((refusal) => this.#end(refusal));
       await this.#greet();
       const hello = await this.#inspect();
-      const hit = this.#match(hello);
+      const hit = await this.#match(hello);
       if (hit.route.terminates) await this.#terminate(hit);
       late.cancel();
       this.#place.established();
@@ -159,7 +159,7 @@ export class Visit {
     return refusal;
   }
 
-  #match(hello: ClientHello): Hit {
+  async #match(hello: ClientHello): Promise<Hit> {
     const source = parseIp(this.#source.address) ?? noAddress;
     const match = this.#router.parts.table.match({
       serverName: hello.serverName,
@@ -167,14 +167,12 @@ export class Visit {
       source,
       own: this.#own,
     });
-    if (!match.ok) throw new Refusal(match.reason, match.detail);
+    if (!match.ok) throw await this.#refuse(new Refusal(match.reason, match.detail));
     this.#hit = match;
     this.#onRoute = this.#router.enterRoute(match.route);
     if (!this.#onRoute) {
-      throw new Refusal(
-        "limit_reached",
-        `${match.route.maxConnections} connections are open on route ${match.route.name}`,
-      );
+      const detail = `${match.route.maxConnections} connections are open on route ${match.route.name}`;
+      throw await this.#refuse(new Refusal("limit_reached", detail));
     }
     return match;
   }
@@ -182,7 +180,8 @@ export class Visit {
   async #terminate(hit: Hit): Promise<void> {
     const { runtime, contexts, metrics } = this.#router.parts;
     const context = contexts.for(hit.route, this.#hello?.serverName ?? null);
-    if (context === null) throw new Refusal("unknown_name", "no certificate for this name");
+    if (context === null)
+      throw await this.#refuse(new Refusal("unknown_name", "no certificate for this name"));
     this.#tls = await runtime.terminate(this.#connection, context, hit.alpn);
     metrics.handshake.observe((performance.now() - this.#started) / 1000);
     if (hit.route.client !== "none") await this.#verify(hit.route, this.#tls);

@@ -12,7 +12,7 @@ import type {
 import { DenoConnection, DenoDuplex, type NativeConn } from "./deno-socket.ts";
 import { endpoint, NodeRuntime } from "./node.ts";
 import { portableRelay } from "./relay.ts";
-import { handshake, type NodeTlsConnection, NodeTlsContext } from "./tls-connection.ts";
+import { chainOf, handshake, NodeTlsConnection, NodeTlsContext } from "./tls-connection.ts";
 
 declare const Deno: {
   readonly version: { readonly deno: string };
@@ -88,7 +88,7 @@ export class DenoRuntime extends NodeRuntime {
       return super.terminate(connection, context, alpn);
     }
     const duplex = new DenoDuplex(connection);
-    const tls = await handshake(duplex, connection, context, alpn, duplex.flow);
+    const tls = await handshake(duplex, connection, context, alpn, duplex.flow, DenoTlsConnection);
     duplex.once("end", () => noticeEnd(tls));
     return tls;
   }
@@ -99,6 +99,13 @@ export class DenoRuntime extends NodeRuntime {
       return portableRelay(left, right, limits, (connection) => connection.readView());
     }
     return portableRelay(left, right, limits);
+  }
+}
+
+class DenoTlsConnection extends NodeTlsConnection {
+  // Deno's X509Certificate objects don't link to the rest of the chain.
+  override peerChain(): readonly Uint8Array[] {
+    return chainOf(this.socket.getPeerCertificate(true));
   }
 }
 

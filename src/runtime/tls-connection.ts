@@ -1,3 +1,4 @@
+import type { X509Certificate } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { createSecureContext, type SecureContext, TLSSocket } from "node:tls";
 import { Refusal } from "../errors.ts";
@@ -46,6 +47,7 @@ export class NodeTlsConnection extends SocketConnection implements TlsConnection
   readonly version: string;
   readonly alpn: string | null;
   readonly resumed: boolean;
+  #certificate: X509Certificate | undefined;
 
   constructor(socket: TLSSocket, remote: Endpoint, local: Endpoint, flow?: FlowControl) {
     super(socket, remote, local, flow);
@@ -61,11 +63,17 @@ export class NodeTlsConnection extends SocketConnection implements TlsConnection
   }
 
   peerLeaf(): Uint8Array | null {
-    return this.socket.getPeerX509Certificate?.()?.raw ?? this.socket.getPeerCertificate(false)?.raw ?? null;
+    return this.#peer()?.raw ?? null;
   }
 
+  // Only ever through this one call: on Node 20, `getPeerCertificate(true)` after it knows the leaf alone.
   peerChain(): readonly Uint8Array[] {
-    return chainOf(this.socket.getPeerCertificate(true));
+    return chainOf(this.#peer());
+  }
+
+  #peer(): X509Certificate | undefined {
+    this.#certificate ??= this.socket.getPeerX509Certificate();
+    return this.#certificate;
   }
 }
 
@@ -96,6 +104,7 @@ export function handshake(
   context: NodeTlsContext,
   alpn: string | null,
   flow?: FlowControl,
+  Finished: typeof NodeTlsConnection = NodeTlsConnection,
 ): Promise<NodeTlsConnection> {
   const tls = new TLSSocket(socket, {
     isServer: true,
@@ -126,7 +135,7 @@ export function handshake(
       tls.off("_tlsError", failed);
       tls.off("close", closed);
       tls.disableRenegotiation?.();
-      resolve(new NodeTlsConnection(tls, ends.remote, ends.local, flow));
+      resolve(new Finished(tls, ends.remote, ends.local, flow));
     });
   });
 }
