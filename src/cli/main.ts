@@ -1,9 +1,13 @@
 import { ConfigError } from "../errors.ts";
 import { version } from "../version.ts";
+import { ca } from "./ca.ts";
+import { check } from "./check.ts";
 import { type CliIo, type Command, UsageError } from "./command.ts";
+import { demo } from "./demo.ts";
+import { explain } from "./explain.ts";
 import { serve } from "./serve.ts";
 
-const commands: readonly Command[] = [serve];
+const commands: readonly Command[] = [serve, demo, check, explain, ca];
 
 const overview = (): string => `Usage: sallyport COMMAND [--help]
 

@@ -3,10 +3,10 @@ import { admittedBy } from "../identity/policy.ts";
 import type { VerifiedClient } from "../identity/verifier.ts";
 import type { Connection, Endpoint, TlsConnection } from "../types.ts";
 import { type AlertName, alertRecord } from "../wire/alert.ts";
-import { type ClientHello, parseClientHello } from "../wire/client-hello.ts";
+import { type ClientHello, clientHelloParser } from "../wire/client-hello.ts";
 import { cidrContains, type Ip, parseIp } from "../wire/ip.ts";
 import { ja4 } from "../wire/ja4.ts";
-import { looksLike, plainHttpAnswer } from "../wire/not-tls.ts";
+import { looksLike, parseNotTls, plainHttpAnswer } from "../wire/not-tls.ts";
 import { parseProxyHeader } from "../wire/proxy-protocol.ts";
 import type { Place } from "./admission.ts";
 import { deadline } from "./deadline.ts";
@@ -127,7 +127,7 @@ export class Visit {
   }
 
   async #inspect(): Promise<ClientHello> {
-    const first = await inspect(this.#connection, parseClientHello);
+    const first = await inspect(this.#connection, clientHelloParser());
     if (first.kind === "ok") {
       this.#connection.unread(first.head);
       this.#hello = first.value;
@@ -138,7 +138,10 @@ export class Visit {
       throw await this.#refuse(new Refusal("bad_client_hello", "closed inside the ClientHello"));
     }
     if (first.code !== "not_tls") throw await this.#refuse(new Refusal("bad_client_hello", first.detail));
-    const kind = looksLike(first.head);
+
+    this.#connection.unread(first.head);
+    const looked = await inspect(this.#connection, parseNotTls);
+    const kind = looked.kind === "ok" ? looked.value : "other";
     if (kind === "http" || kind === "http2") {
       await lingeringClose(this.#connection, plainHttpAnswer());
       throw new Refusal("not_tls", "plain HTTP");

@@ -1,0 +1,77 @@
+import { schemes } from "../adapters/registry.ts";
+import { type Config, loadConfig } from "../config/load.ts";
+import type { Route } from "../core/route.ts";
+import { files } from "../runtime/files.ts";
+import { formatCidr } from "../wire/ip.ts";
+import type { Command } from "./command.ts";
+import { options } from "./options.ts";
+
+/** A route as people want to see it; no key and no password is in it. */
+export function routeSummary(route: Route) {
+  const { upstream } = route;
+  return {
+    name: route.name,
+    scheme: route.scheme,
+    sni: route.names.map((pattern) => pattern.text),
+    alpn: route.alpn,
+    client: route.client,
+    allow: route.allow.map((rule) => rule.text),
+    source: route.sources?.map(formatCidr) ?? null,
+    port: route.port,
+    upstream: upstream === null ? null : `${upstream.host}:${upstream.port}`,
+    upstream_tls: upstream?.tls.mode ?? null,
+    send_proxy: upstream?.sendProxy ?? null,
+    idle_timeout_ms: route.idleTimeoutMs,
+    max_connections: route.maxConnections,
+  };
+}
+
+function table(config: Config): string[] {
+  const rows = config.table.routes.map((route) => {
+    const { sni, alpn, client, allow, upstream, port } = routeSummary(route);
+    return [
+      route.name,
+      route.scheme,
+      [...sni, ...(port === null ? [] : [`port ${port}`])].join(" "),
+      alpn?.join(" ") ?? "any",
+      client === "none" ? "-" : `${client}${allow.length > 0 ? `: ${allow.join(" or ")}` : ""}`,
+      upstream ?? "-",
+    ];
+  });
+  const all = [["ROUTE", "SCHEME", "NAMES", "ALPN", "CLIENT", "UPSTREAM"], ...rows];
+  const widths = all[0]?.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0))) ?? [];
+  return all.map((row) =>
+    row
+      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
+}
+
+export const check: Command = {
+  name: "check",
+  summary: "validate the environment, print the routing table",
+  usage: `Usage: sallyport check [--json]
+
+Reads the environment as "serve" would, prints the effective routing table without secrets,
+and exits with 2 where the router would not start.`,
+
+  async run(args, io) {
+    const flags = options(args, { json: { type: "boolean" } });
+    const config = loadConfig(io.env, schemes, files);
+    if (flags.json === true) {
+      const { listen, admin, host, warnings } = config;
+      io.out(
+        JSON.stringify(
+          { listen, admin, host, routes: config.table.routes.map(routeSummary), warnings },
+          null,
+          2,
+        ),
+      );
+      return 0;
+    }
+    for (const line of table(config)) io.out(line);
+    for (const warning of config.warnings) io.err(`warning: ${warning}`);
+    return 0;
+  },
+};
