@@ -72,6 +72,13 @@ export async function createAuthority(name: string, now = Date.now()): Promise<A
   return { cert: `${certificate.toString("pem")}\n`, key: await keyPem(keys.privateKey) };
 }
 
+/** A private key that this authority made, PEM (PKCS #8), for signing. */
+export function importSigningKey(pem: string): Promise<CryptoKey> {
+  const body = pem.replace(/-----(BEGIN|END) PRIVATE KEY-----|\s/g, "");
+  const der = Uint8Array.from(atob(body), (c) => c.charCodeAt(0));
+  return crypto.subtle.importKey("pkcs8", der, keyAlgorithm, false, ["sign"]);
+}
+
 /** Issues certificates with an authority's key. Throws when its files can't be read. */
 export class Authority {
   readonly certificate: X509Certificate;
@@ -83,9 +90,7 @@ export class Authority {
   }
 
   static async open(files: AuthorityFiles): Promise<Authority> {
-    const body = files.key.replace(/-----(BEGIN|END) PRIVATE KEY-----|\s/g, "");
-    const der = Uint8Array.from(atob(body), (c) => c.charCodeAt(0));
-    const key = await crypto.subtle.importKey("pkcs8", der, keyAlgorithm, false, ["sign"]);
+    const key = await importSigningKey(files.key);
     return new Authority(new X509Certificate(files.cert), key);
   }
 

@@ -26,7 +26,7 @@ SIGTERM or SIGINT drains; a second one ends at once.`,
     for (const warning of config.warnings) log.warn(warning);
     const audit = config.audit === "off" ? null : lineSink(config.audit === "-" ? 1 : config.audit);
 
-    await selfTest(runtime);
+    await selfTest(runtime, files);
     const server = await startServer(runtime, config, log, (record) => audit?.write(JSON.stringify(record)));
     log.info("listening", {
       address: `${server.address.address}:${server.address.port}`,
