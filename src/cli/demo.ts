@@ -1,15 +1,15 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
-import { type AddressInfo, createServer, type Server } from "node:net";
+import { type AddressInfo, connect, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { schemes } from "../adapters/registry.ts";
 import { Authority, createAuthority } from "../authority/authority.ts";
 import { loadConfig } from "../config/load.ts";
 import type { ConnectionRecord } from "../core/record.ts";
 import { createLog } from "../observe/log.ts";
 import { files, isTerminal } from "../runtime/files.ts";
-import { writeAtomically } from "../runtime/key-files.ts";
+import { exists, writeAtomically } from "../runtime/key-files.ts";
 import { selectRuntime } from "../runtime/select.ts";
 import { onSignals } from "../runtime/signals.ts";
 import { selfTest } from "../self-test/self-test.ts";
@@ -65,7 +65,10 @@ async function certificates(folder: string): Promise<void> {
     writeAtomically(join(folder, `${name}.crt`), pair.cert, false);
   };
   writeAtomically(join(folder, "ca.crt"), `${authority.certificate.toString("pem")}\n`, false);
-  save("server", await authority.server(["localhost", "*.localhost"], 8 * hourMs));
+  save(
+    "server",
+    await authority.server(["localhost", "web.localhost", "echo.localhost", "ssh.localhost"], 8 * hourMs),
+  );
   save(
     "alice",
     await authority.client(
@@ -77,7 +80,29 @@ async function certificates(folder: string): Promise<void> {
   save("mallory", await stranger.client({ commonName: "alice", groups: ["payments"] }, 8 * hourMs));
 }
 
-function introduce(io: CliIo, folder: string, port: number, colour: ReturnType<typeof paint>): void {
+/** True when an SSH server answers on this machine and there is a client to reach it with. */
+async function sshIsHere(path: string | undefined): Promise<boolean> {
+  const client = (path ?? "").split(delimiter).some((folder) => exists(join(folder, "ssh")));
+  if (!client) return false;
+  return new Promise((resolve) => {
+    const socket = connect({ host: "127.0.0.1", port: 22 });
+    const done = (answered: boolean): void => {
+      socket.destroy();
+      resolve(answered);
+    };
+    socket.once("data", (chunk: Buffer) => done(chunk.subarray(0, 4).toString() === "SSH-"));
+    socket.once("error", () => done(false));
+    socket.setTimeout(500, () => done(false));
+  });
+}
+
+function introduce(
+  io: CliIo,
+  folder: string,
+  port: number,
+  ssh: boolean,
+  colour: ReturnType<typeof paint>,
+): void {
   const as = (name: string): string => `--cert ${folder}/${name}.crt --key ${folder}/${name}.key`;
   const ca = `--cacert ${folder}/ca.crt`;
   // Not every resolver knows that *.localhost is this machine.
@@ -96,8 +121,15 @@ function introduce(io: CliIo, folder: string, port: number, colour: ReturnType<t
   );
   command(
     "any TCP service on the same port, told apart by name and ALPN",
-    `(echo hello; sleep 1) | openssl s_client -quiet -connect 127.0.0.1:${port} -servername echo.localhost -alpn sallyport-tcp -CAfile ${folder}/ca.crt -cert ${folder}/alice.crt -key ${folder}/alice.key`,
+    `(echo hello; sleep 1) | openssl s_client -quiet -no_ign_eof -connect 127.0.0.1:${port} -servername echo.localhost -alpn sallyport-tcp -CAfile ${folder}/ca.crt -cert ${folder}/alice.crt -key ${folder}/alice.key`,
   );
+  if (ssh) {
+    const through = `openssl s_client -quiet -connect 127.0.0.1:${port} -servername ssh.localhost -alpn sallyport-tcp -CAfile ${folder}/ca.crt -cert ${folder}/alice.crt -key ${folder}/alice.key`;
+    command(
+      "this machine's own SSH server, through the same port",
+      `ssh -o ProxyCommand="${through}" localhost`,
+    );
+  }
   command("bob is known, but not in the group payments", `curl ${ca} ${as("bob")} ${to("web")}/`);
   command("somebody else's authority says that this is alice", `curl ${ca} ${as("mallory")} ${to("web")}/`);
   io.out(colour("dim", "Connections, live (Ctrl-C ends the demo):"));
@@ -133,7 +165,9 @@ reason. --port is 8443 if that is free. --for ends the demo by itself.`,
         SALLYPORT_CLIENT_CA: join(folder, "ca.crt"),
         SALLYPORT_ROUTE_WEB: `http://127.0.0.1:${webPort}?sni=web.localhost&allow=group:payments`,
         SALLYPORT_ROUTE_ECHO: `tcp://127.0.0.1:${echoPort}?sni=echo.localhost`,
+        SALLYPORT_ROUTE_SSH: ssh ? "tcp://127.0.0.1:22?sni=ssh.localhost" : "",
       });
+      const ssh = await sshIsHere(io.env.PATH);
       const log = createLog({ write: io.err, close: async () => {} }, "text", "warn");
       const live = (record: ConnectionRecord): void => io.out(liveLine(record, colour));
       const start = (port: string) =>
@@ -143,7 +177,7 @@ reason. --port is 8443 if that is free. --for ends the demo by itself.`,
         if (flags.port !== undefined) throw error;
         return start("0");
       });
-      introduce(io, folder, server.address.port, colour);
+      introduce(io, folder, server.address.port, ssh, colour);
       await new Promise<void>((resolve) => {
         onSignals(["SIGTERM", "SIGINT"], resolve);
         if (endAfter !== null) setTimeout(resolve, endAfter);
