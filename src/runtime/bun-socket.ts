@@ -62,7 +62,7 @@ export class BunConnection implements EventedConnection, SocketOwner {
   #gone = false;
   #broke: Error | undefined;
   #reader: { resolve(chunk: Uint8Array | null): void; reject(error: Error): void } | undefined;
-  #sink: ((chunk: Uint8Array | null) => void) | undefined;
+  #sink: ((chunk: Uint8Array | null) => boolean) | undefined;
 
   #unsent: Uint8Array[] = [];
   #shutdown: "no" | "asked" | "done" = "no";
@@ -166,6 +166,9 @@ export class BunConnection implements EventedConnection, SocketOwner {
     return false;
   }
 
+  // Every chunk is a buffer of its own here: nobody wants it back.
+  readonly took = false;
+
   set drained(callback: () => void) {
     this.#drained = callback;
   }
@@ -228,7 +231,7 @@ export class BunConnection implements EventedConnection, SocketOwner {
     this.onClose(undefined);
   }
 
-  pipeTo(sink: (chunk: Uint8Array | null) => void): void {
+  pipeTo(sink: (chunk: Uint8Array | null) => boolean): void {
     this.#sink = sink;
     // Released first: the sink may hold again while it takes what waited here.
     this.release();

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type OnReadOpts, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { connect as connectTls } from "node:tls";
 import { Refusal } from "../errors.ts";
@@ -19,6 +19,7 @@ import type {
 } from "../types.ts";
 import { http1Client, http2Client } from "./http/client.ts";
 import { serveHttp } from "./http/server.ts";
+import { pooledReads } from "./pooled-reads.ts";
 import { eventRelay, portableRelay } from "./relay.ts";
 import { SocketConnection } from "./socket-connection.ts";
 import { handshake, NodeTlsConnection, NodeTlsContext } from "./tls-connection.ts";
@@ -63,12 +64,17 @@ export class NodeRuntime implements Runtime {
   }
 
   async dial(target: DialTarget, signal: AbortSignal): Promise<Connection> {
-    const socket = await dialSocket(target, signal);
-    if (target.preamble !== undefined) socket.write(target.preamble);
+    let connection: SocketConnection | undefined;
+    // TLS takes the socket over, and reads it in its own way.
+    const reads =
+      target.tls === undefined ? pooledReads((chunk) => connection?.take(chunk) ?? false) : undefined;
+    const socket = await dialSocket(target, signal, reads);
     const remote = endpoint(socket.remoteAddress, socket.remotePort);
     const local = endpoint(socket.localAddress, socket.localPort);
-    if (target.tls === undefined) return new SocketConnection(socket, remote, local);
-    return dialTls(socket, { remote, local }, target, signal);
+    if (target.preamble !== undefined) socket.write(target.preamble);
+    if (target.tls !== undefined) return dialTls(socket, { remote, local }, target, signal);
+    connection = new SocketConnection(socket, remote, local);
+    return connection;
   }
 
   tlsContext(options: TlsServerOptions): TlsContext {
@@ -113,13 +119,14 @@ const unreachable = (target: DialTarget, error: Error): Refusal =>
     cause: error,
   });
 
-function dialSocket(target: DialTarget, signal: AbortSignal): Promise<Socket> {
+function dialSocket(target: DialTarget, signal: AbortSignal, reads: OnReadOpts | undefined): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({
       host: target.host,
       port: target.port,
       allowHalfOpen: true,
       noDelay: true,
+      ...(reads === undefined ? {} : { onread: reads }),
     });
     const aborted = (): void => {
       socket.destroy(signal.reason instanceof Error ? signal.reason : new Error("gave up"));

@@ -104,10 +104,15 @@ export async function portableRelay<C extends Connection>(
 export interface EventedConnection extends Connection {
   /** The error that ended it, if one did. */
   readonly broke: Error | undefined;
-  /** From now on every chunk goes straight to `sink` (`null`: the peer has closed its sending half). */
-  pipeTo(sink: (chunk: Uint8Array | null) => void): void;
+  /**
+   * From now on every chunk goes straight to `sink` (`null`: the peer has closed its sending half), which
+   * says whether it needs the bytes no more.
+   */
+  pipeTo(sink: (chunk: Uint8Array | null) => boolean): void;
   /** Writes without waiting: false when the source should be held until `drained` is called. */
   push(chunk: Uint8Array): boolean;
+  /** Whether the last `push` was done with its bytes when it returned. */
+  readonly took: boolean;
   set drained(callback: () => void);
   /** `closeWrite` for callers that don't wait. */
   endWrite(): void;
@@ -135,7 +140,10 @@ export function eventRelay(
         if (chunk === null) {
           to.endWrite();
           watch.halfClosed();
-        } else if (!to.push(chunk)) from.hold();
+          return true;
+        }
+        if (!to.push(chunk)) from.hold();
+        return to.took;
       });
     };
     const closed = (which: EventedConnection, other: EventedConnection, broke: RelayEnd): void => {

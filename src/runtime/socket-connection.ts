@@ -34,7 +34,8 @@ export class SocketConnection implements EventedConnection {
   #gone = false;
   #broke: Error | undefined;
   #reader: { resolve(chunk: Uint8Array | null): void; reject(error: Error): void } | undefined;
-  #sink: ((chunk: Uint8Array | null) => void) | undefined;
+  #sink: ((chunk: Uint8Array | null) => boolean) | undefined;
+  #took = false;
 
   constructor(socket: Socket, remote: Endpoint, local: Endpoint, flow: FlowControl = socket) {
     this.socket = socket;
@@ -74,9 +75,14 @@ export class SocketConnection implements EventedConnection {
   };
 
   readonly #onData = (chunk: Uint8Array): void => {
+    this.take(chunk);
+  };
+
+  /** A chunk has arrived. True when a relay took it and needs its bytes no more. */
+  take(chunk: Uint8Array): boolean {
     this.bytesRead += chunk.length;
-    if (this.#sink !== undefined) this.#sink(chunk);
-    else if (this.#reader !== undefined) {
+    if (this.#sink !== undefined) return this.#sink(chunk);
+    if (this.#reader !== undefined) {
       const reader = this.#reader;
       this.#reader = undefined;
       reader.resolve(chunk);
@@ -85,7 +91,8 @@ export class SocketConnection implements EventedConnection {
       this.#queued += chunk.length;
       if (this.#queued >= highWater) this.hold();
     }
-  };
+    return false;
+  }
 
   readonly #onEnd = (): void => {
     if (this.#ended) return;
@@ -205,7 +212,7 @@ export class SocketConnection implements EventedConnection {
     return socket;
   }
 
-  pipeTo(sink: (chunk: Uint8Array | null) => void): void {
+  pipeTo(sink: (chunk: Uint8Array | null) => boolean): void {
     this.#sink = sink;
     const pending = this.#queue;
     this.#queue = [];
@@ -219,7 +226,23 @@ export class SocketConnection implements EventedConnection {
 
   push(chunk: Uint8Array): boolean {
     this.bytesWritten += chunk.length;
-    return this.socket.write(chunk);
+    const { socket } = this;
+    const before = socket.writableLength;
+    const more = socket.write(chunk);
+    const after = socket.writableLength;
+    // TLS encrypts within the call when nothing is queued before; TCP is done when the kernel has it all.
+    this.#took = this.copies ? before === 0 : after === 0;
+    // What the kernel took at once leaves nothing to wait for, however large it was.
+    return more || after === 0;
+  }
+
+  get took(): boolean {
+    return this.#took;
+  }
+
+  /** True where a write has made its own copy of the bytes once it returns. */
+  protected get copies(): boolean {
+    return false;
   }
 
   set drained(callback: () => void) {

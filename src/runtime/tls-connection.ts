@@ -62,6 +62,10 @@ export class NodeTlsConnection extends SocketConnection implements TlsConnection
     this.socket.destroy();
   }
 
+  protected override get copies(): boolean {
+    return true;
+  }
+
   peerLeaf(): Uint8Array | null {
     return this.#peer()?.raw ?? null;
   }

@@ -1,0 +1,35 @@
+import type { OnReadOpts } from "node:net";
+
+const bytes = 64 * 1024;
+/** A read of at least this much is the middle of something large. */
+const bulk = 16 * 1024;
+
+// Reads happen one at a time, so that one buffer serves every connection that says little.
+const shared = new Uint8Array(bytes);
+
+/**
+ * Where a socket's reads go on Node, which would otherwise allocate 64 KiB for each: at full speed the
+ * garbage collector then costs as much as the network. A quiet connection reads into a buffer that all
+ * share, and its chunk is copied; a busy one gets a buffer of its own, used again and again as long as
+ * whoever takes the chunks is done with them at once.
+ */
+export function pooledReads(take: (chunk: Uint8Array) => boolean): OnReadOpts {
+  let spare: Uint8Array | null = null;
+  let busy = false;
+  return {
+    buffer: () => {
+      if (!busy) return shared;
+      const buffer = spare ?? new Uint8Array(bytes);
+      spare = null;
+      return buffer;
+    },
+    callback: (count, buffer) => {
+      const chunk = buffer.subarray(0, count);
+      if (buffer === shared) take(chunk.slice());
+      else if (take(chunk)) spare = buffer;
+      busy = count >= bulk;
+      if (!busy) spare = null;
+      return true;
+    },
+  };
+}
