@@ -96,6 +96,8 @@ export interface TlsClientOptions {
 export interface DialTarget {
   readonly host: string;
   readonly port: number;
+  /** For all of it, the TLS handshake included. */
+  readonly withinMs: number;
   /** Sent before anything else, before TLS too: the PROXY header. */
   readonly preamble?: Uint8Array;
   readonly tls?: TlsClientOptions;
@@ -123,7 +125,7 @@ export interface Runtime {
   readonly version: string;
   listen(at: { readonly host: string; readonly port: number }, handlers: ListenHandlers): Promise<Listener>;
   /** Rejects with a `Refusal`: `upstream_unreachable`, or `upstream_refused` when its TLS is at fault. */
-  dial(target: DialTarget, signal: AbortSignal): Promise<Connection>;
+  dial(target: DialTarget): Promise<Connection>;
   /** Throws when key or certificate can't be used. */
   tlsContext(options: TlsServerOptions): TlsContext;
   /** The server's handshake. `alpn` is the one protocol to agree on; `null` when the client offered none. */

@@ -1,7 +1,5 @@
-import { Refusal } from "../errors.ts";
 import type { Connection, DialTarget, Runtime } from "../types.ts";
 import { encodeProxyV1, encodeProxyV2, type ProxyFacts } from "../wire/proxy-protocol.ts";
-import { deadline } from "./deadline.ts";
 import { fillIn, type Route } from "./route.ts";
 
 /** `host:port` after captures, for the record. */
@@ -12,7 +10,7 @@ export function upstreamText(route: Route, captures: Readonly<Record<string, str
 }
 
 /** A new connection to a route's upstream, within the connect time. Throws a `Refusal`. */
-export async function dialUpstream(
+export function dialUpstream(
   runtime: Runtime,
   connectMs: number,
   route: Route,
@@ -26,6 +24,7 @@ export async function dialUpstream(
   const target: DialTarget = {
     host,
     port: upstream.port,
+    withinMs: connectMs,
     ...(sendProxy === null
       ? {}
       : { preamble: sendProxy === "v1" ? encodeProxyV1(facts) : encodeProxyV2(facts) }),
@@ -41,17 +40,5 @@ export async function dialUpstream(
           },
         }),
   };
-  const late = new AbortController();
-  const timer = deadline(connectMs, () => {
-    late.abort(
-      new Refusal("upstream_unreachable", `${host}:${upstream.port}: no connection within ${connectMs} ms`),
-    );
-  });
-  try {
-    return await runtime.dial(target, late.signal);
-  } catch (error) {
-    throw late.signal.aborted ? late.signal.reason : error;
-  } finally {
-    timer.cancel();
-  }
+  return runtime.dial(target);
 }

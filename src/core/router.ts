@@ -5,6 +5,7 @@ import type { Connection, Runtime } from "../types.ts";
 import type { Cidr } from "../wire/ip.ts";
 import type { Admission } from "./admission.ts";
 import type { TlsContexts } from "./contexts.ts";
+import { LruMap } from "./lru-map.ts";
 import type { RouteTable } from "./match.ts";
 import type { ConnectionRecord } from "./record.ts";
 import type { Route } from "./route.ts";
@@ -37,6 +38,16 @@ export class Router {
   readonly #draining = new AbortController();
   readonly #perRoute = new Map<Route, number>();
   #empty: (() => void) | undefined;
+  readonly #hashes = new LruMap<string, string>(1000);
+
+  /** SHA-256 in hexadecimal, remembered: clients of one kind send the same lists. */
+  readonly hash = (text: string): string => {
+    const known = this.#hashes.get(text);
+    if (known !== undefined) return known;
+    const hash = this.parts.runtime.sha256Hex(text);
+    this.#hashes.set(text, hash);
+    return hash;
+  };
 
   constructor(parts: RouterParts) {
     this.parts = parts;

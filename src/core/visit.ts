@@ -30,6 +30,7 @@ const alerts: Partial<Record<Refusal["reason"], AlertName>> = {
 };
 
 const noAddress: Ip = [0, 0, 0, 0];
+const ipOf = ({ address }: Endpoint): Ip => parseIp(address) ?? noAddress;
 
 /** One connection, from accept to its record. */
 export class Visit {
@@ -99,8 +100,7 @@ export class Visit {
   /** The PROXY header, where one is due: who is the client? */
   async #greet(): Promise<void> {
     const { mode, from } = this.#router.parts.proxyProtocol;
-    const peer = parseIp(this.#connection.remote.address) ?? noAddress;
-    const listed = mode !== "off" && from.some((cidr) => cidrContains(cidr, peer));
+    const listed = mode !== "off" && from.some((cidr) => cidrContains(cidr, ipOf(this.#connection.remote)));
     if (mode === "required" && !listed) {
       throw new Refusal(
         "proxy_header_invalid",
@@ -163,11 +163,10 @@ export class Visit {
   }
 
   async #match(hello: ClientHello): Promise<Hit> {
-    const source = parseIp(this.#source.address) ?? noAddress;
     const match = this.#router.parts.table.match({
       serverName: hello.serverName,
       alpn: hello.alpn,
-      source,
+      source: ipOf(this.#source),
       own: this.#own,
     });
     if (!match.ok) throw await this.#refuse(new Refusal(match.reason, match.detail));
@@ -306,7 +305,7 @@ export class Visit {
   }
 
   #record(failure: Refusal | undefined): void {
-    const { audit, metrics, runtime, log } = this.#router.parts;
+    const { audit, metrics, log } = this.#router.parts;
     const reason = failure?.reason ?? "ok";
     const outcome = outcomeOf(reason, this.#established);
     const route = this.#hit?.route;
@@ -323,7 +322,7 @@ export class Visit {
       sni: this.#hello?.serverName ?? null,
       alpn: this.#hit?.alpn ?? null,
       tls: this.#tls?.version ?? null,
-      ja4: this.#hello === undefined ? null : ja4(this.#hello, (text) => runtime.sha256Hex(text)),
+      ja4: this.#hello === undefined ? null : ja4(this.#hello, this.#router.hash),
       resumed: this.#tls?.resumed ?? false,
       route: route?.name ?? null,
       adapter: route?.adapter ?? null,

@@ -1,8 +1,8 @@
+import { LruMap } from "../core/lru-map.ts";
 import { Refusal } from "../errors.ts";
 import { type Certificate, parseCertificate } from "./certificate.ts";
 import { validatePath } from "./chain.ts";
 import { type Identity, identityOf } from "./identity.ts";
-import { LruMap } from "./lru-map.ts";
 
 /** What a peer presented. The whole chain is only asked for when the leaf is not known yet: fetching it is dear. */
 export interface Presented {

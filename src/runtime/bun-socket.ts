@@ -1,5 +1,5 @@
 import type { Endpoint } from "../types.ts";
-import type { EventedConnection } from "./relay.ts";
+import { connectionClosed, type EventedConnection } from "./relay.ts";
 
 /** The part of Bun's native TCP socket that is used here. */
 export interface NativeSocket {
@@ -125,8 +125,8 @@ export class BunConnection implements EventedConnection, SocketOwner {
     if (error !== undefined) this.#broke ??= error;
     // Bun says only `close` when the peer's end comes after our own: that is an orderly end.
     if (this.#broke === undefined && this.#shutdown === "done") this.onEnd();
-    if (this.#unsent.length > 0 || !this.#ended) this.#broke ??= new Error("connection closed");
-    const broke = this.#broke ?? new Error("connection closed");
+    if (this.#unsent.length > 0 || !this.#ended) this.#broke ??= connectionClosed;
+    const broke = this.#broke ?? connectionClosed;
     this.#reader?.reject(broke);
     this.#reader = undefined;
     for (const writer of this.#writers.splice(0)) writer.reject(broke);
@@ -192,7 +192,7 @@ export class BunConnection implements EventedConnection, SocketOwner {
       return Promise.resolve(chunk);
     }
     if (this.#ended) return Promise.resolve(null);
-    if (this.#gone) return Promise.reject(this.#broke ?? new Error("connection closed"));
+    if (this.#gone) return Promise.reject(this.#broke ?? connectionClosed);
     return new Promise((resolve, reject) => {
       this.#reader = { resolve, reject };
       this.release();
@@ -206,7 +206,7 @@ export class BunConnection implements EventedConnection, SocketOwner {
   }
 
   write(bytes: Uint8Array): Promise<void> {
-    if (this.#gone) return Promise.reject(this.#broke ?? new Error("connection closed"));
+    if (this.#gone) return Promise.reject(this.#broke ?? connectionClosed);
     if (this.push(bytes)) return Promise.resolve();
     return new Promise((resolve, reject) => {
       this.#writers.push({ resolve, reject });

@@ -1,3 +1,4 @@
+import { deadline } from "../core/deadline.ts";
 import { Refusal } from "../errors.ts";
 import type {
   Connection,
@@ -11,7 +12,7 @@ import type {
   TlsContext,
 } from "../types.ts";
 import { BunConnection, type NativeSocket, type SocketOwner, socketHandlers } from "./bun-socket.ts";
-import { endpoint, NodeRuntime } from "./node.ts";
+import { endpoint, NodeRuntime, tooLate, unreachable } from "./node.ts";
 import { eventRelay, portableRelay } from "./relay.ts";
 import { chainOf, NodeTlsContext } from "./tls-connection.ts";
 
@@ -97,9 +98,9 @@ export class BunRuntime extends NodeRuntime {
     };
   }
 
-  override async dial(target: DialTarget, signal: AbortSignal): Promise<Connection> {
-    if (target.tls !== undefined) return super.dial(target, signal);
-    const socket = await dialNative(target, signal);
+  override async dial(target: DialTarget): Promise<Connection> {
+    if (target.tls !== undefined) return super.dial(target);
+    const socket = await dialNative(target);
     socket.setNoDelay(true);
     const remote = endpoint(socket.remoteAddress, socket.remotePort);
     const connection = new BunConnection(socket, remote, endpoint(socket.localAddress, socket.localPort));
@@ -125,27 +126,28 @@ export class BunRuntime extends NodeRuntime {
   }
 }
 
-async function dialNative(target: DialTarget, signal: AbortSignal): Promise<NativeSocket> {
-  const gaveUp = Promise.withResolvers<never>();
-  const aborted = (): void => gaveUp.reject(signal.reason);
-  signal.addEventListener("abort", aborted, { once: true });
-  if (signal.aborted) aborted();
-  const dialled = Bun.connect({
-    hostname: target.host,
-    port: target.port,
-    allowHalfOpen: true,
-    socket: { ...socketHandlers, open() {}, connectError() {} },
+const dialHandlers = { ...socketHandlers, open() {}, connectError() {} };
+
+function dialNative(target: DialTarget): Promise<NativeSocket> {
+  return new Promise((resolve, reject) => {
+    let given = false;
+    const late = deadline(target.withinMs, () => {
+      given = true;
+      reject(unreachable(target, tooLate(target)));
+    });
+    Bun.connect({ hostname: target.host, port: target.port, allowHalfOpen: true, socket: dialHandlers }).then(
+      (socket) => {
+        late.cancel();
+        // There is no way to stop a native dial: one that succeeds too late is closed then.
+        if (given) socket.terminate();
+        else resolve(socket);
+      },
+      (error) => {
+        late.cancel();
+        reject(unreachable(target, error));
+      },
+    );
   });
-  try {
-    return await Promise.race([dialled, gaveUp.promise]);
-  } catch (error) {
-    // There is no way to stop a native dial: one that succeeds too late is closed then.
-    dialled.then((socket) => socket.terminate()).catch(() => {});
-    const why = error instanceof Error ? error.message : String(error);
-    throw new Refusal("upstream_unreachable", `${target.host}:${target.port}: ${why}`, { cause: error });
-  } finally {
-    signal.removeEventListener("abort", aborted);
-  }
 }
 
 function terminateNative(

@@ -1,4 +1,4 @@
-import { Refusal } from "../errors.ts";
+import { deadline } from "../core/deadline.ts";
 import type {
   Connection,
   DialTarget,
@@ -10,14 +10,14 @@ import type {
   TlsContext,
 } from "../types.ts";
 import { DenoConnection, DenoDuplex, type NativeConn } from "./deno-socket.ts";
-import { endpoint, NodeRuntime } from "./node.ts";
+import { endpoint, NodeRuntime, tooLate, unreachable } from "./node.ts";
 import { portableRelay } from "./relay.ts";
 import { chainOf, handshake, NodeTlsConnection, NodeTlsContext } from "./tls-connection.ts";
 
 declare const Deno: {
   readonly version: { readonly deno: string };
   listen(options: { hostname: string; port: number; tcpBacklog?: number }): NativeListener;
-  connect(options: { hostname: string; port: number; signal?: AbortSignal }): Promise<NativeConn>;
+  connect(options: { hostname: string; port: number }): Promise<NativeConn>;
 };
 
 interface NativeListener {
@@ -64,15 +64,9 @@ export class DenoRuntime extends NodeRuntime {
     };
   }
 
-  override async dial(target: DialTarget, signal: AbortSignal): Promise<Connection> {
-    if (target.tls !== undefined) return super.dial(target, signal);
-    let conn: NativeConn;
-    try {
-      conn = await Deno.connect({ hostname: target.host, port: target.port, signal });
-    } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      throw new Refusal("upstream_unreachable", `${target.host}:${target.port}: ${why}`, { cause: error });
-    }
+  override async dial(target: DialTarget): Promise<Connection> {
+    if (target.tls !== undefined) return super.dial(target);
+    const conn = await dialNative(target);
     conn.setNoDelay(true);
     const connection = adopt(conn);
     if (target.preamble !== undefined) await connection.write(target.preamble);
@@ -100,6 +94,27 @@ export class DenoRuntime extends NodeRuntime {
     }
     return portableRelay(left, right, limits);
   }
+}
+
+function dialNative(target: DialTarget): Promise<NativeConn> {
+  return new Promise((resolve, reject) => {
+    let given = false;
+    const late = deadline(target.withinMs, () => {
+      given = true;
+      reject(unreachable(target, tooLate(target)));
+    });
+    Deno.connect({ hostname: target.host, port: target.port }).then(
+      (conn) => {
+        late.cancel();
+        if (given) conn.close();
+        else resolve(conn);
+      },
+      (error) => {
+        late.cancel();
+        reject(unreachable(target, error));
+      },
+    );
+  });
 }
 
 class DenoTlsConnection extends NodeTlsConnection {

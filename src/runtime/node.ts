@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { type AddressInfo, connect, createServer, type OnReadOpts, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { connect as connectTls } from "node:tls";
+import { deadline } from "../core/deadline.ts";
 import { Refusal } from "../errors.ts";
 import type { HttpClient, HttpServing } from "../http.ts";
 import type {
@@ -63,16 +64,16 @@ export class NodeRuntime implements Runtime {
     });
   }
 
-  async dial(target: DialTarget, signal: AbortSignal): Promise<Connection> {
+  async dial(target: DialTarget): Promise<Connection> {
     let connection: SocketConnection | undefined;
     // TLS takes the socket over, and reads it in its own way.
     const reads =
       target.tls === undefined ? pooledReads((chunk) => connection?.take(chunk) ?? false) : undefined;
-    const socket = await dialSocket(target, signal, reads);
+    const socket = await dialSocket(target, reads);
     const remote = endpoint(socket.remoteAddress, socket.remotePort);
     const local = endpoint(socket.localAddress, socket.localPort);
     if (target.preamble !== undefined) socket.write(target.preamble);
-    if (target.tls !== undefined) return dialTls(socket, { remote, local }, target, signal);
+    if (target.tls !== undefined) return dialTls(socket, { remote, local }, target);
     connection = new SocketConnection(socket, remote, local);
     return connection;
   }
@@ -114,12 +115,17 @@ export class NodeRuntime implements Runtime {
   }
 }
 
-const unreachable = (target: DialTarget, error: Error): Refusal =>
-  new Refusal("upstream_unreachable", `${target.host}:${target.port}: ${error.message || String(error)}`, {
-    cause: error,
-  });
+/** What a dial that failed says: the same on every runtime. */
+export const unreachable = (target: DialTarget, error: unknown): Refusal =>
+  new Refusal(
+    "upstream_unreachable",
+    `${target.host}:${target.port}: ${error instanceof Error && error.message !== "" ? error.message : String(error)}`,
+    { cause: error },
+  );
 
-function dialSocket(target: DialTarget, signal: AbortSignal, reads: OnReadOpts | undefined): Promise<Socket> {
+export const tooLate = (target: DialTarget): Error => new Error(`no connection within ${target.withinMs} ms`);
+
+function dialSocket(target: DialTarget, reads: OnReadOpts | undefined): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({
       host: target.host,
@@ -128,30 +134,25 @@ function dialSocket(target: DialTarget, signal: AbortSignal, reads: OnReadOpts |
       noDelay: true,
       ...(reads === undefined ? {} : { onread: reads }),
     });
-    const aborted = (): void => {
-      socket.destroy(signal.reason instanceof Error ? signal.reason : new Error("gave up"));
-    };
+    const late = deadline(target.withinMs, () => socket.destroy(tooLate(target)));
     const failed = (error: Error): void => {
-      signal.removeEventListener("abort", aborted);
+      late.cancel();
       reject(unreachable(target, error));
     };
     socket.once("error", failed);
     socket.once("connect", () => {
-      signal.removeEventListener("abort", aborted);
+      late.cancel();
       socket.off("error", failed);
       resolve(socket);
     });
-    if (signal.aborted) aborted();
-    else signal.addEventListener("abort", aborted, { once: true });
   });
 }
 
 /** The client's handshake towards an upstream, over a socket that is already connected. */
-export function dialTls(
+function dialTls(
   socket: Duplex,
   ends: { remote: Endpoint; local: Endpoint },
   target: DialTarget,
-  signal: AbortSignal,
 ): Promise<NodeTlsConnection> {
   const { tls: options } = target;
   if (options === undefined) throw new TypeError("no TLS options");
@@ -166,37 +167,30 @@ export function dialTls(
       ...(options.key === null ? {} : { key: options.key }),
     });
     let cause: Error | undefined;
-    const aborted = (): void => {
-      tls.destroy(signal.reason instanceof Error ? signal.reason : new Error("gave up"));
-    };
+    const late = deadline(target.withinMs, () => tls.destroy(tooLate(target)));
     const failed = (error: Error): void => {
       cause ??= error;
     };
     const closed = (): void => {
-      signal.removeEventListener("abort", aborted);
+      late.cancel();
       const why = cause?.message ?? "it closed the connection during the TLS handshake";
       reject(new Refusal("upstream_refused", `${target.host}:${target.port}: ${why}`, { cause }));
     };
     tls.on("error", failed);
     tls.once("close", closed);
     tls.once("secureConnect", () => {
-      signal.removeEventListener("abort", aborted);
+      late.cancel();
       tls.off("error", failed);
       tls.off("close", closed);
       // Verified by the runtime above; asked again here so that no runtime's reading of
       // `rejectUnauthorized` lets an unverified upstream through.
       if (options.verify && !tls.authorized) {
-        cause =
-          tls.authorizationError instanceof Error
-            ? tls.authorizationError
-            : new Error(String(tls.authorizationError));
+        cause = new Error(String(tls.authorizationError));
         tls.destroy();
         closed();
         return;
       }
       resolve(new NodeTlsConnection(tls, ends.remote, ends.local));
     });
-    if (signal.aborted) aborted();
-    else signal.addEventListener("abort", aborted, { once: true });
   });
 }

@@ -100,6 +100,9 @@ export async function portableRelay<C extends Connection>(
   return end;
 }
 
+/** The peer went away without an orderly end. One for all: a stack trace would only point into the event loop. */
+export const connectionClosed = new Error("connection closed");
+
 /** A connection that gives its bytes as events and takes them without waiting. */
 export interface EventedConnection extends Connection {
   /** The error that ended it, if one did. */

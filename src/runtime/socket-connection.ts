@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import type { Endpoint } from "../types.ts";
-import type { EventedConnection } from "./relay.ts";
+import { connectionClosed, type EventedConnection } from "./relay.ts";
 
 /** How to make a stream wait when its reader is slow. */
 export interface FlowControl {
@@ -113,7 +113,7 @@ export class SocketConnection implements EventedConnection {
   /** The socket is gone: whoever waits hears of it, unless an orderly end was seen before. */
   #fail(): void {
     if (this.#ended) return;
-    this.#broke ??= new Error("connection closed");
+    this.#broke ??= connectionClosed;
     const reader = this.#reader;
     this.#reader = undefined;
     reader?.reject(this.#broke);
@@ -146,7 +146,7 @@ export class SocketConnection implements EventedConnection {
       return Promise.resolve(chunk);
     }
     if (this.#ended) return Promise.resolve(null);
-    if (this.#gone) return Promise.reject(this.#broke ?? new Error("connection closed"));
+    if (this.#gone) return Promise.reject(this.#broke ?? connectionClosed);
     return new Promise((resolve, reject) => {
       this.#reader = { resolve, reject };
       this.#start();
@@ -161,7 +161,7 @@ export class SocketConnection implements EventedConnection {
   }
 
   write(bytes: Uint8Array): Promise<void> {
-    if (this.#gone) return Promise.reject(this.#broke ?? new Error("connection closed"));
+    if (this.#gone) return Promise.reject(this.#broke ?? connectionClosed);
     this.bytesWritten += bytes.length;
     if (this.socket.write(bytes)) return Promise.resolve();
     return new Promise((resolve, reject) => {
@@ -172,7 +172,7 @@ export class SocketConnection implements EventedConnection {
       };
       const closed = (): void => {
         socket.off("drain", drained);
-        reject(this.#broke ?? new Error("connection closed"));
+        reject(this.#broke ?? connectionClosed);
       };
       socket.once("drain", drained);
       socket.once("close", closed);

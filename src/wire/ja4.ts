@@ -5,9 +5,18 @@ export const isGrease = (value: number): boolean =>
   (value & 0x0f0f) === 0x0a0a && value >> 8 === (value & 0xff);
 
 const withoutGrease = (values: readonly number[]): number[] => values.filter((value) => !isGrease(value));
-const hex4 = (value: number): string => value.toString(16).padStart(4, "0");
+const hexes = new Map<number, string>();
+
+/** Four digits; the few values that clients use are written out once. */
+function hex4(value: number): string {
+  const known = hexes.get(value);
+  if (known !== undefined) return known;
+  const text = value.toString(16).padStart(4, "0");
+  hexes.set(value, text);
+  return text;
+}
 const two = (count: number): string => String(Math.min(count, 99)).padStart(2, "0");
-const byHex = (values: readonly number[]): string[] => values.map(hex4).sort();
+const byHex = (values: readonly number[]): string[] => Array.from(Uint16Array.from(values).sort(), hex4);
 
 const versionNames = new Map([
   [0x0304, "13"],

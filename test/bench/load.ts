@@ -20,7 +20,7 @@ const context = createSecureContext({
   cert: readFileSync(job.cert),
   key: readFileSync(job.key),
   minVersion: "TLSv1.3",
-  ciphers: "TLS_AES_128_GCM_SHA256",
+  ciphers: "TLS_AES_256_GCM_SHA384",
   ecdhCurve: "X25519",
 });
 
