@@ -1,0 +1,134 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { ConnectionRecord } from "../../src/core/record.ts";
+import { Authority, createAuthority } from "./pki.ts";
+
+/** The runtime under test, which `npm test` names; alone, a spec runs on the Node that runs it. */
+export const runtimeName = process.env.SALLYPORT_TEST_RUNTIME ?? "node";
+const command = process.env.SALLYPORT_TEST_COMMAND ?? process.execPath;
+
+const programArgs: Readonly<Record<string, readonly string[]>> = {
+  node: ["dist/src/main.js"],
+  "node-newest": ["dist/src/main.js"],
+  deno: ["run", "-A", "src/main.ts"],
+  bun: ["src/main.ts"],
+};
+
+/** How to start the program on the runtime under test. */
+export const sallyport: readonly [string, ...string[]] = [command, ...(programArgs[runtimeName] ?? [])];
+
+/** The environment without anything of ours, plus `more`. */
+export function environment(more: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
+  const clean = Object.entries(process.env).filter(([name]) => !name.startsWith("SALLYPORT_"));
+  return { ...Object.fromEntries(clean), ...more };
+}
+
+/** A folder with an authority, a server certificate and clients' certificates. */
+export interface Site {
+  readonly folder: string;
+  readonly authority: Authority;
+  /** Writes `NAME.crt` and `NAME.key`; gives the path without its ending. */
+  save(name: string, pair: { readonly cert: string; readonly key: string }): string;
+  remove(): void;
+}
+
+export async function createSite(names: readonly string[]): Promise<Site> {
+  const folder = mkdtempSync(join(tmpdir(), "sallyport-test-"));
+  const authority = await Authority.open(await createAuthority("Test"));
+  const site: Site = {
+    folder,
+    authority,
+    save: (name, pair) => {
+      writeFileSync(join(folder, `${name}.crt`), pair.cert);
+      writeFileSync(join(folder, `${name}.key`), pair.key, { mode: 0o600 });
+      return join(folder, name);
+    },
+    remove: () => rmSync(folder, { recursive: true, force: true }),
+  };
+  writeFileSync(join(folder, "ca.crt"), authority.certificate.toString("pem"));
+  site.save("server", await authority.server(names, 86_400_000));
+  site.save("alice", await authority.client({ commonName: "alice", groups: ["payments"] }, 86_400_000));
+  return site;
+}
+
+export interface TestRouter {
+  readonly port: number;
+  readonly adminPort: number;
+  readonly process: ChildProcess;
+  readonly errors: () => string;
+  /** Every audit record so far. */
+  records(): ConnectionRecord[];
+  /** The first record from `from` on that fits; waits for it, bounded. */
+  record(fits: (record: ConnectionRecord) => boolean, from?: number): Promise<ConnectionRecord>;
+  stop(): Promise<void>;
+}
+
+/** Starts `serve` on the runtime under test, from the environment alone, on free ports. */
+export async function startRouter(site: Site, env: Readonly<Record<string, string>>): Promise<TestRouter> {
+  const audit = join(site.folder, `audit-${Math.random().toString(36).slice(2)}.log`);
+  const [program, ...args] = sallyport;
+  const child = spawn(program, [...args, "serve"], {
+    env: environment({
+      SALLYPORT_LISTEN: "127.0.0.1:0",
+      SALLYPORT_ADMIN_LISTEN: "127.0.0.1:0",
+      SALLYPORT_CERT: join(site.folder, "server.crt"),
+      SALLYPORT_KEY: join(site.folder, "server.key"),
+      SALLYPORT_CLIENT_CA: join(site.folder, "ca.crt"),
+      SALLYPORT_AUDIT_LOG: audit,
+      SALLYPORT_LOG_FORMAT: "json",
+      SALLYPORT_DRAIN_DELAY: "100ms",
+      SALLYPORT_DRAIN_TIMEOUT: "5s",
+      ...env,
+    }),
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  let said = "";
+  const started = await new Promise<{ address: string; admin: string }>((resolve, reject) => {
+    const late = setTimeout(() => {
+      child.kill("SIGKILL");
+      reject(new Error(`the router did not start: ${said}`));
+    }, 20_000);
+    child.stderr.on("data", (chunk: Buffer) => {
+      said += chunk.toString();
+      const line = said.split("\n").find((text) => text.includes('"message":"listening"'));
+      if (line === undefined) return;
+      clearTimeout(late);
+      resolve(JSON.parse(line) as { address: string; admin: string });
+    });
+    child.once("exit", (status) => {
+      clearTimeout(late);
+      reject(new Error(`the router ended with ${status}: ${said}`));
+    });
+  });
+  const portOf = (address: string): number => Number(address.slice(address.lastIndexOf(":") + 1));
+  const records = (): ConnectionRecord[] =>
+    existsSync(audit)
+      ? readFileSync(audit, "utf8")
+          .split("\n")
+          .filter((line) => line.endsWith("}"))
+          .map((line) => JSON.parse(line) as ConnectionRecord)
+      : [];
+  return {
+    port: portOf(started.address),
+    adminPort: portOf(started.admin),
+    process: child,
+    errors: () => said,
+    records,
+    record: async (fits, from = 0) => {
+      for (let i = 0; i < 400; i++) {
+        const found = records().slice(from).find(fits);
+        if (found !== undefined) return found;
+        await new Promise((resolve) => setTimeout(resolve, 25));
+      }
+      throw new Error(`no such record among ${JSON.stringify(records().slice(from), null, 1)}`);
+    },
+    stop: () =>
+      new Promise((resolve) => {
+        if (child.exitCode !== null) return resolve();
+        child.once("exit", () => resolve());
+        child.kill("SIGKILL");
+      }),
+  };
+}
