@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
-import { connect } from "node:tls";
+import { connect, type TLSSocket } from "node:tls";
 import {
   encodeProxyV1,
   encodeProxyV2,
@@ -69,8 +70,7 @@ after(async () => {
 async function behind(header: Uint8Array, name: string, port = router.port): Promise<string> {
   const raw = await dialTcp(port);
   raw.write(header);
-  const socket = await new Promise<import("node:tls").TLSSocket>((resolve, reject) => {
-    const { readFileSync } = process.getBuiltinModule("node:fs");
+  const socket = await new Promise<TLSSocket>((resolve, reject) => {
     const tls = connect({
       socket: raw,
       servername: name,
@@ -82,7 +82,9 @@ async function behind(header: Uint8Array, name: string, port = router.port): Pro
     tls.once("secureConnect", () => resolve(tls));
   });
   socket.write("hello");
-  return (await readAll(socket)).toString("latin1");
+  const answer = (await readAll(socket)).toString("latin1");
+  socket.destroy();
+  return answer;
 }
 
 describe("PROXY headers from a listed balancer", () => {

@@ -32,6 +32,12 @@ export class ConnectionDuplex extends Duplex {
     done(error);
   }
 
+  /** What the HTTP servers call after a last response: everything written goes out first. */
+  destroySoon(): void {
+    this.once("finish", () => this.destroy());
+    this.end();
+  }
+
   // The HTTP libraries call these on every socket; the runtime has set what they would set.
   setNoDelay(): this {
     return this;

@@ -19,8 +19,8 @@ export class DuplexConnection implements Connection {
     this.remote = below?.remote ?? { address: "", port: 0 };
     this.local = below?.local ?? { address: "", port: 0 };
     this.#stream = stream;
-    // Without `destroyOnReturn` nothing here ever ends the iteration early.
-    this.#chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
+    // The peer's end must leave our own half open.
+    this.#chunks = stream.iterator({ destroyOnReturn: false }) as AsyncIterator<Uint8Array>;
     this.unread(head);
     this.closed = new Promise((resolve) => stream.once("close", resolve));
     stream.on("error", () => {});
