@@ -207,6 +207,19 @@ describe("an http route", { skip: missing("curl") }, () => {
     });
   }
 
+  it("keeps a connection for the next request, over HTTP/1.1", async () => {
+    const socket = await dial(site, router.port, "open.test", { as: null, ALPNProtocols: ["http/1.1"] });
+    const request = "GET /again HTTP/1.1\r\nHost: open.test\r\n\r\n";
+    for (let i = 0; i < 3; i++) {
+      socket.write(request);
+      let seen = "";
+      while (!seen.endsWith("0\r\n\r\n") && !seen.endsWith("}"))
+        seen += (await firstBytes(socket))?.toString() ?? assert.fail(`closed after ${i}`);
+      assert.match(seen, /"url":"\/again"/);
+    }
+    socket.destroy();
+  });
+
   it("drops what is for one hop only, both ways", async () => {
     const { out } = await curl("app.test", "/", [
       "--http1.1",

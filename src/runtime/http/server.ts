@@ -47,6 +47,9 @@ const http1 = createServer({
   requestTimeout: 0,
   headersTimeout: 0,
 });
+// It never listens: connections are handed to it. Some runtimes drop every connection after its first response
+// where a server does not listen (any more), so it says that it does.
+Object.defineProperty(http1, "listening", { value: true });
 http1.on("request", (request: IncomingMessage, response: ServerResponse) => {
   const stream: Duplex = request.socket;
   const served = servedBy.get(stream);
