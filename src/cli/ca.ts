@@ -1,4 +1,6 @@
+import { resolve } from "node:path";
 import { Authority, createAuthority, type Issued } from "../authority/authority.ts";
+import { SubjectError } from "../authority/subject.ts";
 import { files } from "../runtime/files.ts";
 import { exists, writeAtomically } from "../runtime/key-files.ts";
 import { type CliIo, type Command, UsageError } from "./command.ts";
@@ -34,6 +36,35 @@ function report(io: CliIo, json: boolean | undefined, made: Made): void {
   }
 }
 
+/** Where the certificate goes: not over the authority itself. */
+function target(out: string | undefined, dir: string | undefined): string {
+  const prefix = required(out, "--out", "a path without its ending");
+  if (resolve(prefix) === resolve(dir ?? "", "ca"))
+    throw new UsageError(`--out ${prefix} would replace the authority itself: expected another path`);
+  return prefix;
+}
+
+const flagOf: Readonly<Record<SubjectError["member"], string>> = {
+  commonName: "--cn",
+  organization: "--org",
+  groups: "--group",
+  emails: "--email",
+  dnsNames: "--dns",
+  uris: "--uri",
+  names: "--name",
+};
+
+/** What the authority says of a name, as said of the flag that it came with. */
+async function named<T>(made: Promise<T>, flag?: string): Promise<T> {
+  try {
+    return await made;
+  } catch (error) {
+    throw error instanceof SubjectError
+      ? new UsageError(`${flag ?? flagOf[error.member]}: ${error.message}`)
+      : error;
+  }
+}
+
 function write(prefix: string, issued: Issued): Made {
   const made = { certificate: `${prefix}.crt`, key: `${prefix}.key` };
   // The key first: a certificate without one would look finished.
@@ -56,7 +87,7 @@ async function init(args: readonly string[], io: CliIo): Promise<number> {
       `--dir ${folder} holds an authority already; --force replaces it, and every certificate it issued is void`,
     );
   }
-  report(io, flags.json, write(prefix, await createAuthority(flags.name ?? "Sallyport")));
+  report(io, flags.json, write(prefix, await named(createAuthority(flags.name ?? "Sallyport"), "--name")));
   return 0;
 }
 
@@ -70,7 +101,11 @@ async function open(dir: string | undefined): Promise<Authority> {
       `--dir ${folder} holds no authority (${error instanceof Error ? error.message : error}): make one with "sallyport ca init --dir ${folder}"`,
     );
   }
-  return Authority.open(pair);
+  try {
+    return await Authority.open(pair);
+  } catch (error) {
+    throw new UsageError(`--dir ${folder}: ${error instanceof Error ? error.message : error}`);
+  }
 }
 
 const many = { type: "string", multiple: true } as const;
@@ -85,9 +120,9 @@ async function server(args: readonly string[], io: CliIo): Promise<number> {
   });
   const names = flags.name ?? [];
   required(names[0], "--name", "a DNS name or an address");
-  const out = required(flags.out, "--out", "a path without its ending");
+  const out = target(flags.out, flags.dir);
   const ms = lifetime(flags.lifetime, "--lifetime", 90 * dayMs, 825 * dayMs);
-  report(io, flags.json, write(out, await (await open(flags.dir)).server(names, ms)));
+  report(io, flags.json, write(out, await named((await open(flags.dir)).server(names, ms))));
   return 0;
 }
 
@@ -105,7 +140,7 @@ async function issue(args: readonly string[], io: CliIo): Promise<number> {
     json: { type: "boolean" },
   });
   const commonName = required(flags.cn, "--cn", "the holder's name");
-  const out = required(flags.out, "--out", "a path without its ending");
+  const out = target(flags.out, flags.dir);
   const ms = lifetime(flags.lifetime, "--lifetime", 8 * hourMs, 365 * dayMs);
   const person = {
     commonName,
@@ -115,7 +150,7 @@ async function issue(args: readonly string[], io: CliIo): Promise<number> {
     dnsNames: flags.dns ?? [],
     uris: flags.uri ?? [],
   };
-  report(io, flags.json, write(out, await (await open(flags.dir)).client(person, ms)));
+  report(io, flags.json, write(out, await named((await open(flags.dir)).client(person, ms))));
   return 0;
 }
 

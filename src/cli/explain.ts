@@ -2,9 +2,10 @@ import { schemes } from "../adapters/registry.ts";
 import { certificatesFromPem } from "../authority/pem.ts";
 import { selectCertificate } from "../config/certificates.ts";
 import { type Config, loadConfig } from "../config/load.ts";
+import { pemOrPath } from "../config/pem.ts";
 import { upstreamText } from "../core/dial.ts";
-import { type Match, type Question, whyNot } from "../core/match.ts";
-import { Refusal } from "../errors.ts";
+import type { Match, Question } from "../core/match.ts";
+import { type Reason, Refusal } from "../errors.ts";
 import { admittedBy } from "../identity/policy.ts";
 import { createClientVerifier } from "../identity/verifier.ts";
 import { files } from "../runtime/files.ts";
@@ -18,39 +19,44 @@ const alerts = {
   source_not_allowed: "access_denied",
 };
 
+/** The client's certificate, DER, leaf first. */
+function presented(path: string): readonly [Uint8Array, ...Uint8Array[]] {
+  let chain: Uint8Array[];
+  try {
+    chain = certificatesFromPem(pemOrPath(path, files));
+  } catch (error) {
+    throw new UsageError(`--cert ${path} ${error instanceof Error ? error.message : String(error)}`);
+  }
+  const [leaf, ...rest] = chain;
+  if (leaf === undefined) throw new UsageError(`--cert ${path} holds no certificate: expected a PEM chain`);
+  return [leaf, ...rest];
+}
+
 /** What becomes of the client's certificate on the route that was chosen. */
 async function certificateVerdict(
-  match: Extract<Match, { ok: true }>,
+  { route }: Extract<Match, { ok: true }>,
   path: string | undefined,
-): Promise<{ admitted: boolean; text: string }> {
-  const { route } = match;
-  if (!route.terminates) return { admitted: true, text: "TLS passes through: the upstream authenticates" };
-  if (route.client === "none") return { admitted: true, text: "no client certificate is asked for" };
+): Promise<{ readonly reason: Reason; readonly text: string }> {
+  if (!route.terminates) return { reason: "ok", text: "TLS passes through: the upstream authenticates" };
+  if (route.client === "none") return { reason: "ok", text: "no client certificate is asked for" };
   if (path === undefined) {
-    const admitted = route.client === "optional" && route.allow.length === 0;
-    return {
-      admitted,
-      text: admitted
-        ? "without a certificate: admitted"
-        : "without a certificate: refused, client_cert_missing",
-    };
+    return route.client === "optional" && route.allow.length === 0
+      ? { reason: "ok", text: "without a certificate: admitted" }
+      : { reason: "client_cert_missing", text: "without a certificate: refused, client_cert_missing" };
   }
-  const chain = certificatesFromPem(files.read(path));
-  const [leaf] = chain;
-  if (leaf === undefined) throw new UsageError(`--cert ${path} holds no certificate`);
+  const chain = presented(path);
   try {
     const verifier = createClientVerifier(route.anchors.flatMap(certificatesFromPem));
-    const { identity } = await verifier.verify({ leaf, chain: () => chain }, Date.now());
+    const { identity } = await verifier.verify({ leaf: chain[0], chain: () => chain }, Date.now());
     const rule = admittedBy(route.allow, identity);
-    if (rule === null)
-      return {
-        admitted: false,
-        text: `${identity.subject}: refused, identity_not_allowed: no allow rule admits it`,
-      };
-    return { admitted: true, text: `${identity.subject}: admitted by ${rule}` };
+    if (rule !== null) return { reason: "ok", text: `${identity.subject}: admitted by ${rule}` };
+    return {
+      reason: "identity_not_allowed",
+      text: `${identity.subject}: refused, identity_not_allowed: no allow rule admits it`,
+    };
   } catch (error) {
     if (error instanceof Refusal)
-      return { admitted: false, text: `refused, ${error.reason}: ${error.message}` };
+      return { reason: error.reason, text: `refused, ${error.reason}: ${error.message}` };
     throw error;
   }
 }
@@ -58,7 +64,7 @@ async function certificateVerdict(
 function otherRoutes(config: Config, question: Question, chosen: string | null) {
   return config.table.routes
     .filter(({ name }) => name !== chosen)
-    .map((route) => ({ route: route.name, why: whyNot(route, question) }));
+    .map((route) => ({ route: route.name, why: config.table.whyNot(route, question) }));
 }
 
 export const explain: Command = {
@@ -102,7 +108,8 @@ others do not match. Nothing is dialled. --source is 127.0.0.1 unless given.`,
     }
     const verdict = await certificateVerdict(match, flags.cert);
     const answer = {
-      outcome: verdict.admitted ? "admitted" : "refused",
+      outcome: verdict.reason === "ok" ? "admitted" : "refused",
+      reason: verdict.reason,
       route: match.route.name,
       adapter: match.route.adapter,
       alpn: match.alpn,
@@ -111,6 +118,7 @@ others do not match. Nothing is dialled. --source is 127.0.0.1 unless given.`,
         : null,
       client: verdict.text,
       upstream: upstreamText(match.route, match.captures) || null,
+      upstream_tls: match.route.upstream?.tls.mode ?? null,
       others,
     };
     if (flags.json === true) io.out(JSON.stringify(answer, null, 2));
@@ -119,7 +127,10 @@ others do not match. Nothing is dialled. --source is 127.0.0.1 unless given.`,
       io.out(`  adapter      ${answer.adapter}${answer.alpn === null ? "" : `, ALPN ${answer.alpn}`}`);
       if (answer.server_certificate !== null) io.out(`  certificate  ${answer.server_certificate}`);
       io.out(`  client       ${answer.client}`);
-      if (answer.upstream !== null) io.out(`  upstream     ${answer.upstream}`);
+      if (answer.upstream !== null) {
+        const tls = answer.upstream_tls === "off" ? "" : `, TLS (${answer.upstream_tls})`;
+        io.out(`  upstream     ${answer.upstream}${tls}`);
+      }
       for (const { route, why } of others) io.out(`  not ${route}: ${why}`);
     }
     return 0;

@@ -1,5 +1,5 @@
 import { normaliseServerName } from "../wire/server-name.ts";
-import { certificatesIn, type Files, pemOrPath } from "./pem.ts";
+import { chainFrom, type Files, pemOrPath } from "./pem.ts";
 
 /** A server certificate with its key. */
 export interface ServerCertificate {
@@ -16,9 +16,26 @@ export interface CertificateStore {
   /** Serves names that no other covers. */
   readonly fallback: ServerCertificate | null;
   readonly all: readonly ServerCertificate[];
+  /** By the DNS names they are for, wildcards as they are written. */
+  readonly byName: ReadonlyMap<string, ServerCertificate>;
 }
 
-const covers = (certificate: ServerCertificate, name: string): boolean => certificate.names.includes(name);
+/** @param more where two are for one name, the first one serves it, and `fallback` only when none of these does */
+export function certificateStore(
+  fallback: ServerCertificate | null,
+  more: readonly ServerCertificate[],
+): CertificateStore {
+  const all = fallback === null ? more : [...more, fallback];
+  const byName = new Map<string, ServerCertificate>();
+  for (const certificate of all) {
+    for (const name of certificate.names) if (!byName.has(name)) byName.set(name, certificate);
+  }
+  return { fallback, all, byName };
+}
+
+/** The certificate that is for a DNS name, normalised: exact before a wildcard of one label. */
+export const certificateFor = (store: CertificateStore, name: string): ServerCertificate | undefined =>
+  store.byName.get(name) ?? store.byName.get(`*${name.slice(name.indexOf("."))}`);
 
 /** The certificate for a server name: exact before wildcard, then the fallback. */
 export function selectCertificate(
@@ -27,20 +44,11 @@ export function selectCertificate(
 ): ServerCertificate | null {
   const name = serverName === null ? null : normaliseServerName(serverName);
   if (name === null) return store.fallback;
-  const wildcard = `*${name.slice(name.indexOf("."))}`;
-  return (
-    store.all.find((certificate) => covers(certificate, name)) ??
-    store.all.find((certificate) => covers(certificate, wildcard)) ??
-    store.fallback
-  );
+  return certificateFor(store, name) ?? store.fallback;
 }
 
-/** Reads one pair. Throws with words for the user; the key's text is in none of them. */
-export function readPair(name: string, certValue: string, keyValue: string, files: Files): ServerCertificate {
-  const cert = pemOrPath(certValue, files);
-  const key = pemOrPath(keyValue, files);
-  if (certificatesIn(cert).length === 0)
-    throw new Error("holds no certificate: expected a PEM chain, leaf first");
+/** Puts a pair together, both PEM. Throws with words for the user; the key's text is in none of them. */
+export function pairUp(name: string, cert: string, key: string, files: Files): ServerCertificate {
   const { names, notAfter, problem } = files.inspectPair(cert, key);
   if (problem !== null) throw new Error(problem);
   return { name, cert, key, names: names.map((dns) => dns.toLowerCase()), notAfter };
@@ -58,10 +66,13 @@ export function readCertificateFolder(folder: string, files: Files): ServerCerti
     if (!certs.includes(name)) throw new Error(`${name}.key has no ${name}.crt beside it`);
   if (certs.length === 0) throw new Error(`${folder} holds no NAME.crt`);
   return certs.sort().map((name) => {
+    let reading = `${name}.crt`;
     try {
-      return readPair(name, `${folder}/${name}.crt`, `${folder}/${name}.key`, files);
+      const cert = chainFrom(`${folder}/${name}.crt`, files);
+      reading = `${name}.key`;
+      return pairUp(name, cert, pemOrPath(`${folder}/${name}.key`, files), files);
     } catch (error) {
-      throw new Error(`${name}.crt: ${error instanceof Error ? error.message : String(error)}`);
+      throw new Error(`${reading}: ${error instanceof Error ? error.message : String(error)}`);
     }
   });
 }

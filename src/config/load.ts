@@ -4,13 +4,16 @@ import { ConfigError, type ConfigProblem } from "../errors.ts";
 import type { Cidr } from "../wire/ip.ts";
 import {
   type CertificateStore,
+  certificateStore,
+  pairUp,
   readCertificateFolder,
-  readPair,
   type ServerCertificate,
   selectCertificate,
 } from "./certificates.ts";
-import { anchorsFrom, type Files } from "./pem.ts";
-import { type Environment, parseNamePattern, parseRoute } from "./route-url.ts";
+import { appRoute, checkCertificates, checkPorts, checkRoutes } from "./checks.ts";
+import { parseNamePattern } from "./names.ts";
+import { chainFrom, clientAnchorsFrom, type Files, pemOrPath } from "./pem.ts";
+import { type Environment, parseRoute } from "./route-url.ts";
 import type { SchemeInfo } from "./scheme.ts";
 import { didYouMean } from "./suggest.ts";
 import { type Address, address } from "./values.ts";
@@ -50,9 +53,6 @@ export interface Config {
   readonly warnings: readonly string[];
 }
 
-/** The router's own app as a route; its name is not for users. */
-export const appRoute = "sallyport";
-
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /**
@@ -77,8 +77,12 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
 
   const clientCa = values.SALLYPORT_CLIENT_CA;
   const anchors =
-    clientCa === null ? [] : (attempt("SALLYPORT_CLIENT_CA", () => anchorsFrom(clientCa, files)) ?? null);
+    clientCa === null
+      ? []
+      : (attempt("SALLYPORT_CLIENT_CA", () => clientAnchorsFrom(clientCa, files)) ?? null);
+  const before = problems.length;
   const certificates = readCertificates(values, files, problems, attempt);
+  const certificatesRead = problems.length === before;
   const adminText = values.SALLYPORT_ADMIN_LISTEN ?? "";
   const admin = adminText === "off" ? null : parseAddress("SALLYPORT_ADMIN_LISTEN", adminText, problems);
 
@@ -92,8 +96,11 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
     problems,
   );
   const app = ownApp(values, anchors ?? [], certificates, idleTimeoutMs, problems, warnings);
-  checkRoutes(routes, app, values, problems);
-  checkCertificates(routes, certificates, problems, warnings);
+  checkRoutes(routes, app, problems);
+  checkPorts(routes, values.SALLYPORT_LISTEN, admin, problems);
+  // Where a certificate can't be read, routes are not blamed for lacking it.
+  if (certificatesRead)
+    checkCertificates(app === null ? routes : [...routes, app], certificates, problems, warnings);
   const from = values.SALLYPORT_PROXY_PROTOCOL_FROM ?? [];
   const mode = values.SALLYPORT_PROXY_PROTOCOL ?? "off";
   if (mode !== "off" && from.length === 0) {
@@ -102,6 +109,10 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
       message: `expected the networks of the load balancers, since SALLYPORT_PROXY_PROTOCOL is ${mode}`,
     });
   }
+  if (mode === "off" && from.length > 0)
+    warnings.push(
+      "SALLYPORT_PROXY_PROTOCOL_FROM is set, and SALLYPORT_PROXY_PROTOCOL is off: no header is read",
+    );
   if (problems.length > 0) throw new ConfigError(problems);
   if (routes.length === 0)
     warnings.push("no SALLYPORT_ROUTE_* is set: only the router's own pages are served");
@@ -153,11 +164,12 @@ function refuseUnknown(env: Environment, problems: ConfigProblem[]): void {
     if (name.startsWith(routePrefix) || name.startsWith(clientPrefix)) continue;
     if (futureVariables.includes(name) || name.startsWith(futurePrefix)) {
       problems.push({ name, message: "is not available in this version" });
-    } else
-      problems.push({
-        name,
-        message: `is no variable of Sallyport${didYouMean(name, [...known, ...futureVariables])}`,
-      });
+    } else {
+      // SALLYPORT_ROUTES_ORDERS, most likely, is meant to be a route.
+      const rest = name.split("_").slice(2).join("_");
+      const candidates = [...known, ...futureVariables, ...(rest === "" ? [] : [`${routePrefix}${rest}`])];
+      problems.push({ name, message: `is no variable of Sallyport${didYouMean(name, candidates)}` });
+    }
   }
 }
 
@@ -175,16 +187,18 @@ function readCertificates(
   attempt: <T>(name: string, read: () => T) => T | null,
 ): CertificateStore {
   const { SALLYPORT_CERT: cert, SALLYPORT_KEY: key, SALLYPORT_CERT_DIR: folder } = values;
+  const chain = cert === null ? null : attempt("SALLYPORT_CERT", () => chainFrom(cert, files));
+  const keyPem = key === null ? null : attempt("SALLYPORT_KEY", () => pemOrPath(key, files));
   let fallback: ServerCertificate | null = null;
-  if (cert !== null && key !== null)
-    fallback = attempt("SALLYPORT_CERT", () => readPair("SALLYPORT_CERT", cert, key, files));
-  else if (cert !== null)
+  if (chain !== null && keyPem !== null)
+    fallback = attempt("SALLYPORT_KEY", () => pairUp("SALLYPORT_CERT", chain, keyPem, files));
+  if (cert !== null && key === null)
     problems.push({ name: "SALLYPORT_KEY", message: "expected the private key of SALLYPORT_CERT" });
-  else if (key !== null)
+  if (key !== null && cert === null)
     problems.push({ name: "SALLYPORT_CERT", message: "expected the certificate chain of SALLYPORT_KEY" });
   const more =
     folder === null ? [] : (attempt("SALLYPORT_CERT_DIR", () => readCertificateFolder(folder, files)) ?? []);
-  return { fallback, all: fallback === null ? more : [...more, fallback] };
+  return certificateStore(fallback, more);
 }
 
 function readRoutes(
@@ -256,75 +270,4 @@ function ownApp(
     idleTimeoutMs,
     maxConnections: null,
   };
-}
-
-function checkRoutes(
-  routes: readonly Route[],
-  app: Route | null,
-  values: Values,
-  problems: ConfigProblem[],
-): void {
-  for (const route of routes) {
-    if (route.name === appRoute) {
-      problems.push({
-        name: route.variable,
-        message: `the name ${appRoute} is the router's own, at SALLYPORT_HOST; choose another`,
-      });
-    }
-    if (route.port === null) continue;
-    if (route.port === values.SALLYPORT_LISTEN?.port) {
-      problems.push({
-        name: route.variable,
-        message: `port=${route.port} is the one port, SALLYPORT_LISTEN`,
-      });
-    }
-    const other = routes.find((one) => one !== route && one.port === route.port);
-    if (other !== undefined && other.variable < route.variable) {
-      problems.push({ name: route.variable, message: `port=${route.port} is ${other.variable}'s already` });
-    }
-  }
-  for (const { first, second, detail } of new RouteTable(
-    app === null ? routes : [...routes, app],
-  ).conflicts()) {
-    const [later, earlier] = second === app ? [first, second] : [second, first];
-    problems.push({ name: later.variable, message: `conflicts with ${earlier.variable}: ${detail}` });
-  }
-}
-
-/** The name a certificate must cover: for patterns, any label in front of the literal rest. */
-const exampleName = (route: Route, index: number): string => {
-  const pattern = route.names[index];
-  return pattern === undefined ? "" : [...pattern.variables.map(() => "any"), pattern.suffix].join(".");
-};
-
-function checkCertificates(
-  routes: readonly Route[],
-  certificates: CertificateStore,
-  problems: ConfigProblem[],
-  warnings: string[],
-): void {
-  for (const route of routes) {
-    if (!route.terminates) continue;
-    for (const [i, pattern] of route.names.entries()) {
-      const name = exampleName(route, i);
-      const chosen = selectCertificate(certificates, name);
-      const wanted = [name, `*${name.slice(name.indexOf("."))}`];
-      if (chosen === null) {
-        problems.push({
-          name: route.variable,
-          message: `no certificate for ${pattern.text}: set SALLYPORT_CERT and SALLYPORT_KEY, or add one to SALLYPORT_CERT_DIR`,
-        });
-      } else if (!chosen.names.some((covered) => wanted.includes(covered))) {
-        warnings.push(
-          `${route.variable}: no certificate covers ${pattern.text}; clients get ${chosen.name} (${chosen.names.join(", ")})`,
-        );
-      }
-    }
-    if (route.names.length === 0 && certificates.fallback === null) {
-      problems.push({
-        name: route.variable,
-        message: "has no sni=, so it needs SALLYPORT_CERT and SALLYPORT_KEY",
-      });
-    }
-  }
 }

@@ -1,3 +1,6 @@
+import { certificatesFromPem } from "../authority/pem.ts";
+import { parseCertificate } from "../identity/certificate.ts";
+
 /** Where the configuration's files come from. Synchronous: it is read once, before anything listens. */
 export interface Files {
   /** Throws when there is no such file, or it can't be read. */
@@ -18,7 +21,13 @@ const block = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
 /** The certificates in a PEM text, one text each. */
 export const certificatesIn = (pem: string): string[] => [...pem.matchAll(block)].map(([text]) => text);
 
-const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+/** The system's code alone: its message repeats the path, and that may be a key which lost its first line. */
+function reasonOf(error: unknown): string {
+  const { code } = error as { readonly code?: unknown };
+  if (code === "ENOENT") return "no such file";
+  if (code === "EACCES") return "permission denied";
+  return typeof code === "string" ? code : "reading failed";
+}
 
 /** PEM text as it stands, or the contents of the file at that path. Throws with words for the user. */
 export function pemOrPath(value: string, files: Files): string {
@@ -30,14 +39,31 @@ export function pemOrPath(value: string, files: Files): string {
   }
 }
 
-/** Trust anchors: PEM text or a path, one certificate at least. Throws with words for the user. */
-export function anchorsFrom(value: string, files: Files): string[] {
-  const found = certificatesIn(pemOrPath(value, files));
-  if (found.length === 0)
-    throw new Error("holds no certificate: expected PEM text or the path of a PEM file");
+function certificatesFrom(value: string, files: Files, missing: string): { text: string; found: string[] } {
+  const text = pemOrPath(value, files);
+  const found = certificatesIn(text);
+  if (found.length === 0) throw new Error(missing);
   for (const pem of found) {
     const problem = files.inspectCertificate(pem);
     if (problem !== null) throw new Error(`holds a certificate that can't be read: ${problem}`);
   }
+  return { text, found };
+}
+
+/** Trust anchors: PEM text or a path, one certificate at least. Throws with words for the user. */
+export const anchorsFrom = (value: string, files: Files): string[] =>
+  certificatesFrom(value, files, "holds no certificate: expected PEM text or the path of a PEM file").found;
+
+/** Trust anchors for client certificates, which our own verifier must be able to read too. */
+export function clientAnchorsFrom(value: string, files: Files): string[] {
+  const found = anchorsFrom(value, files);
+  for (const der of found.flatMap(certificatesFromPem)) {
+    const parsed = parseCertificate(der);
+    if ("malformed" in parsed) throw new Error(`holds a certificate that can't be read: ${parsed.malformed}`);
+  }
   return found;
 }
+
+/** A certificate chain, leaf first: PEM text or a path. Throws with words for the user. */
+export const chainFrom = (value: string, files: Files): string =>
+  certificatesFrom(value, files, "holds no certificate: expected a PEM chain, leaf first").text;

@@ -1,9 +1,10 @@
 import type { z } from "zod";
-import type { NamePattern, Route } from "../core/route.ts";
+import type { Route } from "../core/route.ts";
 import type { ConfigProblem } from "../errors.ts";
 import { type AllowRule, parseAllow } from "../identity/policy.ts";
-import { normaliseServerName } from "../wire/server-name.ts";
-import { anchorsFrom, type Files, pemOrPath } from "./pem.ts";
+import { parseIp } from "../wire/ip.ts";
+import { parseHostTemplate, parseNamePattern } from "./names.ts";
+import { anchorsFrom, chainFrom, clientAnchorsFrom, type Files, pemOrPath } from "./pem.ts";
 import { futureSchemes, type SchemeInfo } from "./scheme.ts";
 import { didYouMean } from "./suggest.ts";
 import { cidrs, count, duration, list, oneOf, port } from "./values.ts";
@@ -76,48 +77,16 @@ const fail = (message: string): never => {
   throw new Problem(message);
 };
 
-const variableLabel = /^\{([a-z][a-z0-9_]*)\}$/;
-
-/** Reads a name as `sni=` takes it. */
-export function parseNamePattern(text: string): NamePattern | { readonly problem: string } {
-  const labels = text.replace(/\.$/, "").split(".");
-  const variables: (string | null)[] = [];
-  while (labels.length > 0 && (labels[0] === "*" || variableLabel.test(labels[0] ?? ""))) {
-    const label = labels.shift() ?? "";
-    variables.push(label === "*" ? null : (variableLabel.exec(label)?.[1] ?? null));
-  }
-  const named = variables.filter((name) => name !== null);
-  if (new Set(named).size < named.length) return { problem: `${text} captures one name twice` };
-  if (labels.length === 0)
-    return { problem: `${text} has no literal label: expected a name such as *.example.com` };
-  const literal = labels.join(".");
-  if (/[*{}]/.test(literal)) {
-    return {
-      problem: `${text}: * and {name} stand for whole labels in front of a name, such as *.example.com`,
-    };
-  }
-  const suffix = normaliseServerName(toAscii(literal));
-  if (suffix === null) {
-    return {
-      problem: `${JSON.stringify(text)} is no DNS name: expected one such as a.example.com (IP addresses can't be asked for in SNI)`,
-    };
-  }
-  const front = variables.map((name) => (name === null ? "*" : `{${name}}`));
-  return { text: [...front, suffix].join("."), variables, suffix };
-}
-
-/** IDNA: the URL parser of every runtime knows the A-label of an internationalised name. */
-function toAscii(name: string): string {
-  try {
-    return /^[\x20-\x7e]*$/.test(name) ? name : new URL(`http://${name}`).hostname;
-  } catch {
-    return name;
-  }
+function hostTemplate(text: string, what: string): string {
+  const host = parseHostTemplate(text);
+  return typeof host === "string" ? host : fail(`${what} ${host.problem}`);
 }
 
 /** `${NAME}` from the environment, encoded so that a value can't become anything but a value. */
 function expand(text: string, env: Environment): string {
-  return text.replace(/\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g, (_, name: string) => {
+  return text.replace(/\$\{([^}]*)\}?/g, (whole, name: string) => {
+    if (!/^\$\{[A-Za-z_][A-Za-z0-9_]*\}$/.test(whole))
+      fail(`holds a \${ that is no \${NAME}; a literal one is written %24{`);
     const value = env[name];
     return value === undefined
       ? fail(`\${${name}} is not set in the environment`)
@@ -163,7 +132,8 @@ class Query {
   }
 
   items(key: string): string[] {
-    return this.all(key).flatMap(list);
+    const items = this.all(key).flatMap(list);
+    return this.#values.has(key) && items.length === 0 ? fail(`${key}= is empty`) : items;
   }
 
   one(key: string): string | null {
@@ -180,7 +150,9 @@ class Query {
   }
 }
 
-const shape = /^([a-z][a-z0-9+.-]*):\/\/(?:([^@/?#]*)@)?([^/?#]*)(\/[^?#]*)?(?:\?([^#]*))?$/;
+const shape = /^([A-Za-z][A-Za-z0-9+.-]*):\/\/(?:([^@/?#]*)@)?([^/?#]*)(\/[^?#]*)?(?:\?([^#]*))?$/;
+// RFC 8701 §2: what clients send to keep servers honest, never a protocol.
+const grease = /^([*:JZjz])\1$/;
 const authority = /^(\[[0-9a-fA-F:.]+\]|[^:[\]]+)(?::(\d{1,5}))?$/;
 
 /** Reads one `SALLYPORT_ROUTE_*` value. */
@@ -210,10 +182,11 @@ function parse(
   files: Files,
   defaults: RouteDefaults,
 ): Route {
-  const [, scheme = "", userinfo, where = "", path, queryText = ""] =
+  const [, schemeText = "", userinfo, where = "", path, queryText = ""] =
     shape.exec(expand(value.trim(), env)) ?? [];
-  if (scheme === "")
+  if (schemeText === "")
     fail("is no URL: expected SCHEME://HOST:PORT?sni=NAME, such as https://10.0.3.7:443?sni=a.example.com");
+  const scheme = schemeText.toLowerCase();
   const info = schemes.find((known) => known.scheme === scheme);
   if (info === undefined) {
     if (futureSchemes.includes(scheme)) fail(`${scheme}:// is not available in this version`);
@@ -230,7 +203,9 @@ function parse(
   if (upstreamPort === null)
     return fail(`a ${scheme} route names its upstream's port: ${scheme}://HOST:PORT`);
   if (upstreamPort < 1 || upstreamPort > 65_535) fail(`${upstreamPort} is no port`);
-  const host = bracketed.replace(/^\[|\]$/g, "");
+  const bare = bracketed.replace(/^\[|\]$/g, "");
+  const isAddress = parseIp(bare) !== null && bare.includes(":") === (bare !== bracketed);
+  const host = isAddress ? bare : hostTemplate(bracketed, "the upstream");
 
   const query = new Query(queryText, info);
   const names = query.items("sni").map((text) => {
@@ -241,7 +216,10 @@ function parse(
   if (names.length === 0 && ownPort === null)
     fail("has no sni=: expected the name that clients ask for, such as sni=a.example.com");
   const alpn = query.items("alpn");
-  if (alpn.some((id) => id.length > 255)) fail("alpn= holds an id of more than 255 bytes (RFC 7301 §3.1)");
+  for (const id of alpn) {
+    if (!/^[\x21-\x7e]{1,255}$/.test(id) || grease.test(id))
+      fail(`alpn=${JSON.stringify(id)} is no protocol id: expected 1 to 255 ASCII characters, such as h2`);
+  }
   if (alpn.includes("acme-tls/1"))
     fail("alpn=acme-tls/1 is the certificate authorities' own and never a route");
 
@@ -289,7 +267,7 @@ function clientRules(
     return { client, anchors: [], allow };
   }
   const anchors =
-    own === null ? defaults.anchors : secret(query, "client_ca", (text) => anchorsFrom(text, files));
+    own === null ? defaults.anchors : secret(query, "client_ca", (text) => clientAnchorsFrom(text, files));
   if (anchors === null || anchors.length === 0) {
     return fail(
       `client=${client} needs trust anchors: set SALLYPORT_CLIENT_CA or client_ca= (or client=none to let anyone in)`,
@@ -312,9 +290,10 @@ function secret<T>(query: Query, key: string, read: (text: string) => T): T | nu
 function upstreamTls(query: Query, info: SchemeInfo, files: Files): NonNullable<Route["upstream"]>["tls"] {
   const mode = query.parse("upstream_tls", oneOf("off", "verify", "insecure")) ?? info.defaultUpstreamTls;
   const ca = secret(query, "upstream_ca", (text) => anchorsFrom(text, files));
-  const cert = secret(query, "upstream_cert", (text) => pemOrPath(text, files));
+  const cert = secret(query, "upstream_cert", (text) => chainFrom(text, files));
   const key = secret(query, "upstream_key", (text) => pemOrPath(text, files));
-  const serverName = query.one("upstream_sni");
+  const sni = query.one("upstream_sni");
+  const serverName = sni === null ? null : hostTemplate(sni, "upstream_sni=");
   if (mode === "off" && (ca !== null || cert !== null || key !== null || serverName !== null)) {
     fail("upstream_ca=, upstream_cert=, upstream_key= and upstream_sni= need upstream_tls=verify");
   }
@@ -323,7 +302,7 @@ function upstreamTls(query: Query, info: SchemeInfo, files: Files): NonNullable<
   if ((cert === null) !== (key === null)) fail("upstream_cert= and upstream_key= go together");
   if (cert !== null && key !== null) {
     const { problem } = files.inspectPair(cert, key);
-    if (problem !== null) fail(`upstream_cert= ${problem}`);
+    if (problem !== null) fail(`upstream_key= ${problem}`);
   }
   return { mode, ca, cert, key, serverName };
 }

@@ -1,20 +1,30 @@
 import { z } from "zod";
-import { type Cidr, parseCidr } from "../wire/ip.ts";
+import { type Cidr, parseCidr, parseIp } from "../wire/ip.ts";
 
 /** The kinds of value that variables and route parameters take, each with an error that says what was expected. */
 
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
-/** Milliseconds; more than a month is a slip. */
-export const duration = z.string().transform((text, context) => {
-  const [, digits, unit] = /^(\d{1,9})(ms|s|m|h)$/.exec(text) ?? [];
-  const ms = Number(digits) * (unitMs[unit ?? ""] ?? Number.NaN);
-  if (ms > 0 && ms <= 31 * 24 * 3_600_000) return ms;
-  context.addIssue(
-    `${JSON.stringify(text)} is no duration: expected a number and a unit, such as 500ms, 10s, 5m or 1h`,
-  );
-  return z.NEVER;
-});
+/** More is a slip. */
+const maxDurationMs = 31 * 24 * 3_600_000;
+
+const milliseconds = (min: number) =>
+  z.string().transform((text, context) => {
+    const [, digits, unit] = /^(\d{1,9})(ms|s|m|h)$/.exec(text) ?? [];
+    const ms = Number(digits) * (unitMs[unit ?? ""] ?? Number.NaN);
+    if (ms >= min && ms <= maxDurationMs) return ms;
+    context.addIssue(
+      Number.isNaN(ms)
+        ? `${JSON.stringify(text)} is no duration: expected a number and a unit, such as 500ms, 10s, 5m or 1h`
+        : `${text} is out of bounds: expected ${min === 0 ? "0s" : "1ms"} to 744h`,
+    );
+    return z.NEVER;
+  });
+
+/** How long something may take, in milliseconds: never nothing. */
+export const duration = milliseconds(1);
+/** How long to wait on purpose, in milliseconds: `0s` is not to wait. */
+export const delay = milliseconds(0);
 
 const whole = (min: number, max: number, what: string) =>
   z.string().transform((text, context) => {
@@ -36,7 +46,8 @@ export interface Address {
 export const address = z.string().transform((text, context): Address => {
   const [, v6, name, digits] = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]/\s]*)):(\d{1,5})$/.exec(text) ?? [];
   const value = Number(digits);
-  if (digits !== undefined && value <= 65_535) return { host: v6 ?? (name || "::"), port: value };
+  const sound = digits !== undefined && value <= 65_535 && (v6 === undefined || parseIp(v6) !== null);
+  if (sound) return { host: v6 ?? (name || "::"), port: value };
   context.addIssue(
     `${JSON.stringify(text)} is no address: expected host:port, such as 0.0.0.0:8443 or [::]:8443`,
   );
@@ -72,6 +83,15 @@ export const oneOf = <const T extends readonly string[]>(...words: T) =>
     const found = words.find((word) => word === text);
     if (found !== undefined) return found;
     context.addIssue(`${JSON.stringify(text)}: expected ${words.join(", ").replace(/, ([^,]*)$/, " or $1")}`);
+    return z.NEVER;
+  });
+
+/** A variable that takes one value as yet. What else was given is not repeated: a URL may hold a password. */
+export const onlyAsYet = (word: string, later: RegExp) =>
+  z.string().transform((text, context) => {
+    if (text === word) return word;
+    const why = later.test(text) ? "another value is not available in this version: " : "";
+    context.addIssue(`${why}expected ${word}`);
     return z.NEVER;
   });
 

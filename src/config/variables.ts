@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { address, cidrs, count, duration, oneOf, text } from "./values.ts";
+import { address, cidrs, count, delay, duration, oneOf, onlyAsYet, text } from "./values.ts";
 
 interface Variable<T> {
   readonly schema: z.ZodType<T, string>;
@@ -44,7 +44,7 @@ export const variables = {
     "trust anchors for client certificates, PEM or a path; a route may have its own (`client_ca=`)",
   ),
   SALLYPORT_LISTENER_MODE: variable(
-    oneOf("multiplex"),
+    onlyAsYet("multiplex", /^separate$/),
     "multiplex",
     "`multiplex`: the one port, plus a listener for each route that names its own `port=`",
   ),
@@ -75,12 +75,20 @@ export const variables = {
     "without a byte once one side has closed its sending half",
   ),
   SALLYPORT_DRAIN_TIMEOUT: variable(duration, "5m", "from SIGTERM to forced close"),
-  SALLYPORT_DRAIN_DELAY: variable(duration, "15s", "unready but still accepting, before the listener closes"),
+  SALLYPORT_DRAIN_DELAY: variable(delay, "15s", "unready but still accepting, before the listener closes"),
   SALLYPORT_MAX_CONNECTIONS: variable(count, "10000", "open connections in all"),
   SALLYPORT_MAX_CONNECTIONS_PER_SOURCE: variable(count, "1000", "open connections from one source address"),
   SALLYPORT_MAX_CONNECTIONS_PER_IDENTITY: variable(count, "500", "open connections of one identity"),
-  SALLYPORT_WORKERS: variable(oneOf("1"), "1", "processes sharing the port"),
-  SALLYPORT_STATE_URL: variable(oneOf("memory:"), "memory:", "state shared by several routers"),
+  SALLYPORT_WORKERS: variable(
+    onlyAsYet("1", /^(auto|\d+)$/),
+    "1",
+    "processes sharing the port; only `1` in this version",
+  ),
+  SALLYPORT_STATE_URL: variable(
+    onlyAsYet("memory:", /^rediss?:/),
+    "memory:",
+    "state shared by several routers; only `memory:` in this version",
+  ),
   SALLYPORT_LOG_FORMAT: variable(
     oneOf("json", "text"),
     null,

@@ -72,7 +72,11 @@ export class RouteTable {
       for (const { members } of bySuffix.values()) {
         for (const [i, { route: first, pattern }] of members.entries()) {
           for (const { route: second } of members.slice(i + 1)) {
-            const shared = first === second ? `the name ${pattern.text} twice` : overlap(first, second);
+            if (first === second) {
+              found.push({ first, second, detail: `names of the shape ${pattern.text} stand there twice` });
+              continue;
+            }
+            const shared = overlap(first, second);
             if (shared !== null)
               found.push({ first, second, detail: `both serve ${pattern.text} with ${shared}` });
           }
@@ -91,15 +95,61 @@ export class RouteTable {
       return { ok: false, reason: "unknown_name", detail };
     }
     const labels = name.split(".");
+    const group = this.#groupOf(name, labels);
+    if (group !== undefined) return choose(group, labels, question);
+    return { ok: false, reason: "unknown_name", detail: `no route serves ${name}` };
+  }
+
+  /** The most specific name decides; what its routes don't serve, no wider one may. */
+  #groupOf(name: string, labels: readonly string[]): Group | undefined {
     for (const depth of this.#depths) {
       if (depth >= labels.length) break;
       const suffix = depth === 0 ? name : labels.slice(depth).join(".");
       const group = this.#groups.get(depth)?.get(suffix);
-      // The most specific name decides; what its routes don't serve, no wider one may.
-      if (group !== undefined) return choose(group, labels, question);
+      if (group !== undefined) return group;
     }
-    return { ok: false, reason: "unknown_name", detail: `no route serves ${name}` };
+    return undefined;
   }
+
+  /** Why a route does not take this hello on the one port, in words; for `explain`. Not for the chosen route. */
+  whyNot(route: Route, question: Question): string {
+    if (route.names.length === 0) return `is only on its own port ${route.port}`;
+    const name = question.serverName === null ? null : normaliseServerName(question.serverName);
+    const labels = name?.split(".") ?? [];
+    const pattern = mostSpecific(route, labels);
+    if (name === null || pattern === undefined)
+      return `serves ${route.names.map(({ text }) => text).join(", ")}`;
+    const group = this.#groupOf(name, labels);
+    if (group === undefined || group.pattern.variables.length < pattern.variables.length)
+      return `serves ${pattern.text}, and ${group?.pattern.text} is more specific`;
+    return whyNotAmong(group, route, question);
+  }
+}
+
+/** The route's most specific name that matches. */
+function mostSpecific(route: Route, labels: readonly string[]): NamePattern | undefined {
+  return route.names
+    .filter(
+      ({ variables, suffix }) =>
+        labels.length > variables.length && labels.slice(variables.length).join(".") === suffix,
+    )
+    .sort((a, b) => a.variables.length - b.variables.length)[0];
+}
+
+/** Why not this route, when the name is as much its own as the chosen route's. */
+function whyNotAmong(group: Group, route: Route, question: Question): string {
+  const { alpn, candidates } = candidatesFor(group, question.alpn);
+  if (candidates.some((candidate) => candidate.route === route)) return "does not admit this source";
+  if (question.alpn.length === 0) {
+    return candidates.length === 0
+      ? `expects one of the protocols ${route.alpn?.join(", ")}: a hello without ALPN can't choose among several routes`
+      : `a hello without ALPN goes to ${candidates[0]?.route.name}`;
+  }
+  if (alpn === null || !question.alpn.some((id) => route.alpn === null || route.alpn.includes(id)))
+    return `serves the protocols ${route.alpn?.join(", ")}`;
+  return route.alpn === null
+    ? `takes only protocols that no other route of its name serves, and ${candidates[0]?.route.name} serves ${alpn}`
+    : `the client prefers ${alpn}, which ${candidates[0]?.route.name} serves`;
 }
 
 function overlap(a: Route, b: Route): string | null {
@@ -126,9 +176,12 @@ function capture(pattern: NamePattern, labels: readonly string[]): Readonly<Reco
 function choose(group: Group, labels: readonly string[], question: Question): Match {
   const { alpn, candidates } = candidatesFor(group, question.alpn);
   if (candidates.length === 0) {
+    const name = group.pattern.text;
     const detail =
-      question.alpn.length === 0 ? "no ALPN, and several routes of that name" : question.alpn.join(", ");
-    return { ok: false, reason: "no_protocol", detail: `${group.pattern.text} serves none of: ${detail}` };
+      question.alpn.length === 0
+        ? `the hello has no ALPN, and ${name} has several routes`
+        : `${name} serves none of: ${question.alpn.join(", ")}`;
+    return { ok: false, reason: "no_protocol", detail };
   }
   const chosen = candidates.find(({ route }) => admitsSource(route, question.source));
   if (chosen === undefined) {
@@ -165,10 +218,7 @@ function matchOwn(route: Route, name: string | null, question: Question): Match 
   let captures = noCaptures;
   if (route.names.length > 0) {
     const labels = name?.split(".") ?? [];
-    const pattern = route.names.find(
-      ({ variables, suffix }) =>
-        labels.length > variables.length && labels.slice(variables.length).join(".") === suffix,
-    );
+    const pattern = mostSpecific(route, labels);
     if (pattern === undefined) {
       return {
         ok: false,
@@ -194,25 +244,4 @@ function matchOwn(route: Route, name: string | null, question: Question): Match 
     };
   }
   return { ok: true, route, captures, alpn: route.terminates ? alpn : null };
-}
-
-/** Why a route other than the chosen one does not take this hello, in words; for `explain`. */
-export function whyNot(route: Route, question: Question): string {
-  const name = question.serverName === null ? null : normaliseServerName(question.serverName);
-  const labels = name?.split(".") ?? [];
-  const named = route.names.some(
-    ({ variables, suffix }) =>
-      labels.length > variables.length && labels.slice(variables.length).join(".") === suffix,
-  );
-  if (route.names.length === 0) return `only on its own port ${route.port}`;
-  if (!named) return `serves ${route.names.map((pattern) => pattern.text).join(", ")}`;
-  if (
-    route.alpn !== null &&
-    question.alpn.length > 0 &&
-    !question.alpn.some((id) => route.alpn?.includes(id))
-  ) {
-    return `serves the protocols ${route.alpn.join(", ")}`;
-  }
-  if (!admitsSource(route, question.source)) return "does not admit this source";
-  return "another route of this name is more specific, or comes first in the client's protocols";
 }

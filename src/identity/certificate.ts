@@ -23,7 +23,7 @@ export interface Certificate {
   readonly innerAlgorithm: Uint8Array;
   readonly signature: Uint8Array;
   readonly version: number;
-  /** Lower-case hexadecimal of the INTEGER's value. */
+  /** Lower-case hexadecimal of the INTEGER's octets without a leading zero; with `-` before them when it is negative. */
   readonly serial: string;
   readonly issuer: Uint8Array;
   readonly subject: Uint8Array;
@@ -55,6 +55,7 @@ export const oids = {
   extendedKeyUsage: "2.5.29.37",
   clientAuth: "1.3.6.1.5.5.7.3.2",
   serverAuth: "1.3.6.1.5.5.7.3.1",
+  anyPurpose: "2.5.29.37.0",
 } as const;
 
 /** Larger than any that is in use. */
@@ -113,18 +114,29 @@ function parse(der: Uint8Array): Certificate {
 }
 
 function serialText(element: Tlv | undefined): string {
-  if (element?.tag !== tag.integer || element.value.length === 0) throw new Malformed("the serial number");
+  const [first, second = 0] = element?.value ?? [];
+  // DER: the shortest form, in which the first nine bits are not alike (X.690 §8.3.2).
+  const padded =
+    element !== undefined &&
+    element.value.length > 1 &&
+    ((first === 0 && second < 0x80) || (first === 0xff && second >= 0x80));
+  if (element?.tag !== tag.integer || first === undefined || padded) throw new Malformed("the serial number");
   const hex = [...element.value].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  return hex.length > 2 && hex.startsWith("00") ? hex.slice(2) : hex;
+  if (first >= 0x80) return `-${hex}`;
+  return hex.length > 2 && first === 0 ? hex.slice(2) : hex;
 }
 
-/** What follows the public key: the unique ids of version 2, long unused, and the extensions. */
+/** What follows the public key: the unique ids of version 2, long unused, and the extensions, each at most once and in that order. */
 function parseExtensions(tail: readonly Tlv[]): Map<string, { critical: boolean; value: Uint8Array }> {
   const found = new Map<string, { critical: boolean; value: Uint8Array }>();
-  const rest = tail.filter((element) => element.tag !== context(1) && element.tag !== context(2));
-  if (rest.length === 0) return found;
-  if (rest.length > 1 || rest[0]?.tag !== constructed(3)) throw new Malformed("parts after the public key");
-  for (const element of must(sequence(rest[0].value), "the extensions")) {
+  const rest = [...tail];
+  for (const id of [context(1), context(2)]) if (rest[0]?.tag === id) rest.shift();
+  const [wrapped, ...more] = rest;
+  if (wrapped === undefined) return found;
+  if (more.length > 0 || wrapped.tag !== constructed(3)) throw new Malformed("parts after the public key");
+  const listed = must(sequence(wrapped.value), "the extensions");
+  if (listed.length === 0) throw new Malformed("an empty list of extensions (RFC 5280 §4.1.2.9)");
+  for (const element of listed) {
     const [id, ...parts] = must(sequence(element.raw), "an extension");
     const oid = must(id?.tag === tag.oid ? oidText(id.value) : undefined, "an extension's type");
     const flag = parts.length === 2 ? booleanValue(parts[0]) : undefined;
@@ -150,6 +162,12 @@ function parseBasicConstraints(value: Uint8Array | undefined): Certificate["basi
 function parseKeyUsage(value: Uint8Array | undefined): Set<number> | null {
   if (value === undefined) return null;
   const bits = must(only(value, tag.bitString), "keyUsage").value;
+  const unused = bits[0] ?? 8;
+  const last = bits[bits.length - 1] ?? 0;
+  // A named bit list ends with a bit that is set (X.690 §11.2.2), and one at least must be (RFC 5280 §4.2.1.3).
+  if (bits.length < 2 || unused > 7 || (last & (2 ** (unused + 1) - 1)) !== 2 ** unused) {
+    throw new Malformed("keyUsage");
+  }
   const usage = new Set<number>();
   for (const [i, byte] of bits.subarray(1).entries()) {
     for (let bit = 0; bit < 8; bit++) if (byte & (0x80 >> bit)) usage.add(i * 8 + bit);
@@ -165,7 +183,16 @@ function parseExtendedKeyUsage(value: Uint8Array | undefined): string[] | null {
 }
 
 const noNames: AlternativeNames = { dns: [], email: [], uri: [], ip: [] };
-const ascii = (bytes: Uint8Array): string => String.fromCharCode(...bytes.subarray(0, 8192));
+/** Longer ones than any name, address or URI that is in use. */
+const maxNameBytes = 4096;
+
+/** An IA5String without control characters: a NUL or a line break in a name is only ever there to deceive. */
+function ascii(bytes: Uint8Array): string {
+  if (bytes.length > maxNameBytes || bytes.some((byte) => byte < 0x20 || byte > 0x7e)) {
+    throw new Malformed("a name in subjectAltName");
+  }
+  return String.fromCharCode(...bytes);
+}
 
 function parseAlternativeNames(value: Uint8Array | undefined): AlternativeNames {
   if (value === undefined) return noNames;

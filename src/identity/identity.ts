@@ -5,6 +5,7 @@ import { formatName, valuesOf } from "./name.ts";
 export interface Identity {
   /** RFC 4514: `CN=alice,OU=payments,O=Example`. */
   readonly subject: string;
+  /** The most specific one, where there are several. */
   readonly commonName: string | null;
   readonly organizations: readonly string[];
   readonly organizationalUnits: readonly string[];
@@ -28,11 +29,14 @@ export interface Identity {
 
 const spiffeId = /^spiffe:\/\/[a-z0-9._-]{1,255}(\/[A-Za-z0-9._-]+)*$/;
 
-/** An X.509-SVID has exactly one URI, and it is its SPIFFE ID (SPIFFE X509-SVID §2, SPIFFE-ID §2). */
+/** The form of SPIFFE-ID §2. */
+export const isSpiffeId = (uri: string): boolean =>
+  uri.length <= 2048 && spiffeId.test(uri) && !/\/\.{1,2}(\/|$)/.test(uri);
+
+/** An X.509-SVID has exactly one URI, and it is its SPIFFE ID (SPIFFE X509-SVID §2). */
 function spiffeOf(uris: readonly string[]): string | null {
   const [uri] = uris;
-  if (uri === undefined || uris.length > 1 || uri.length > 2048 || !spiffeId.test(uri)) return null;
-  return uri.split("/").some((segment) => segment === "." || segment === "..") ? null : uri;
+  return uri !== undefined && uris.length === 1 && isSpiffeId(uri) ? uri : null;
 }
 
 async function sha256Hex(bytes: Uint8Array): Promise<string> {
@@ -46,7 +50,7 @@ export async function identityOf(certificate: Certificate): Promise<Identity> {
   const units = valuesOf(subjectName, "OU");
   return {
     subject: formatName(subjectName),
-    commonName: valuesOf(subjectName, "CN")[0] ?? null,
+    commonName: valuesOf(subjectName, "CN").at(-1) ?? null,
     organizations: valuesOf(subjectName, "O"),
     organizationalUnits: units,
     dnsNames: names.dns,

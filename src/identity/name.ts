@@ -3,7 +3,9 @@ import { elements, oidText, sequence, type Tlv, tag } from "../wire/der.ts";
 /** One attribute of a distinguished name. */
 export interface Attribute {
   readonly oid: string;
-  readonly value: string;
+  /** `null` where it is not text. */
+  readonly value: string | null;
+  readonly der: Uint8Array;
 }
 
 const shortNames: Readonly<Record<string, string>> = {
@@ -14,11 +16,17 @@ const shortNames: Readonly<Record<string, string>> = {
   "2.5.4.9": "STREET",
   "2.5.4.10": "O",
   "2.5.4.11": "OU",
+  "1.2.840.113549.1.9.1": "emailAddress",
   "0.9.2342.19200300.100.1.1": "UID",
   "0.9.2342.19200300.100.1.25": "DC",
 };
 
-function text(element: Tlv): string | undefined {
+/** Longer than any name that is in use. */
+const maxTextBytes = 4096;
+
+/** Text as it was meant; `null` for what is not a string, `undefined` for one that is malformed. */
+function text(element: Tlv): string | null | undefined {
+  if (element.value.length > maxTextBytes) return undefined;
   switch (element.tag) {
     case tag.utf8String:
       try {
@@ -29,16 +37,17 @@ function text(element: Tlv): string | undefined {
     case tag.printableString:
     case tag.ia5String:
     case tag.teletexString:
-      return String.fromCharCode(...element.value.subarray(0, 4096));
+      return String.fromCharCode(...element.value);
     case tag.bmpString: {
+      if (element.value.length % 2 !== 0) return undefined;
       let result = "";
-      for (let i = 0; i + 1 < element.value.length; i += 2) {
+      for (let i = 0; i < element.value.length; i += 2) {
         result += String.fromCharCode(((element.value[i] ?? 0) << 8) | (element.value[i + 1] ?? 0));
       }
       return result;
     }
     default:
-      return undefined;
+      return null;
   }
 }
 
@@ -55,28 +64,39 @@ export function parseName(raw: Uint8Array): Attribute[][] | undefined {
       const [type, value, ...rest] = sequence(member.raw) ?? [];
       const oid = type?.tag === tag.oid ? oidText(type.value) : undefined;
       const content = value === undefined ? undefined : text(value);
-      if (oid === undefined || content === undefined || rest.length > 0) return undefined;
-      attributes.push({ oid, value: content });
+      if (oid === undefined || value === undefined || content === undefined || rest.length > 0)
+        return undefined;
+      attributes.push({ oid, value: content, der: value.raw });
     }
     name.push(attributes);
   }
   return name;
 }
 
+const hex = (bytes: Uint8Array): string =>
+  [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
+/** RFC 4514 §2.4; and what does not show, or turns what follows around, as the octets of its UTF-8. */
 const escapeValue = (value: string): string =>
   value
-    .replace(/[\\",+;<>]/g, "\\$&")
-    .replace(/^[ #]/, "\\$&")
-    .replace(/ $/, "\\ ")
-    .replace(/\p{Cc}/gu, (c) => `\\${c.charCodeAt(0).toString(16).padStart(2, "0")}`);
+    .replace(/[\\",+;<>]|^[ #]|(?<!^) $/g, "\\$&")
+    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (c) => hex(new TextEncoder().encode(c)).replace(/../g, "\\$&"));
+
+/** A type without a name of its own has its value in hexadecimal (RFC 4514 §2.4). */
+function formatAttribute({ oid, value, der }: Attribute): string {
+  const short = shortNames[oid];
+  return short === undefined || value === null
+    ? `${short ?? oid}=#${hex(der)}`
+    : `${short}=${escapeValue(value)}`;
+}
 
 /** RFC 4514: most specific first, `CN=alice,OU=payments,O=Example`. */
 export const formatName = (name: readonly (readonly Attribute[])[]): string =>
   [...name]
     .reverse()
-    .map((set) => set.map(({ oid, value }) => `${shortNames[oid] ?? oid}=${escapeValue(value)}`).join("+"))
+    .map((set) => set.map(formatAttribute).join("+"))
     .join(",");
 
-/** Every value of one attribute type. */
+/** Every textual value of one attribute type, in the name's own order. */
 export const valuesOf = (name: readonly (readonly Attribute[])[], shortName: string): string[] =>
-  name.flat().flatMap(({ oid, value }) => (shortNames[oid] === shortName ? [value] : []));
+  name.flat().flatMap(({ oid, value }) => (shortNames[oid] === shortName && value !== null ? [value] : []));

@@ -4,10 +4,7 @@ const keys = ["cn", "o", "ou", "dns", "email", "uri", "group"] as const;
 type Key = (typeof keys)[number];
 
 interface Term {
-  readonly key: Key;
-  /** As written. */
-  readonly text: string;
-  readonly matches: (value: string) => boolean;
+  readonly matches: (identity: Identity) => boolean;
 }
 
 /** One `allow` parameter: every term must hold. */
@@ -17,24 +14,64 @@ export interface AllowRule {
 }
 
 /** DNS names and the domains of email addresses have no case; all else is compared as it stands. */
-const caseless: ReadonlySet<Key> = new Set(["dns"]);
+function fold(key: Key, value: string): string {
+  if (key === "dns") return value.toLowerCase();
+  const at = key === "email" ? value.lastIndexOf("@") : -1;
+  return at < 0 ? value : value.slice(0, at) + value.slice(at).toLowerCase();
+}
+
+/** Where a kind of value has its joints, which `*` does not reach over. */
+function segments(key: Key, value: string): string[] {
+  if (key === "dns") return value.split(".");
+  if (key === "uri") return value.split(/([/?#])/);
+  if (key !== "email") return value.split("/");
+  const parts = value.split("@");
+  const domain = parts.pop() ?? "";
+  return [...parts, "@", ...domain.split(".")];
+}
+
+/** `*` is one or more characters. Linear but for the last `*` tried: values come from the peer. */
+function globMatches(pattern: string, text: string): boolean {
+  let p = 0;
+  let star = -1;
+  let starEnd = 0;
+  let t = 0;
+  while (t < text.length) {
+    if (pattern[p] === "*") {
+      star = p++;
+      starEnd = ++t;
+    } else if (p < pattern.length && pattern[p] === text[t]) {
+      p++;
+      t++;
+    } else if (star >= 0) {
+      p = star + 1;
+      t = ++starEnd;
+    } else return false;
+  }
+  return p === pattern.length;
+}
 
 /**
- * `*` stands for one or more characters other than the separator of that kind of value: `.` in DNS
- * names, `/` elsewhere. So `*.example.com` is one label deep, and a final `/*` in a URI one segment.
+ * `*` stands for one or more characters of one part of a value: of a label in DNS names and email
+ * domains, of what stands before the `@`, of what stands between two `/` elsewhere, and in a URI not of
+ * its query. So `*.example.com` is one label deep, and a final `/*` in a URI one segment.
  */
 function matcher(key: Key, pattern: string): (value: string) => boolean {
-  const fold = (value: string): string => {
-    if (caseless.has(key)) return value.toLowerCase();
-    const at = key === "email" ? value.lastIndexOf("@") : -1;
-    return at < 0 ? value : value.slice(0, at) + value.slice(at).toLowerCase();
+  const wanted = fold(key, pattern);
+  if (!pattern.includes("*")) return (value) => fold(key, value) === wanted;
+  const parts = segments(key, wanted);
+  return (value) => {
+    const found = segments(key, fold(key, value));
+    return found.length === parts.length && parts.every((part, i) => globMatches(part, found[i] ?? ""));
   };
-  const wanted = fold(pattern);
-  if (!pattern.includes("*")) return (value) => fold(value) === wanted;
-  const inside = key === "dns" ? "[^.]+" : "[^/]+";
-  const source = wanted.split("*").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-  const expression = new RegExp(`^${source.join(inside)}$`, "s");
-  return (value) => expression.test(fold(value));
+}
+
+/** What a rule of this kind looks at. Where a SPIFFE ID is asked for, only a certificate that is a valid SVID has one. */
+function term(key: Key, value: string): Term {
+  const matches = matcher(key, value);
+  if (key === "uri" && value.startsWith("spiffe://"))
+    return { matches: ({ spiffe }) => spiffe !== null && matches(spiffe) };
+  return { matches: (identity) => valuesOf(identity, key).some(matches) };
 }
 
 /** Reads one `allow` value: terms `key:value` separated by commas, a comma inside a value written `\,`. */
@@ -54,7 +91,7 @@ export function parseAllow(text: string): AllowRule | { readonly problem: string
     }
     if (value === "") return { problem: `"${part}" has no value` };
     if (/\*\*/.test(value)) return { problem: `"${part}": one * stands for any characters already` };
-    terms.push({ key, text: `${key}:${value}`, matches: matcher(key, value) });
+    terms.push(term(key, value));
   }
   return { text, terms };
 }
@@ -81,8 +118,6 @@ function valuesOf(identity: Identity, key: Key): readonly string[] {
 /** The text of the rule that admits this identity, or `null`. Without rules everyone verified is admitted. */
 export function admittedBy(rules: readonly AllowRule[], identity: Identity): string | null {
   if (rules.length === 0) return "any verified certificate";
-  const rule = rules.find(({ terms }) =>
-    terms.every((term) => valuesOf(identity, term.key).some(term.matches)),
-  );
+  const rule = rules.find(({ terms }) => terms.every(({ matches }) => matches(identity)));
   return rule?.text ?? null;
 }

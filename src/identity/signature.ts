@@ -1,5 +1,6 @@
-import { oidText, sequence, smallInteger, tag } from "../wire/der.ts";
+import { oidText, only, sequence, smallInteger, tag } from "../wire/der.ts";
 import type { Certificate } from "./certificate.ts";
+import { sameBytes } from "./same-bytes.ts";
 
 /** A signature algorithm that may stand in a chain, as WebCrypto takes it. */
 interface Verification {
@@ -34,6 +35,8 @@ const rsaPss = "1.2.840.113549.1.1.10";
 const mgf1 = "1.2.840.113549.1.1.8";
 const ed25519 = "1.3.101.112";
 const minRsaBits = 2048;
+/** The price of a check grows with the key, and a peer chooses the keys of the intermediates it sends. */
+const maxRsaBits = 8192;
 
 interface AlgorithmId {
   readonly oid: string;
@@ -58,28 +61,31 @@ function publicKey(spki: Uint8Array): PublicKey | undefined {
   return { ...id, bits: key.value.subarray(1) };
 }
 
-function rsaBits(key: PublicKey): number {
-  const [modulus] = sequence(key.bits) ?? [];
-  const bytes = modulus?.value ?? new Uint8Array(0);
-  const [first = 0, second = 0] = bytes;
+/** What is wrong with an RSAPublicKey (RFC 8017 §A.1.1), or `undefined`. */
+function unusableRsa(key: PublicKey): string | undefined {
+  const [modulus, exponent, ...rest] = sequence(key.bits) ?? [];
+  const e = smallInteger(exponent);
+  const [first = 0x80, second = 0] = modulus?.value ?? [];
+  if (modulus?.tag !== tag.integer || first & 0x80 || e === undefined || rest.length > 0)
+    return "its RSA key is malformed";
   const lead = first === 0 ? second : first;
-  return (bytes.length - (first === 0 ? 1 : 0)) * 8 - (Math.clz32(lead) - 24);
+  const bits = (modulus.value.length - (first === 0 ? 1 : 0)) * 8 - (Math.clz32(lead) - 24);
+  if (bits < minRsaBits) return `its RSA key has ${bits} bits, fewer than ${minRsaBits}`;
+  if (bits > maxRsaBits) return `its RSA key has ${bits} bits, more than ${maxRsaBits}`;
+  return e < 3 || e % 2 === 0 ? `its RSA key has the exponent ${e}` : undefined;
 }
 
 const curveOf = (key: PublicKey): { readonly name: string; readonly bytes: number } | undefined => {
-  const [oid] = key.parameters === undefined ? [] : [key.parameters];
-  const text = oid?.[0] === tag.oid ? oidText(oid.subarray(2)) : undefined;
+  const named = only(key.parameters, tag.oid);
+  const text = named === undefined ? undefined : oidText(named.value);
   return text === undefined ? undefined : curves[text];
 };
 
-/** What is wrong with a certificate's own key, or `undefined`: RSA of 2048 bits, P-256/384/521 and Ed25519 may be used. */
-export function weakKey(spki: Uint8Array): string | undefined {
+/** What is wrong with a certificate's own key, or `undefined`: RSA of 2048 to 8192 bits, P-256/384/521 and Ed25519 may be used. */
+export function unusableKey(spki: Uint8Array): string | undefined {
   const key = publicKey(spki);
   if (key === undefined) return "its public key is malformed";
-  if (key.oid === rsaKey || key.oid === rsaPss) {
-    const bits = rsaBits(key);
-    return bits >= minRsaBits ? undefined : `its RSA key has ${bits} bits, fewer than ${minRsaBits}`;
-  }
+  if (key.oid === rsaKey || key.oid === rsaPss) return unusableRsa(key);
   if (key.oid === ecKey)
     return curveOf(key) === undefined ? "its key is on a curve that is not accepted" : undefined;
   return key.oid === ed25519 ? undefined : `its key is of a kind that is not accepted (${key.oid})`;
@@ -91,11 +97,7 @@ function pssParameters(raw: Uint8Array | undefined): { hash: string; saltLength:
   const hash = hashes[algorithmId(fields.get(0xa0))?.oid ?? ""];
   const mask = algorithmId(fields.get(0xa1));
   const maskHash = hashes[algorithmId(mask?.parameters)?.oid ?? ""];
-  const [saltElement] = fields.has(0xa2) ? [fields.get(0xa2)] : [];
-  const saltLength =
-    saltElement === undefined
-      ? undefined
-      : smallInteger({ tag: saltElement[0] ?? 0, value: saltElement.subarray(2), raw: saltElement });
+  const saltLength = smallInteger(only(fields.get(0xa2), tag.integer));
   if (
     hash === undefined ||
     mask?.oid !== mgf1 ||
@@ -107,33 +109,39 @@ function pssParameters(raw: Uint8Array | undefined): { hash: string; saltLength:
   return { hash, saltLength };
 }
 
+const isNull = (parameters: Uint8Array | undefined): boolean =>
+  parameters !== undefined && only(parameters, tag.null)?.value.length === 0;
+
 /** How a signature with this algorithm is verified by this key; `undefined` when the two don't fit or aren't accepted. */
 function verification(algorithm: AlgorithmId, key: PublicKey): Verification | undefined {
-  const { oid } = algorithm;
-  if (oid in rsaPkcs1 && key.oid === rsaKey) {
-    return {
-      importAs: { name: "RSASSA-PKCS1-v1_5", hash: rsaPkcs1[oid] ?? "" },
-      verifyAs: "RSASSA-PKCS1-v1_5",
-    };
+  const { oid, parameters } = algorithm;
+  const rsaHash = rsaPkcs1[oid];
+  // RFC 4055 §5: the parameters are NULL.
+  if (rsaHash !== undefined && key.oid === rsaKey && isNull(parameters)) {
+    return { importAs: { name: "RSASSA-PKCS1-v1_5", hash: rsaHash }, verifyAs: "RSASSA-PKCS1-v1_5" };
   }
-  if (oid in ecdsa && key.oid === ecKey) {
+  const ecdsaHash = ecdsa[oid];
+  // RFC 5758 §3.2: there are none.
+  if (ecdsaHash !== undefined && key.oid === ecKey && parameters === undefined) {
     const curve = curveOf(key);
     if (curve === undefined) return undefined;
     return {
       importAs: { name: "ECDSA", namedCurve: curve.name },
-      verifyAs: { name: "ECDSA", hash: ecdsa[oid] ?? "" },
+      verifyAs: { name: "ECDSA", hash: ecdsaHash },
       ecdsa: curve.bytes,
     };
   }
   if (oid === rsaPss && key.oid === rsaKey) {
-    const parameters = pssParameters(algorithm.parameters);
-    if (parameters === undefined) return undefined;
+    const pss = pssParameters(parameters);
+    if (pss === undefined) return undefined;
     return {
-      importAs: { name: "RSA-PSS", hash: parameters.hash },
-      verifyAs: { name: "RSA-PSS", saltLength: parameters.saltLength },
+      importAs: { name: "RSA-PSS", hash: pss.hash },
+      verifyAs: { name: "RSA-PSS", saltLength: pss.saltLength },
     };
   }
-  if (oid === ed25519 && key.oid === ed25519) return { importAs: { name: "Ed25519" }, verifyAs: "Ed25519" };
+  // RFC 8410 §3: there are none.
+  if (oid === ed25519 && key.oid === ed25519 && parameters === undefined)
+    return { importAs: { name: "Ed25519" }, verifyAs: "Ed25519" };
   return undefined;
 }
 
@@ -143,15 +151,14 @@ function ecdsaSignature(der: Uint8Array, size: number): Uint8Array | undefined {
   if (parts?.length !== 2) return undefined;
   const raw = new Uint8Array(2 * size);
   for (const [i, part] of parts.entries()) {
-    const digits = part.value[0] === 0 ? part.value.subarray(1) : part.value;
-    if (part.tag !== tag.integer || digits.length > size || (part.value[0] ?? 0x80) & 0x80) return undefined;
+    const [first = 0x80, second = 0x80] = part.value;
+    const digits = first === 0 ? part.value.subarray(1) : part.value;
+    const positive = part.tag === tag.integer && first < 0x80 && (first > 0 || second >= 0x80);
+    if (!positive || digits.length > size) return undefined;
     raw.set(digits, (i + 1) * size - digits.length);
   }
   return raw;
 }
-
-const sameBytes = (a: Uint8Array, b: Uint8Array): boolean =>
-  a.length === b.length && a.every((byte, i) => byte === b[i]);
 
 /** Did the holder of `issuer`'s key sign `certificate`? The answer in words where not. */
 export async function checkSignature(
@@ -164,6 +171,9 @@ export async function checkSignature(
   const algorithm = algorithmId(certificate.algorithm);
   const key = publicKey(issuer.spki);
   if (algorithm === undefined || key === undefined) return "its signature algorithm is malformed";
+  // Before the check, which such a key could make costly.
+  const unusable = unusableKey(issuer.spki);
+  if (unusable !== undefined) return `its issuer's key can't be used: ${unusable}`;
   const how = verification(algorithm, key);
   if (how === undefined)
     return `its signature algorithm (${algorithm.oid}) is not accepted, or is not its issuer's`;

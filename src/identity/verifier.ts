@@ -14,7 +14,8 @@ export interface VerifiedClient {
   readonly identity: Identity;
   /** DER. */
   readonly certificate: Uint8Array;
-  /** The earliest end of validity on its path, milliseconds since 1970. */
+  /** The span in which every certificate of its path is valid, milliseconds since 1970. */
+  readonly notBefore: number;
   readonly notAfter: number;
 }
 
@@ -30,7 +31,7 @@ export interface ClientVerifier {
 const cacheEntries = 10_000;
 const rememberedIntermediates = 256;
 /** Certificates of one handshake that are looked at: no real chain is longer. */
-const maxPresented = 32;
+const maxPresented = 16;
 
 // One character a byte, and back again: a key that is the certificate itself, so two can't collide.
 const decoder = new TextDecoder("latin1");
@@ -39,7 +40,7 @@ const keyOf = (der: Uint8Array): string => decoder.decode(der);
 /** @param anchors DER; throws where one can't be read */
 export function createClientVerifier(anchors: readonly Uint8Array[]): ClientVerifier {
   const trusted = anchors.map((der) => {
-    const parsed = parseCertificate(der);
+    const parsed = parseCertificate(Uint8Array.from(der));
     if ("malformed" in parsed) throw new Error(`a trust anchor can't be read: ${parsed.malformed}`);
     return parsed;
   });
@@ -53,14 +54,17 @@ export function createClientVerifier(anchors: readonly Uint8Array[]): ClientVeri
       const known = verified.get(key);
       if (known !== undefined) {
         // The rules don't change; the clock does. An expired path may have a successor: look again below.
-        if (now <= known.notAfter) return known;
+        if (now >= known.notBefore && now <= known.notAfter) return known;
         verified.delete(key);
       }
       const leaf = parse(presented.leaf);
-      const sent = presented.chain().slice(1, maxPresented);
+      const sent = presented
+        .chain()
+        .slice(1, maxPresented)
+        .flatMap((der) => intermediates.get(keyOf(der)) ?? readable(der));
       const result = await validatePath({
         leaf,
-        intermediates: [...readable(sent), ...intermediates.values()],
+        intermediates: [...sent, ...[...intermediates.values()].reverse()],
         anchors: trusted,
         purpose: "client",
         now,
@@ -70,7 +74,8 @@ export function createClientVerifier(anchors: readonly Uint8Array[]): ClientVeri
         intermediates.set(keyOf(certificate.raw), certificate);
       const client = {
         identity: await identityOf(leaf),
-        certificate: presented.leaf.slice(),
+        certificate: leaf.raw,
+        notBefore: result.notBefore,
         notAfter: result.notAfter,
       };
       verified.set(key, client);
@@ -79,17 +84,16 @@ export function createClientVerifier(anchors: readonly Uint8Array[]): ClientVeri
   };
 }
 
+// Copies, since parts of a certificate are views on its bytes: what is remembered must outlive a caller's buffer.
 function parse(der: Uint8Array): Certificate {
-  const parsed = parseCertificate(der);
+  const parsed = parseCertificate(Uint8Array.from(der));
   if ("malformed" in parsed)
     throw new Refusal("client_cert_unfit", `the client's certificate is malformed: ${parsed.malformed}`);
   return parsed;
 }
 
-/** Those that can be read: a broken one beside a good path does no harm. */
-function readable(chain: readonly Uint8Array[]): Certificate[] {
-  return chain.flatMap((der) => {
-    const parsed = parseCertificate(der);
-    return "malformed" in parsed ? [] : [parsed];
-  });
+/** Nothing where it can't be read: a broken one beside a good path does no harm. */
+function readable(der: Uint8Array): Certificate[] {
+  const parsed = parseCertificate(Uint8Array.from(der));
+  return "malformed" in parsed ? [] : [parsed];
 }

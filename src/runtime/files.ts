@@ -5,7 +5,7 @@ import type { LineSink } from "../types.ts";
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-/** The names in `DNS:a.example.com, IP Address:10.0.0.1`, or the common name of certificates without any. */
+/** The names in `DNS:a.example.com, IP Address:10.0.0.1`; the common name counts for nothing (RFC 9525 §2). */
 function dnsNames(certificate: X509Certificate): string[] {
   return [...(certificate.subjectAltName ?? "").matchAll(/DNS:("?)([^,"]+)\1/g)].map(
     ([, , name = ""]) => name,

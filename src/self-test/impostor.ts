@@ -20,7 +20,10 @@ export interface Stream {
   write(bytes: Uint8Array): Promise<void>;
 }
 
-/** `accepted`: the server sent application data. */
+/**
+ * What the server made of the certificate once it had it. `accepted`: it sent application data. `refused`: it
+ * sent an alert, or closed or cut the connection, without any.
+ */
 export type Verdict = "accepted" | "refused";
 
 const recordType = { changeCipherSpec: 20, alert: 21, handshake: 22, application: 23 } as const;
@@ -41,10 +44,11 @@ const vector16 = (body: readonly number[]): number[] => [...u16(body.length), ..
 const message = (type: number, body: Uint8Array): Bytes =>
   concat(Uint8Array.of(type, ...u24(body.length)), body);
 
-/** Records off a stream, decrypted once there is a key. */
+/** Records off a stream, decrypted once there is a key, and the handshake messages in them. */
 class Records {
   readonly #stream: Stream;
   #buffer: Bytes = new Uint8Array(0);
+  #messages: Bytes = new Uint8Array(0);
   key: RecordKey | undefined;
 
   constructor(stream: Stream) {
@@ -53,7 +57,8 @@ class Records {
 
   async #take(count: number): Promise<Bytes | null> {
     while (this.#buffer.length < count) {
-      const chunk = await this.#stream.read();
+      // A connection that broke has ended, too: a server that refuses may well reset it.
+      const chunk = await this.#stream.read().catch(() => null);
       if (chunk === null) return null;
       this.#buffer = concat(this.#buffer, chunk);
     }
@@ -74,6 +79,27 @@ class Records {
       return { type: header[0] ?? 0, content: body };
     }
   }
+
+  /** The next handshake message, however records cut and join them (RFC 8446 §5.1). Throws when none comes. */
+  async message(): Promise<Bytes> {
+    for (;;) {
+      const [, high = 0, middle = 0, low = 0] = this.#messages;
+      const length = 4 + ((high << 16) | (middle << 8) | low);
+      if (this.#messages.length >= length) {
+        const whole = this.#messages.slice(0, length);
+        this.#messages = this.#messages.slice(length);
+        return whole;
+      }
+      const record = await this.next();
+      // Neither is a verdict on the certificate, which the server has not seen yet.
+      if (record === null) throw new Error("the server closed the connection early in the handshake");
+      if (record.type !== recordType.handshake) {
+        const what = record.type === recordType.alert ? `alert ${record.content[1]}` : `type ${record.type}`;
+        throw new Error(`the server sent a record of ${what} early in the handshake`);
+      }
+      this.#messages = concat(this.#messages, record.content);
+    }
+  }
 }
 
 function clientHello(serverName: string, share: Uint8Array): Bytes {
@@ -92,7 +118,7 @@ function clientHello(serverName: string, share: Uint8Array): Bytes {
   return message(messageType.clientHello, Uint8Array.from(body));
 }
 
-/** The server's key share out of a ServerHello. */
+/** The server's key share out of a ServerHello; a HelloRetryRequest names a group only (RFC 8446 §4.2.8). */
 function serverShare(hello: Bytes): Bytes {
   let at = 4 + 2 + 32;
   at += 1 + (hello[at] ?? 0) + 2 + 1 + 2;
@@ -105,8 +131,8 @@ function serverShare(hello: Bytes): Bytes {
   throw new Error("the server chose no key share");
 }
 
-/** WebCrypto's r and s as DER. */
-function derSignature(raw: Uint8Array): Uint8Array {
+/** WebCrypto's r and s, 32 bytes each, as DER integers, which are as short as can be and signed (X.690 §8.3). */
+export function derSignature(raw: Uint8Array): Uint8Array {
   const integer = (bytes: Uint8Array): number[] => {
     let start = 0;
     while (start < bytes.length - 1 && bytes[start] === 0) start++;
@@ -118,20 +144,11 @@ function derSignature(raw: Uint8Array): Uint8Array {
   return Uint8Array.of(48, body.length, ...body);
 }
 
-/** Handshake messages out of what records carry, which may cut and join them. */
-function splitMessages(bytes: Bytes): { messages: Bytes[]; rest: Bytes } {
-  const messages: Bytes[] = [];
-  let at = 0;
-  while (bytes.length - at >= 4) {
-    const length = 4 + (((bytes[at + 1] ?? 0) << 16) | ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0));
-    if (bytes.length - at < length) break;
-    messages.push(bytes.slice(at, at + length));
-    at += length;
-  }
-  return { messages, rest: bytes.slice(at) };
-}
-
-/** Plays the handshake, says one word and waits for an answer. The caller bounds the time by closing the stream. */
+/**
+ * Plays the handshake, says one word and waits for an answer. The caller bounds the time by closing the stream.
+ * Rejects where the server never got as far as judging the certificate: it did not ask for one, or does not
+ * speak TLS 1.3 with these parameters. That would say nothing about the certificate, and is no refusal of it.
+ */
 export async function impersonate(stream: Stream, as: Impersonation): Promise<Verdict> {
   const records = new Records(stream);
   const keys = await crypto.subtle.generateKey({ name: "ECDH", namedCurve: "P-256" }, false, ["deriveBits"]);
@@ -141,13 +158,12 @@ export async function impersonate(stream: Stream, as: Impersonation): Promise<Ve
   );
   await stream.write(concat(Uint8Array.of(recordType.handshake, 3, 1, ...u16(hello.length)), hello));
 
-  const first = await records.next();
-  if (first === null || first.type !== recordType.handshake || first.content[0] !== messageType.serverHello)
-    return "refused";
-  let transcript = concat(hello, first.content);
+  const serverHello = await records.message();
+  if (serverHello[0] !== messageType.serverHello) throw new Error("the server began with no ServerHello");
+  let transcript = concat(hello, serverHello);
   const theirs = await crypto.subtle.importKey(
     "raw",
-    serverShare(first.content),
+    serverShare(serverHello),
     { name: "ECDH", namedCurve: "P-256" },
     false,
     [],
@@ -163,18 +179,12 @@ export async function impersonate(stream: Stream, as: Impersonation): Promise<Ve
   records.key = await RecordKey.from(await derive(handshake, "s hs traffic", transcript));
   const sealing = await RecordKey.from(ours);
 
-  let pending: Bytes = nothing;
   let asked = false;
-  for (let finished = false; !finished; ) {
-    const record = await records.next();
-    if (record === null || record.type !== recordType.handshake) return "refused";
-    const { messages, rest } = splitMessages(concat(pending, record.content));
-    pending = rest;
-    for (const one of messages) {
-      transcript = concat(transcript, one);
-      if (one[0] === messageType.certificateRequest) asked = true;
-      if (one[0] === messageType.finished) finished = true;
-    }
+  for (let type: number | undefined; type !== messageType.finished; ) {
+    const one = await records.message();
+    type = one[0];
+    if (type === messageType.certificateRequest) asked = true;
+    transcript = concat(transcript, one);
   }
   if (!asked) throw new Error("the server asked for no client certificate");
 
@@ -201,19 +211,16 @@ export async function impersonate(stream: Stream, as: Impersonation): Promise<Ve
   const finishedKey = await expandLabel(ours, "finished", nothing, 32);
   const finished = message(messageType.finished, await hmac(finishedKey, await sha256(transcript)));
 
-  try {
-    await stream.write(await sealing.seal(recordType.handshake, concat(certificate, verify, finished)));
-    await stream.write(
-      await applicationOurs.seal(recordType.application, new TextEncoder().encode("hello\n")),
-    );
-    records.key = applicationTheirs;
-    for (;;) {
-      const record = await records.next();
-      if (record === null || record.type === recordType.alert) return "refused";
-      if (record.type === recordType.application) return "accepted";
-    }
-  } catch {
-    // Cut off, or an alert under the handshake's keys: either way nothing was given.
-    return "refused";
+  const flight = await sealing.seal(recordType.handshake, concat(certificate, verify, finished));
+  const word = await applicationOurs.seal(recordType.application, new TextEncoder().encode("hello\n"));
+  // In one write: a server that refuses closes at once, and a second write would only race with its alert.
+  // Should this one fail, what there is to read says why.
+  await stream.write(concat(flight, word)).catch(() => {});
+  // The server took up its application keys after its own Finished (RFC 8446 §4.4.4): alerts use them as well.
+  records.key = applicationTheirs;
+  for (;;) {
+    const record = await records.next();
+    if (record === null || record.type === recordType.alert) return "refused";
+    if (record.type === recordType.application) return "accepted";
   }
 }

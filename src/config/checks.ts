@@ -1,0 +1,89 @@
+import { RouteTable } from "../core/match.ts";
+import type { NamePattern, Route } from "../core/route.ts";
+import type { ConfigProblem } from "../errors.ts";
+import { type CertificateStore, certificateFor } from "./certificates.ts";
+import type { Address } from "./values.ts";
+
+/** What is wrong between parts of the configuration that are sound one by one. */
+
+/** The router's own app as a route; its name is not for users. */
+export const appRoute = "sallyport";
+
+export function checkRoutes(routes: readonly Route[], app: Route | null, problems: ConfigProblem[]): void {
+  for (const route of routes) {
+    if (route.name !== appRoute) continue;
+    problems.push({
+      name: route.variable,
+      message: `the name ${appRoute} is the router's own, at SALLYPORT_HOST; choose another`,
+    });
+  }
+  for (const { first, second, detail } of new RouteTable(
+    app === null ? routes : [...routes, app],
+  ).conflicts()) {
+    const [later, earlier] = second === app ? [first, second] : [second, first];
+    const other = later === earlier ? "itself" : earlier.variable;
+    problems.push({ name: later.variable, message: `conflicts with ${other}: ${detail}` });
+  }
+}
+
+/** Two listeners can't have one port, unless the system chooses it. */
+export function checkPorts(
+  routes: readonly Route[],
+  main: Address | null,
+  admin: Address | null,
+  problems: ConfigProblem[],
+): void {
+  if (main === null) return;
+  const taken = [{ ...main, variable: "SALLYPORT_LISTEN" }];
+  const everywhere = ["0.0.0.0", "::"];
+  const claim = (variable: string, what: string, { host, port }: Address): void => {
+    const meets = (other: string): boolean =>
+      other === host || everywhere.includes(other) || everywhere.includes(host);
+    const holder = taken.find((one) => port !== 0 && one.port === port && meets(one.host));
+    if (holder === undefined) taken.push({ host, port, variable });
+    else
+      problems.push({ name: variable, message: `${what}${port} is the port of ${holder.variable} already` });
+  };
+  if (admin !== null) claim("SALLYPORT_ADMIN_LISTEN", "port ", admin);
+  for (const { variable, port } of routes)
+    if (port !== null) claim(variable, "port=", { host: main.host, port });
+}
+
+/** A name that the pattern matches, for a certificate to cover: any label in front of the literal rest. */
+const exampleName = ({ variables, suffix }: NamePattern): string =>
+  [...variables.map(() => "any"), suffix].join(".");
+
+export function checkCertificates(
+  routes: readonly Route[],
+  certificates: CertificateStore,
+  problems: ConfigProblem[],
+  warnings: string[],
+): void {
+  const { fallback } = certificates;
+  for (const route of routes) {
+    if (!route.terminates) continue;
+    if (route.names.length === 0 && fallback === null) {
+      problems.push({
+        name: route.variable,
+        message: "has no sni=, so it needs SALLYPORT_CERT and SALLYPORT_KEY",
+      });
+    }
+    for (const pattern of route.names) {
+      if (certificateFor(certificates, exampleName(pattern)) !== undefined) continue;
+      if (fallback === null) {
+        problems.push({
+          name: route.variable,
+          message: `no certificate for ${pattern.text}: set SALLYPORT_CERT and SALLYPORT_KEY, or add one to SALLYPORT_CERT_DIR`,
+        });
+      } else {
+        warnings.push(
+          `${route.variable}: no certificate covers ${pattern.text}; clients get ${fallback.name} (${fallback.names.join(", ")})`,
+        );
+      }
+    }
+  }
+  for (const { name, notAfter } of certificates.all) {
+    if (notAfter.getTime() < Date.now())
+      warnings.push(`the certificate ${name} expired on ${notAfter.toISOString()}`);
+  }
+}

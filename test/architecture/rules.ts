@@ -1,0 +1,184 @@
+import type { Source } from "./source.ts";
+
+/** A rule of the house. `check` says what breaks it in one file, if anything does. */
+export interface Rule {
+  readonly name: string;
+  check(source: Source): readonly string[];
+}
+
+const under =
+  (...folders: readonly string[]) =>
+  (path: string): boolean =>
+    folders.some((folder) => path === folder || path.startsWith(`${folder}/`));
+
+const parser = (path: string): boolean =>
+  under("src/wire")(path) || (under("src")(path) && path.endsWith("/wire.ts"));
+const adapterOf = (path: string): string | undefined => /^src\/adapters\/([^/]+)\//.exec(path)?.[1];
+const builtIn = (specifier: string): boolean => specifier.startsWith("node:");
+const packageOf = (specifier: string): string =>
+  specifier
+    .split("/")
+    .slice(0, specifier.startsWith("@") ? 2 : 1)
+    .join("/");
+
+/** What may be imported, file by file. */
+function imports(
+  name: string,
+  applies: (path: string) => boolean,
+  forbidden: (specifier: string, path: string) => boolean,
+): Rule {
+  return {
+    name,
+    check: ({ path, imports: found }) =>
+      applies(path)
+        ? found
+            .filter((specifier) => forbidden(specifier, path))
+            .map((specifier) => `${path} imports ${specifier}`)
+        : [],
+  };
+}
+
+/** What may not stand in the code, comments and strings aside. */
+function code(name: string, applies: (path: string) => boolean, forbidden: RegExp): Rule {
+  return {
+    name,
+    check: ({ path, code: text }) =>
+      applies(path) ? [...text.matchAll(forbidden)].map(([found]) => `${path} has ${found.trim()}`) : [],
+  };
+}
+
+const shipped = under("src", "routes");
+const anything = (): boolean => true;
+
+/** The rules that hold file by file; docs/architecture.md says why. `dependencies` are the published ones. */
+export function rules(dependencies: readonly string[]): readonly Rule[] {
+  return [
+    imports(
+      "parsers import only parsers and errors",
+      parser,
+      (specifier) => !under("src/wire", "src/errors.ts")(specifier),
+    ),
+    code(
+      "parsers are pure: no waiting, no clock, no globals",
+      parser,
+      /\b(?:async|await|Promise|Buffer|process|console|performance|crypto|globalThis|fetch)\b|\bDate\s*\.\s*now\b|\bnew Date\b(?!\s*\(\s*[^)\s])|\bset(?:Timeout|Interval|Immediate)\b/g,
+    ),
+    imports(
+      "the core is given its adapters, runtime and configuration",
+      under("src/core"),
+      (specifier) =>
+        under("src/adapters", "src/runtime", "src/config", "src/cli", "routes")(specifier) ||
+        ["zod", "hono"].includes(packageOf(specifier)),
+    ),
+    imports(
+      "an adapter knows no other adapter and no runtime",
+      (path) => under("src/adapters")(path) && path !== "src/adapters/registry.ts",
+      (specifier, path) =>
+        under("src/runtime")(specifier) ||
+        (adapterOf(specifier) !== undefined && adapterOf(specifier) !== adapterOf(path)),
+    ),
+    imports(
+      "identities are judged without runtime, configuration or adapters",
+      under("src/identity"),
+      (specifier) => under("src/runtime", "src/config", "src/adapters", "src/cli")(specifier),
+    ),
+    imports(
+      "nothing but the entry needs the command line",
+      (path) => shipped(path) && !under("src/cli", "src/main.ts")(path),
+      under("src/cli"),
+    ),
+    imports(
+      "node: modules appear only in the runtime layer and the commands",
+      (path) => shipped(path) && !under("src/runtime", "src/cli")(path),
+      builtIn,
+    ),
+    code(
+      "the globals of Deno and Bun appear only in the runtime layer and the commands",
+      (path) => shipped(path) && !under("src/runtime", "src/cli")(path),
+      /\b(?:Deno|Bun)\b/g,
+    ),
+    imports("the web apps know no runtime", under("routes", "src/worker.ts"), (specifier) =>
+      under("src/runtime", "src/cli")(specifier),
+    ),
+    code(
+      "the environment is read only by the entry and the commands",
+      (path) => shipped(path) && !under("src/main.ts", "src/cli")(path),
+      /\bprocess\s*\.\s*env\b|\b(?:Deno|Bun)\s*\.\s*env\b|\bimport\.meta\.env\b/g,
+    ),
+    code("only commands use the console", (path) => shipped(path) && !under("src/cli")(path), /\bconsole\b/g),
+    code(
+      "standard output and error belong to the commands and the runtime layer",
+      (path) => shipped(path) && !under("src/cli", "src/runtime")(path),
+      /\bprocess\s*\.\s*std(?:out|err)\b/g,
+    ),
+    imports(
+      "what is published imports only published dependencies",
+      shipped,
+      (specifier) =>
+        !under("src", "routes")(specifier) &&
+        !builtIn(specifier) &&
+        !dependencies.includes(packageOf(specifier)),
+    ),
+    imports("tests are imported only by tests", shipped, under("test")),
+    imports("everything names its files in full", anything, (specifier) =>
+      /^(?:src|routes|test)\//.test(specifier) ? !/\.(?:tsx?|m?js)$/.test(specifier) : false,
+    ),
+    {
+      name: "file names are in kebab case and say what is inside",
+      check: ({ path }) => {
+        const parts = path.split("/");
+        const odd = parts.some((part) => !/^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.test)?(?:\.tsx?)?$/.test(part));
+        const vague = /(?:^|[/-])(?:utils?|helpers?|common|misc)\b/.test(path);
+        return odd || vague ? [path] : [];
+      },
+    },
+    {
+      name: "no file is longer than 400 lines",
+      check: ({ path, text }) => {
+        const lines = text.split("\n").length - 1;
+        return shipped(path) && lines > 400 ? [`${path} has ${lines}`] : [];
+      },
+    },
+    {
+      name: "nothing is put off and no check is switched off",
+      check: ({ path, text }) =>
+        under("test/architecture")(path)
+          ? []
+          : [
+              ...text.matchAll(
+                /\b(?:TODO|FIXME|XXX|HACK)\b|@ts-(?:ignore|expect-error|nocheck)|biome-ignore|deno-lint-ignore/g,
+              ),
+            ].map(([found]) => `${path} has ${found}`),
+    },
+    code(
+      "tests are skipped by their options, which every runtime reports, and none is run alone",
+      under("test"),
+      /\bt\s*\.\s*(?:skip|todo|test)\s*\(|\b(?:it|describe|test)\s*\.\s*(?:only|todo)\b|\bonly\s*:\s*true/g,
+    ),
+  ];
+}
+
+/** The import cycles among the files, types aside, each as a path that comes back to its start. */
+export function cycles(sources: readonly Source[]): readonly string[] {
+  const graph = new Map(sources.map(({ path, loads }) => [path, loads]));
+  const done = new Set<string>();
+  const found: string[] = [];
+  const visit = (path: string, trail: readonly string[]): void => {
+    const start = trail.indexOf(path);
+    if (start >= 0) found.push([...trail.slice(start), path].join(" -> "));
+    if (start >= 0 || done.has(path)) return;
+    for (const next of graph.get(path) ?? []) visit(next, [...trail, path]);
+    done.add(path);
+  };
+  for (const path of graph.keys()) visit(path, []);
+  return found;
+}
+
+/** The relative links of a Markdown page, as paths from the root. */
+export function links(path: string, text: string): readonly string[] {
+  const prose = text.replace(/^```[\s\S]*?^```/gm, "").replace(/`[^`\n]*`/g, "");
+  return [...prose.matchAll(/\]\(([^)\s#]+)(?:#[^)]*)?\)/g)]
+    .map(([, target = ""]) => target)
+    .filter((target) => !/^[a-z]+:/.test(target))
+    .map((target) => new URL(target, `file:///${path}`).pathname.slice(1));
+}

@@ -1,0 +1,94 @@
+import assert from "node:assert/strict";
+import { chmodSync, writeFileSync } from "node:fs";
+import { after, before, describe, it } from "node:test";
+import { createSite, environment, type Site, sallyport, startRouter } from "../support/router.ts";
+import { type Finished, run } from "../support/run.ts";
+
+let site: Site;
+before(async () => {
+  site = await createSite(["localhost", "a.test"]);
+  site.save("other", await site.authority.server(["a.test"], 86_400_000));
+});
+after(() => site?.remove());
+
+function serve(env: Record<string, string>): Promise<Finished> {
+  const [program, ...args] = sallyport;
+  return run(program, [...args, "serve"], {
+    env: environment({
+      SALLYPORT_LISTEN: "127.0.0.1:0",
+      SALLYPORT_ADMIN_LISTEN: "off",
+      SALLYPORT_CERT: `${site.folder}/server.crt`,
+      SALLYPORT_KEY: `${site.folder}/server.key`,
+      SALLYPORT_CLIENT_CA: `${site.folder}/ca.crt`,
+      ...env,
+    }),
+    ms: 10_000,
+  });
+}
+
+describe("serve does not start, and says why, with", () => {
+  const cases: [string, () => Record<string, string>, RegExp][] = [
+    [
+      "an unknown variable",
+      () => ({ SALLYPORT_LISTN: "x" }),
+      /SALLYPORT_LISTN: .*did you mean SALLYPORT_LISTEN\?/,
+    ],
+    ["a value that is none", () => ({ SALLYPORT_IDLE_TIMEOUT: "soon" }), /SALLYPORT_IDLE_TIMEOUT: .*10s/],
+    ["a certificate that is not there", () => ({ SALLYPORT_CERT: "/nowhere.crt" }), /SALLYPORT_CERT: /],
+    [
+      "a key that is another's",
+      () => ({ SALLYPORT_KEY: `${site.folder}/other.key` }),
+      /SALLYPORT_KEY: .*key/,
+    ],
+    [
+      "an unknown parameter",
+      () => ({ SALLYPORT_ROUTE_A: "tcp://127.0.0.1:1?sni=a.test&clinet=none" }),
+      /SALLYPORT_ROUTE_A: .*clinet.*did you mean client\?/,
+    ],
+    [
+      "two routes alike",
+      () => ({
+        SALLYPORT_ROUTE_A: "tcp://127.0.0.1:1?sni=a.test",
+        SALLYPORT_ROUTE_B: "tcp://127.0.0.1:2?sni=a.test",
+      }),
+      /SALLYPORT_ROUTE_B: .*SALLYPORT_ROUTE_A/,
+    ],
+    [
+      "no trust anchor for a required certificate",
+      () => ({ SALLYPORT_CLIENT_CA: "", SALLYPORT_ROUTE_A: "tcp://127.0.0.1:1?sni=a.test" }),
+      /SALLYPORT_ROUTE_A: .*SALLYPORT_CLIENT_CA/,
+    ],
+    [
+      "what this version does not have",
+      () => ({ SALLYPORT_CRL: "/x.crl" }),
+      /SALLYPORT_CRL: .*not available/,
+    ],
+  ];
+  for (const [what, env, message] of cases) {
+    it(what, async () => {
+      const { status, err } = await serve(env());
+      assert.equal(status, 2, err);
+      assert.match(err, message);
+    });
+  }
+
+  it("a port in use", async () => {
+    const router = await startRouter(site, {});
+    const { status, err } = await serve({ SALLYPORT_LISTEN: `127.0.0.1:${router.port}` });
+    assert.equal(status, 2, err);
+    assert.match(err, /SALLYPORT_LISTEN: can't listen on 127\.0\.0\.1:\d+/);
+    await router.stop();
+  });
+
+  it("a key that can't be read, without telling what is in it", async () => {
+    writeFileSync(
+      `${site.folder}/broken.key`,
+      "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n",
+    );
+    chmodSync(`${site.folder}/broken.key`, 0o600);
+    const { status, err } = await serve({ SALLYPORT_KEY: `${site.folder}/broken.key` });
+    assert.equal(status, 2, err);
+    assert.match(err, /SALLYPORT_KEY: .*can't be read/);
+    assert.ok(!err.includes("c2VjcmV0"));
+  });
+});

@@ -1,0 +1,103 @@
+/** What became of one test. */
+export interface Case {
+  /** Suites and test, joined by ` > `. */
+  readonly name: string;
+  readonly outcome: "passed" | "failed" | "skipped";
+  /** Why it was skipped, where the report says so: only Node's does. */
+  readonly reason: string;
+}
+
+// Node leaves `>` as it is inside attributes, so the end of a tag is the first one outside quotes.
+const tag = /<(\/?)(testsuite|testcase|failure|error|skipped)\b((?:[^">]|"[^"]*")*?)(\/?)>/g;
+
+/** `&amp;` first: Node 20 escapes a quotation mark twice. */
+const plain = (text: string): string =>
+  text
+    .replaceAll("&amp;", "&")
+    .replaceAll("&quot;", '"')
+    .replaceAll("&apos;", "'")
+    .replaceAll("&lt;", "<")
+    .replaceAll("&gt;", ">")
+    // XML has no place for these, and each runtime finds its own.
+    .replace(/\p{Cc}/gu, "");
+
+const attribute = (attributes: string, name: string): string =>
+  plain(new RegExp(`(?:^|\\s)${name}="([^"]*)"`).exec(attributes)?.[1] ?? "");
+
+/** The tests in a JUnit report as Node, Deno and Bun write them. */
+export function readReport(xml: string): readonly Case[] {
+  const cases: { name: string; outcome: Case["outcome"]; reason: string }[] = [];
+  const suites: string[] = [];
+  // What a test printed stands in its failure's text, and could look like a tag.
+  const source = xml.replace(/(<(failure|error)\b(?:[^">/]|\/(?!>)|"[^"]*")*>)[\s\S]*?(<\/\2>)/g, "$1$3");
+  for (const [, closing, element, attributes = "", empty] of source.matchAll(tag)) {
+    if (element === "testsuite") {
+      if (closing === "/") suites.pop();
+      // Bun's and Deno's outermost suites are files.
+      else if (empty !== "/") {
+        const name = attribute(attributes, "name");
+        const file = name === attribute(attributes, "file") || /^(\.\/|ext:|file:)/.test(name);
+        suites.push(file ? "" : name);
+      }
+      continue;
+    }
+    if (closing === "/") continue;
+    if (element === "testcase") {
+      const name = [...suites, attribute(attributes, "name")].filter((part) => part !== "").join(" > ");
+      cases.push({ name, outcome: "passed", reason: "" });
+      continue;
+    }
+    const last = cases.at(-1);
+    if (last === undefined) continue;
+    last.outcome = element === "skipped" ? "skipped" : "failed";
+    if (element === "skipped") last.reason = attribute(attributes, "message");
+  }
+  return withoutSuites(cases);
+}
+
+/** Deno reports a suite as a test too; it stays only where it failed by itself, in a hook. */
+function withoutSuites(cases: readonly Case[]): readonly Case[] {
+  return cases.filter((suite) => {
+    const children = cases.filter(({ name }) => name.startsWith(`${suite.name} > `));
+    if (children.length === 0) return true;
+    return suite.outcome === "failed" && children.every(({ outcome }) => outcome !== "failed");
+  });
+}
+
+/**
+ * Makes every report name the same tests. Bun leaves a skipped suite out of its report, and any runtime a file
+ * that it could not load: what another runtime skipped counts as skipped, all else that is missing as failed.
+ * The reason of a skip comes from whichever report has it.
+ */
+export function complete(reports: ReadonlyMap<string, readonly Case[]>): Map<string, readonly Case[]> {
+  const known = new Map<string, Case>();
+  for (const found of [...reports.values()].flat()) {
+    const before = known.get(found.name);
+    if (before === undefined || (before.reason === "" && found.reason !== "")) known.set(found.name, found);
+  }
+  return new Map(
+    [...reports].map(([runtime, cases]) => {
+      const names = new Set(cases.map(({ name }) => name));
+      const absent = [...known.values()].filter(({ name }) => {
+        // Inside a suite that this runtime skipped as a whole, or a suite of tests that it did run.
+        const inside = [...names].some((other) => name.startsWith(`${other} > `));
+        const around = [...names].some((other) => other.startsWith(`${name} > `));
+        return !names.has(name) && !inside && !around;
+      });
+      return [
+        runtime,
+        [
+          ...cases.map((each) =>
+            each.outcome === "skipped" ? { ...each, reason: known.get(each.name)?.reason ?? "" } : each,
+          ),
+          ...absent.map(
+            (each): Case =>
+              each.outcome === "skipped"
+                ? each
+                : { name: each.name, outcome: "failed", reason: "it did not run" },
+          ),
+        ],
+      ];
+    }),
+  );
+}
