@@ -1,5 +1,6 @@
 import { Duplex } from "node:stream";
 import type { Connection, Endpoint } from "../types.ts";
+import { alertRecord } from "../wire/alert.ts";
 import type { FlowControl } from "./socket-connection.ts";
 
 /** The part of Deno's native TCP connection that is used here. */
@@ -159,7 +160,13 @@ export class DenoDuplex extends Duplex {
   }
 
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
-    this.#connection.abort();
+    if (this.#connection.bytesWritten === 0) {
+      // Deno's TLS gives up without a word; before its first one the alert is still ours to send.
+      this.#connection.write(alertRecord("handshake_failure")).then(
+        () => this.#connection.abort(),
+        () => this.#connection.abort(),
+      );
+    } else this.#connection.abort();
     callback(error);
   }
 }

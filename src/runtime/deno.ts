@@ -82,7 +82,14 @@ export class DenoRuntime extends NodeRuntime {
       return super.terminate(connection, context, alpn);
     }
     const duplex = new DenoDuplex(connection);
-    const tls = await handshake(duplex, connection, context, alpn, duplex.flow, DenoTlsConnection);
+    let tls: NodeTlsConnection;
+    try {
+      tls = await handshake(duplex, connection, context, alpn, duplex.flow, DenoTlsConnection);
+    } catch (error) {
+      // The stream closes the connection itself, once its last word is out.
+      await connection.closed;
+      throw error;
+    }
     duplex.once("end", () => noticeEnd(tls));
     return tls;
   }

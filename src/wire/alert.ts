@@ -1,5 +1,6 @@
 /** TLS alert descriptions that can be due before there is any TLS state (RFC 8446 §6.2, RFC 6066, RFC 7301). */
 export const alertDescriptions = {
+  handshake_failure: 40,
   access_denied: 49,
   decode_error: 50,
   internal_error: 80,

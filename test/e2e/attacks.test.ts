@@ -205,6 +205,13 @@ describe("who must not get in", () => {
     assert.deepEqual([record.outcome, record.reason], ["refused", "handshake_failed"]);
   });
 
+  it("a handshake that can't be agreed on ends in an alert", async () => {
+    await assert.rejects(
+      dial(site, router.port, "a.test", { maxVersion: "TLSv1.2", ciphers: "AES128-SHA:@SECLEVEL=0" }),
+      /alert handshake failure/,
+    );
+  });
+
   it("who no rule admits is refused, who one admits is served", async () => {
     site.save("bob", await site.authority.client({ commonName: "bob", groups: ["kitchen"] }, dayMs));
     const from = router.records().length;

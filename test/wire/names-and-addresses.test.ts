@@ -150,7 +150,7 @@ describe("what is not TLS", () => {
     ["\u0016\u0002", "other"],
   ];
   for (const [text, what] of told) {
-    it(`${JSON.stringify(text.slice(0, 30))} is ${what}, from however few bytes can tell`, () => {
+    it(`${encodeURIComponent(text.slice(0, 30))} is ${what}, from however few bytes can tell`, () => {
       const whole = parseNotTls(bytes(text));
       assert.ok(whole.kind === "ok");
       assert.equal(whole.value, what);
