@@ -50,7 +50,7 @@ const endToEnd = all.filter((path) => path.startsWith("test/e2e/"));
 let readReport;
 let complete;
 
-const bounds = { unit: 300_000, e2e: 600_000 };
+const bounds = { unit: 450_000, e2e: 600_000 };
 const rows = [];
 const skips = [];
 const failures = [];
@@ -95,7 +95,7 @@ function run(stage, runtime, command, args, report, env = {}) {
   return new Promise((resolve) => {
     const child = spawn(command, args, {
       cwd: root,
-      env: { ...process.env, ...env },
+      env: { ...process.env, NO_COLOR: "1", ...env },
       stdio: ["ignore", "pipe", "pipe"],
       detached: true,
     });

@@ -1,12 +1,26 @@
 import { schemes } from "../adapters/registry.ts";
 import { loadConfig } from "../config/load.ts";
+import { ConfigError } from "../errors.ts";
 import { createLog } from "../observe/log.ts";
 import { files, isTerminal, lineSink } from "../runtime/files.ts";
 import { selectRuntime } from "../runtime/select.ts";
 import { onSignals } from "../runtime/signals.ts";
 import { selfTest } from "../self-test/self-test.ts";
 import { startServer } from "../server.ts";
+import type { LineSink } from "../types.ts";
 import type { Command } from "./command.ts";
+
+function openAudit(target: string): LineSink | null {
+  if (target === "off") return null;
+  try {
+    return lineSink(target === "-" ? 1 : target);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new ConfigError([
+      { name: "SALLYPORT_AUDIT_LOG", message: `can't be written (${why}): expected -, off or a path` },
+    ]);
+  }
+}
 
 export const serve: Command = {
   name: "serve",
@@ -24,7 +38,7 @@ SIGTERM or SIGINT drains; a second one ends at once.`,
     const errors = lineSink(2);
     const log = createLog(errors, config.log.format ?? (isTerminal() ? "text" : "json"), config.log.level);
     for (const warning of config.warnings) log.warn(warning);
-    const audit = config.audit === "off" ? null : lineSink(config.audit === "-" ? 1 : config.audit);
+    const audit = openAudit(config.audit);
 
     await selfTest(runtime, files);
     const server = await startServer(runtime, config, log, (record) => audit?.write(JSON.stringify(record)));

@@ -57,7 +57,13 @@ export async function selfTest(runtime: Runtime, files: Files): Promise<void> {
   try {
     for (const attempt of await attempts(ours, theirs)) {
       const target = { host: "127.0.0.1", port: router.address.port, withinMs: attemptMs };
-      const got = await attempt.run((tls) => runtime.dial(tls === undefined ? target : { ...target, tls }));
+      const got = await attempt
+        .run((tls) => runtime.dial(tls === undefined ? target : { ...target, tls }))
+        .catch((error: Error) => {
+          throw new Error(
+            `self-test failed on ${runtime.name} ${runtime.version}: ${attempt.what}: ${error.message}; refusing to listen`,
+          );
+        });
       const reason = await lastReason(records);
       if (got !== (attempt.expected === "ok") || !fits(reason, attempt.expected)) {
         const outcome = `${got ? "let in" : "turned away"} (${reason ?? "no record"})`;

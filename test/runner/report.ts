@@ -18,8 +18,8 @@ const plain = (text: string): string =>
     .replaceAll("&apos;", "'")
     .replaceAll("&lt;", "<")
     .replaceAll("&gt;", ">")
-    // XML has no place for these, and each runtime finds its own.
-    .replace(/\p{Cc}/gu, "");
+    // XML has no place for control characters: Node leaves them as they are, Deno writes `\x80`.
+    .replace(/\\x[0-9a-f]{2}|\p{Cc}/giu, "");
 
 const attribute = (attributes: string, name: string): string =>
   plain(new RegExp(`(?:^|\\s)${name}="([^"]*)"`).exec(attributes)?.[1] ?? "");
