@@ -118,6 +118,7 @@ export class DenoDuplex extends Duplex {
   readonly #connection: DenoConnection;
   #held = false;
   #wanted = false;
+  #unyielded = 0;
 
   /** Apart from the stream's own `pause` and `resume`, which the TLS socket on top calls as it likes. */
   readonly flow: FlowControl = {
@@ -140,6 +141,7 @@ export class DenoDuplex extends Duplex {
   #pull(): void {
     this.#connection.read().then(
       (chunk) => {
+        this.#unyielded += chunk?.length ?? 0;
         this.push(chunk);
       },
       (error: Error) => this.destroy(error),
@@ -148,7 +150,12 @@ export class DenoDuplex extends Duplex {
 
   override _read(): void {
     if (this.#held) this.#wanted = true;
-    else this.#pull();
+    else if (this.#unyielded >= largeRead) {
+      // Reads that are answered at once never leave the microtasks, and the TLS socket above, which works in
+      // tasks, would take in all that comes before it gives out the first byte for anybody to be held by.
+      this.#unyielded = 0;
+      setImmediate(() => this._read());
+    } else this.#pull();
   }
 
   override _write(chunk: Uint8Array, _encoding: string, callback: (error?: Error | null) => void): void {

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
+import type { Socket } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { dial, dialTcp, firstBytes, readAll } from "../support/client.ts";
 import { createSite, type Site, startRouter } from "../support/router.ts";
-import { echo, tcpUpstream, type Upstream } from "../support/upstreams.ts";
+import { echo, tcpUpstream, tlsUpstream, type Upstream } from "../support/upstreams.ts";
 
 let site: Site;
 let upstream: Upstream;
@@ -135,6 +136,61 @@ describe("a slow reader", () => {
     await router.stop();
     source.close();
   });
+});
+
+describe("a slow upstream", () => {
+  for (const scheme of ["tcp", "tls"] as const) {
+    it(`makes the client wait, and costs at most 32 MiB, on a ${scheme} route`, async () => {
+      let reading: Socket | undefined;
+      const serve = (socket: Socket): void => {
+        socket.pause();
+        socket.on("error", () => {});
+        reading = socket;
+      };
+      const pair = await site.authority.server(["a.test"], 86_400_000);
+      const sink = scheme === "tls" ? await tlsUpstream(pair, serve) : await tcpUpstream(serve);
+      const router = await startRouter(site, {
+        SALLYPORT_ROUTE_A: `${scheme}://127.0.0.1:${sink.port}?sni=a.test`,
+      });
+      const memory = (): number =>
+        Number(
+          /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${router.process.pid}/status`, "utf8"))?.[1] ?? 0,
+        ) / 1024;
+      const block = Buffer.alloc(1 << 20, 0x61);
+      const total = 1 << 30;
+      const socket = await dial(site, router.port, "a.test");
+      const before = memory();
+      let sent = 0;
+      const push = (): void => {
+        while (sent < total) {
+          sent += block.length;
+          if (!socket.write(block)) return void socket.once("drain", push);
+        }
+        socket.end();
+      };
+      push();
+      let most = before;
+      for (let i = 0; i < 20; i++) {
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        most = Math.max(most, memory());
+      }
+      // How much the kernel takes for a reader that sleeps is its own affair; that it is not everything is ours.
+      assert.ok(sent < total, "the client was made to wait");
+      assert.ok(most - before <= 32, `grew by ${Math.round(most - before)} MiB`);
+      let received = 0;
+      assert.ok(reading !== undefined);
+      reading.on("data", (chunk: Buffer) => {
+        received += chunk.length;
+      });
+      const ended = new Promise((resolve) => reading?.once("end", resolve));
+      reading.resume();
+      await ended;
+      assert.equal(received, total);
+      socket.destroy();
+      await router.stop();
+      sink.close();
+    });
+  }
 });
 
 describe("metrics", () => {
