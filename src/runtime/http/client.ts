@@ -1,4 +1,4 @@
-import { Agent, type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
+import { Agent, request as httpRequest, type IncomingMessage } from "node:http";
 import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp2 } from "node:http2";
 import type { Duplex } from "node:stream";
 import { Refusal } from "../../errors.ts";
@@ -6,7 +6,6 @@ import type { HttpBody, HttpClient, HttpClientRequest, HttpClientResponse, HttpF
 import type { Connection } from "../../types.ts";
 import { ConnectionDuplex } from "./connection-duplex.ts";
 import { DuplexConnection } from "./duplex-connection.ts";
-import { contentLength, fieldsOf, grouped, joined } from "./fields.ts";
 
 /** Idle connections kept for the next request, each client's own. */
 const maxIdle = 16;
@@ -25,12 +24,7 @@ class DialledAgent extends Agent {
     done?: (error: Error | null, stream: Duplex) => void,
   ): undefined {
     this.#dial().then(
-      (connection) => {
-        const stream = new ConnectionDuplex(connection);
-        // An upstream that has closed its half takes no further request: the agent must see the connection go.
-        stream.allowHalfOpen = false;
-        done?.(null, stream);
-      },
+      (connection) => done?.(null, new ConnectionDuplex(connection)),
       // The callback's type has no way to say "no stream".
       (error: Error) => (done as (error: Error) => void)(error),
     );
@@ -41,69 +35,57 @@ class DialledAgent extends Agent {
 const refused = (error: Error): Refusal =>
   error instanceof Refusal ? error : new Refusal("upstream_refused", error.message, { cause: error });
 
-/** What may be asked again without harm when nobody can tell whether it was heard (RFC 9110 §9.2.2). */
-const idempotent: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
-
 /** HTTP/1.1 over connections that `dial` makes. */
 export function http1Client(dial: () => Promise<Connection>): HttpClient {
   const agent = new DialledAgent(dial);
   return {
-    request: async (request) => {
-      // An upstream may close a kept connection at any time, also while a request is on its way to it
-      // (RFC 9112 §9.3.1). Ends at the latest when the kept ones are used up.
-      for (;;) {
-        const outgoing = outgoing1(agent, request);
-        try {
-          return await response1(outgoing, request);
-        } catch (error) {
-          const again = outgoing.reusedSocket && request.body === null && idempotent.has(request.method);
-          if (!again || request.signal.aborted) throw error;
-        }
-      }
-    },
+    request: (request) => request1(agent, request),
     close: () => agent.destroy(),
   };
 }
 
-/**
- * How the body is framed is said here, never left to the library: it sends the bodies of GET, DELETE and others
- * without any framing, and the upstream would read them as requests.
- */
-const framing = (request: HttpClientRequest): HttpFields =>
-  request.body === null || contentLength(request.fields) !== null ? [] : [["transfer-encoding", "chunked"]];
+function fieldsOf(raw: readonly string[]): [string, string][] {
+  const fields: [string, string][] = [];
+  for (let i = 0; i + 1 < raw.length; i += 2) fields.push([(raw[i] ?? "").toLowerCase(), raw[i + 1] ?? ""]);
+  return fields;
+}
 
-const outgoing1 = (agent: Agent, request: HttpClientRequest): ClientRequest =>
-  httpRequest({
-    agent,
-    // Never resolved: the agent's dial goes where the route says. It names the pool, which is this client's own.
-    host: "upstream",
-    method: request.method,
-    path: request.target,
-    headers: grouped([["host", request.authority], ...request.fields, ...framing(request)]),
-    setHost: false,
-  });
+function grouped(fields: HttpFields): Record<string, string | string[]> {
+  const headers: Record<string, string | string[]> = {};
+  for (const [name, value] of fields) {
+    const before = headers[name];
+    headers[name] =
+      before === undefined ? value : typeof before === "string" ? [before, value] : [...before, value];
+  }
+  return headers;
+}
 
-function response1(outgoing: ClientRequest, request: HttpClientRequest): Promise<HttpClientResponse> {
+function request1(agent: Agent, request: HttpClientRequest): Promise<HttpClientResponse> {
   return new Promise((resolve, reject) => {
+    const outgoing = httpRequest({
+      agent,
+      // Never resolved: the agent's dial goes where the route says. It names the pool, which is this client's own.
+      host: "upstream",
+      method: request.method,
+      path: request.target,
+      headers: { host: request.authority, ...grouped(request.fields) },
+      setHost: false,
+    });
     const aborted = (): void => {
       outgoing.destroy(new Error("the client went away"));
     };
     request.signal.addEventListener("abort", aborted, { once: true });
-    outgoing.once("close", () => {
-      request.signal.removeEventListener("abort", aborted);
-      reject(new Refusal("upstream_refused", "the upstream closed the connection without a response"));
-    });
+    outgoing.once("close", () => request.signal.removeEventListener("abort", aborted));
     outgoing.on("error", (error) => reject(refused(error)));
     outgoing.once("response", (incoming) => {
       resolve({
         status: incoming.statusCode ?? 502,
         fields: fieldsOf(incoming.rawHeaders),
-        body: whole(incoming, () => incoming.complete),
+        body: whole(incoming),
         upgraded: null,
       });
     });
     outgoing.once("upgrade", (incoming, stream, head) => {
-      stream.allowHalfOpen = true;
       resolve({
         status: 101,
         fields: fieldsOf(incoming.rawHeaders),
@@ -112,18 +94,14 @@ function response1(outgoing: ClientRequest, request: HttpClientRequest): Promise
       });
     });
     if (request.body === null) outgoing.end();
-    else void send(request.body, contentLength(request.fields), outgoing);
+    else void send(request.body, outgoing);
   });
 }
 
 /** The body, with an error where it was cut: runtimes disagree on whether the stream itself says so. */
-async function* whole(stream: IncomingMessage | ClientHttp2Stream, complete: () => boolean): HttpBody {
-  try {
-    for await (const chunk of stream) yield chunk as Uint8Array;
-  } catch (error) {
-    throw refused(error instanceof Error ? error : new Error(String(error)));
-  }
-  if (!complete()) throw new Refusal("upstream_refused", "the upstream cut its response");
+async function* whole(incoming: IncomingMessage): HttpBody {
+  for await (const chunk of incoming) yield chunk;
+  if (!incoming.complete) throw new Refusal("upstream_refused", "the upstream cut its response");
 }
 
 interface Writable {
@@ -135,16 +113,11 @@ interface Writable {
   off(event: string, listener: () => void): unknown;
 }
 
-/** Streams a request's body; where its source breaks or is not as long as announced, the request is cut. */
-async function send(body: HttpBody, length: number | null, outgoing: Writable): Promise<void> {
-  let sent = 0;
-  const wrong = (): Refusal =>
-    new Refusal("protocol_error", "the body is not as long as its Content-Length says");
+/** Streams a request's body; where its source breaks, the request is cut. */
+async function send(body: HttpBody, outgoing: Writable): Promise<void> {
   try {
     for await (const chunk of body) {
       if (outgoing.destroyed) return;
-      sent += chunk.length;
-      if (length !== null && sent > length) throw wrong();
       if (outgoing.write(chunk)) continue;
       await new Promise<void>((resolve) => {
         const go = (): void => {
@@ -156,7 +129,6 @@ async function send(body: HttpBody, length: number | null, outgoing: Writable): 
         outgoing.once("close", go);
       });
     }
-    if (length !== null && sent !== length) throw wrong();
     outgoing.end();
   } catch (error) {
     outgoing.destroy(error instanceof Error ? error : new Error(String(error)));
@@ -167,28 +139,22 @@ async function send(body: HttpBody, length: number | null, outgoing: Writable): 
 export function http2Client(dial: () => Promise<Connection>): HttpClient {
   let session: Promise<ClientHttp2Session> | undefined;
   const open = (): Promise<ClientHttp2Session> => {
-    if (session !== undefined) return session;
-    const opening = dial().then((connection) => {
-      const stream = new ConnectionDuplex(connection);
-      const opened = connectHttp2("http://upstream", { createConnection: () => stream });
+    session ??= dial().then((connection) => {
+      const opened = connectHttp2("http://upstream", {
+        createConnection: () => new ConnectionDuplex(connection),
+      });
+      const forget = (): void => {
+        session = undefined;
+      };
       opened.once("close", forget);
       opened.once("goaway", forget);
       opened.on("error", forget);
-      // Not every runtime's session sees by itself that the connection under it has ended.
-      const over = (): void => {
-        forget();
-        opened.destroy();
-      };
-      stream.once("end", over);
-      stream.once("close", over);
       return opened;
     });
-    const forget = (): void => {
-      if (session === opening) session = undefined;
-    };
-    opening.catch(forget);
-    session = opening;
-    return opening;
+    session.catch(() => {
+      session = undefined;
+    });
+    return session;
   };
   return {
     request: async (request) => request2(await open(), request),
@@ -200,7 +166,7 @@ function request2(session: ClientHttp2Session, request: HttpClientRequest): Prom
   return new Promise((resolve, reject) => {
     const stream = session.request(
       {
-        ...joined(request.fields),
+        ...grouped(request.fields),
         ":method": request.method,
         ":path": request.target,
         ":authority": request.authority,
@@ -210,10 +176,6 @@ function request2(session: ClientHttp2Session, request: HttpClientRequest): Prom
     );
     const aborted = (): void => stream.close(8 /* CANCEL (RFC 9113 §7) */);
     request.signal.addEventListener("abort", aborted, { once: true });
-    let ended = false;
-    stream.once("end", () => {
-      ended = true;
-    });
     stream.once("close", () => {
       request.signal.removeEventListener("abort", aborted);
       reject(new Refusal("upstream_refused", "the upstream ended the stream without a response"));
@@ -226,9 +188,13 @@ function request2(session: ClientHttp2Session, request: HttpClientRequest): Prom
           ? value.map((one): [string, string] => [name, one])
           : [[name, String(value)]];
       });
-      const body = whole(stream, () => ended && stream.rstCode === 0);
-      resolve({ status: Number(headers[":status"]), fields, body, upgraded: null });
+      resolve({ status: Number(headers[":status"]), fields, body: whole2(stream), upgraded: null });
     });
-    if (request.body !== null) void send(request.body, contentLength(request.fields), stream);
+    if (request.body !== null) void send(request.body, stream);
   });
+}
+
+async function* whole2(stream: ClientHttp2Stream): HttpBody {
+  for await (const chunk of stream) yield chunk as Uint8Array;
+  if (stream.rstCode !== 0) throw new Refusal("upstream_refused", "the upstream cut its response");
 }

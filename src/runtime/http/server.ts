@@ -5,22 +5,14 @@ import {
   type Http2ServerResponse,
   type ServerHttp2Session,
 } from "node:http2";
-import type { Duplex, Readable } from "node:stream";
+import type { Duplex } from "node:stream";
 import { type Deadline, deadline } from "../../core/deadline.ts";
 import { Refusal } from "../../errors.ts";
-import type {
-  HttpBody,
-  HttpExchange,
-  HttpFields,
-  HttpRequest,
-  HttpResponse,
-  HttpServing,
-} from "../../http.ts";
+import type { HttpExchange, HttpFields, HttpRequest, HttpResponse, HttpServing } from "../../http.ts";
 import type { Connection } from "../../types.ts";
 import { IdleWatch } from "../relay.ts";
 import { ConnectionDuplex } from "./connection-duplex.ts";
 import { DuplexConnection } from "./duplex-connection.ts";
-import { fieldsOf, grouped, joined } from "./fields.ts";
 
 type Incoming = IncomingMessage | Http2ServerRequest;
 type Outgoing = ServerResponse | Http2ServerResponse;
@@ -42,23 +34,6 @@ interface Served {
   ended: boolean;
 }
 
-/** How long a peer may take to hear a last word before the connection goes. */
-const lingerMs = 1000;
-
-/**
- * Ends a connection so that the peer hears the last word: closing while bytes are unread would make the kernel
- * send a reset, which throws the last word away at the other end.
- */
-function endGently(stream: Duplex, lastWord?: string): void {
-  stream.end(lastWord, () => {
-    if (stream.readableEnded) return void stream.destroy();
-    const late = deadline(lingerMs, () => stream.destroy());
-    stream.once("close", () => late.cancel());
-    stream.once("end", () => stream.destroy());
-    stream.resume();
-  });
-}
-
 /** Ends a connection that has nothing under way and nothing to expect. */
 function endIfDone(served: Served): void {
   if (served.active === 0 && (served.ended || served.draining.aborted)) served.stream.end();
@@ -72,8 +47,6 @@ const http1 = createServer({
   requestTimeout: 0,
   headersTimeout: 0,
 });
-// A client may close its sending half and then read the answer.
-Object.defineProperty(http1, "httpAllowHalfOpen", { value: true });
 // It never listens: connections are handed to it. Some runtimes drop every connection after its first response
 // where a server does not listen (any more), so it says that it does.
 Object.defineProperty(http1, "listening", { value: true });
@@ -88,13 +61,10 @@ http1.on("upgrade", (request: IncomingMessage, stream: Duplex, head: Uint8Array)
   if (served === undefined) return void stream.destroy();
   void answerUpgrade(served, request, stream, head);
 });
-http1.on("clientError", (error: Error & { readonly code?: string }, stream: Duplex) => {
-  const served = servedBy.get(stream);
-  // In the middle of another request's answer there is no place for one of its own.
-  if (served === undefined || served.active > 0 || !stream.writable) return void stream.destroy(error);
-  const status =
-    error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
-  endGently(stream, `HTTP/1.1 ${status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
+http1.on("clientError", (_error: Error, stream: Duplex) => {
+  if (stream.writable)
+    stream.end("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+  else stream.destroy();
 });
 
 const http2 = createHttp2Server({
@@ -145,9 +115,7 @@ export async function serveHttp(
   stream.on("error", () => {});
   stream.once("end", () => {
     served.ended = true;
-    // HTTP/2 has no use for half a connection: without its sending half the peer can't even let us send on.
-    if (alpn === "h2") stream.destroy();
-    else endIfDone(served);
+    endIfDone(served);
   });
   if (alpn === "h2") {
     awaiting.push(served);
@@ -165,29 +133,26 @@ export async function serveHttp(
   if (idle) throw new Refusal("idle_timeout", "no byte either way for too long");
 }
 
-function requestOf(incoming: Incoming, body: HttpBody | null): HttpRequest {
-  const fields = fieldsOf(incoming.rawHeaders).filter(([name]) => !name.startsWith(":"));
-  const pseudo = incoming.headers[":authority"];
+function requestOf(incoming: Incoming, version: "1" | "2"): HttpRequest {
+  const fields: [string, string][] = [];
+  const raw = incoming.rawHeaders;
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const name = (raw[i] ?? "").toLowerCase();
+    if (!name.startsWith(":")) fields.push([name, raw[i + 1] ?? ""]);
+  }
+  const host = fields.find(([name]) => name === "host")?.[1];
+  const pseudo = version === "2" ? incoming.headers[":authority"] : undefined;
+  const method = incoming.method ?? "GET";
+  const bodiless = method === "GET" || method === "HEAD";
+  const announced = fields.some(([name]) => name === "content-length" || name === "transfer-encoding");
   return {
-    method: incoming.method ?? "GET",
+    method,
     target: incoming.url ?? "/",
-    authority:
-      typeof pseudo === "string" ? pseudo : (fields.find(([name]) => name === "host")?.[1] ?? null),
-    version: "stream" in incoming ? "2" : incoming.httpVersion === "1.0" ? "1.0" : "1.1",
+    authority: typeof pseudo === "string" ? pseudo : (host ?? null),
+    version: version === "2" ? "2" : incoming.httpVersion === "1.0" ? "1.0" : "1.1",
     fields,
-    body,
+    body: bodiless && !announced && version === "1" ? null : (incoming as AsyncIterable<Uint8Array>),
   };
-}
-
-function bodyOf(incoming: Incoming): HttpBody | null {
-  const none =
-    "stream" in incoming
-      ? incoming.stream.endAfterHeaders
-      : // RFC 9112 §6.3: a request that announces no body has none, whatever its method.
-        incoming.headers["content-length"] === undefined &&
-        incoming.headers["transfer-encoding"] === undefined;
-  // Whoever stops reading early still has an answer to give on the same connection.
-  return none ? null : (incoming as Readable).iterator({ destroyOnReturn: false });
 }
 
 async function answer(
@@ -205,7 +170,7 @@ async function answer(
   incoming.on("error", () => gone.abort());
   outgoing.on("error", () => gone.abort());
   const exchange: HttpExchange = {
-    request: requestOf(incoming, bodyOf(incoming)),
+    request: requestOf(incoming, version),
     signal: gone.signal,
     respond: (response) => respond(outgoing, response, version, served.draining),
     upgrade: () => {
@@ -236,7 +201,7 @@ async function respond(
   draining: AbortSignal,
 ): Promise<void> {
   if (outgoing.destroyed || outgoing.headersSent) return;
-  const headers = version === "1" ? grouped(response.fields) : joined(response.fields);
+  const headers = grouped(response.fields);
   // HTTP/2 says it with GOAWAY, at the session.
   if (version === "1" && draining.aborted) headers.connection = ["close"];
   (outgoing as ServerResponse).writeHead(response.status, headers);
@@ -256,7 +221,17 @@ async function respond(
   });
 }
 
-const drained = (stream: Outgoing | Duplex): Promise<void> =>
+function grouped(fields: HttpFields): Record<string, string[]> {
+  const headers: Record<string, string[]> = {};
+  for (const [name, value] of fields) {
+    const values = headers[name];
+    if (values === undefined) headers[name] = [value];
+    else values.push(value);
+  }
+  return headers;
+}
+
+const drained = (stream: Outgoing): Promise<void> =>
   new Promise((resolve) => {
     const go = (): void => {
       stream.off("drain", go);
@@ -282,7 +257,7 @@ async function answerUpgrade(
     `HTTP/1.1 ${status} ${reasonPhrase(status)}\r\n${fields.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n`;
   let answered = false;
   const exchange: HttpExchange = {
-    request: requestOf(incoming, null),
+    request: requestOf(incoming, "1"),
     signal: gone.signal,
     upgrade: (fields) => {
       answered = true;
@@ -294,11 +269,8 @@ async function answerUpgrade(
       const kept = response.fields.filter(([name]) => name !== "connection" && name !== "transfer-encoding");
       stream.write(headText(response.status, [...kept, ["connection", "close"]]));
       try {
-        for await (const chunk of response.body ?? []) {
-          if (stream.destroyed) return;
-          if (!stream.write(chunk)) await drained(stream);
-        }
-        endGently(stream);
+        for await (const chunk of response.body ?? []) stream.write(chunk);
+        stream.end();
       } catch {
         stream.destroy(new Error("cut"));
       }
@@ -310,6 +282,7 @@ async function answerUpgrade(
     if (!answered) await exchange.respond(internalError);
   }
   served.active--;
+  stream.destroy();
 }
 
 const reasonPhrase = (status: number): string => (status === 101 ? "Switching Protocols" : "");
