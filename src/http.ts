@@ -63,17 +63,16 @@ export interface HttpClient {
   close(): void;
 }
 
-/** Puts a fetch-style handler (a Hono app) behind an exchange. */
+/** Puts a fetch-style handler (a Hono app) behind an exchange. `url` is what it is asked for. */
 export async function answerWithFetch(
   exchange: HttpExchange,
-  scheme: "http" | "https",
+  url: string,
   fetch: (request: Request) => Response | Promise<Response>,
 ): Promise<void> {
   const { request } = exchange;
   let response: Response;
   try {
     const headers = new Headers(request.fields.map(([name, value]): [string, string] => [name, value]));
-    const url = new URL(request.target, `${scheme}://${request.authority ?? "localhost"}`);
     response = await fetch(new Request(url, { method: request.method, headers }));
   } catch {
     response = new Response("Bad Request\n", { status: 400 });

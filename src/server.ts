@@ -117,7 +117,8 @@ export async function startServer(
       : await listen("SALLYPORT_ADMIN_LISTEN", config.admin.host, config.admin.port, (connection) => {
           const serving = {
             handle: (exchange: Parameters<typeof answerWithFetch>[0]) =>
-              answerWithFetch(exchange, "http", (r) => adminApp.fetch(r)),
+              // Health checks name all sorts of hosts, or none.
+              answerWithFetch(exchange, `http://admin${exchange.request.target}`, (r) => adminApp.fetch(r)),
           };
           runtime.serveHttp(connection, null, serving, adminDone.signal, 60_000).catch(() => {});
         });

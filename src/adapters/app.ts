@@ -1,6 +1,7 @@
 import type { Adapter } from "../core/session.ts";
 import { answerWithFetch } from "../http.ts";
 import type { Identity } from "../identity/identity.ts";
+import { admitted } from "./http/request.ts";
 
 /** A fetch-style application that is told who is calling. */
 export type App = (
@@ -13,8 +14,13 @@ export const appAdapter = (app: App, refuse: NonNullable<Adapter["refuse"]>): Ad
   name: "app",
   handle: (session) =>
     session.serveHttp({
-      handle: (exchange) =>
-        answerWithFetch(exchange, "https", (request) => app(request, { identity: session.identity })),
+      handle: (exchange) => {
+        const asked = admitted(exchange.request, session.serverName);
+        if ("status" in asked) return exchange.respond(asked);
+        // Put together, not resolved: `//other/path` is a path here.
+        const url = `https://${asked.authority}${asked.target}`;
+        return answerWithFetch(exchange, url, (request) => app(request, { identity: session.identity }));
+      },
     }),
   refuse,
 });

@@ -191,7 +191,8 @@ export class SocketConnection implements EventedConnection {
   }
 
   abort(how: "close" | "reset" = "close"): void {
-    if (how === "reset" && !this.#gone) this.socket.resetAndDestroy();
+    // Node leaves the handle open for good where a reset comes while our own end is on its way out.
+    if (how === "reset" && !this.#gone && !this.socket.writableEnded) this.socket.resetAndDestroy();
     else this.socket.destroy();
   }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { endToEnd, forwardedFields, smuggling, upgradeAsked } from "../../src/adapters/http/headers.ts";
+import { endToEnd, forwardedFields, upgradeAsked } from "../../src/adapters/http/headers.ts";
 
 const about = { address: "2001:db8::1", host: "a.test:8443", port: 8443 };
 
@@ -45,43 +45,6 @@ describe("forwarded fields", () => {
   });
 });
 
-describe("ambiguous framing", () => {
-  for (const fields of [
-    [
-      ["content-length", "1"],
-      ["content-length", "1"],
-    ],
-    [
-      ["content-length", "1"],
-      ["transfer-encoding", "chunked"],
-    ],
-    [["content-length", "1, 1"]],
-    [["content-length", "-1"]],
-    [["transfer-encoding", "gzip, chunked"]],
-    [
-      ["transfer-encoding", "chunked"],
-      ["transfer-encoding", "chunked"],
-    ],
-    [
-      ["host", "a"],
-      ["host", "a"],
-    ],
-  ] as const) {
-    it(`is seen: ${JSON.stringify(fields)}`, () => assert.notEqual(smuggling(fields), null));
-  }
-
-  it("is not seen where there is none", () => {
-    assert.equal(
-      smuggling([
-        ["host", "a"],
-        ["content-length", "10"],
-      ]),
-      null,
-    );
-    assert.equal(smuggling([["transfer-encoding", "Chunked"]]), null);
-  });
-});
-
 describe("an upgrade", () => {
   it("is asked for by Connection and Upgrade together", () => {
     assert.equal(
@@ -92,5 +55,18 @@ describe("an upgrade", () => {
       "websocket",
     );
     assert.equal(upgradeAsked([["upgrade", "websocket"]]), null);
+  });
+
+  it("to other HTTP is not asked for", () => {
+    const asked = (upgrade: string): string | null =>
+      upgradeAsked([
+        ["connection", "upgrade"],
+        ["upgrade", upgrade],
+      ]);
+    for (const token of ["h2c", "H2C", "h2", "HTTP/2.0", "TLS/1.0", " h2c , TLS/1.2"]) {
+      assert.equal(asked(token), null, token);
+    }
+    assert.equal(asked("h2c, websocket"), "websocket");
+    assert.equal(asked("SPDY/3.1"), "SPDY/3.1");
   });
 });

@@ -288,6 +288,16 @@ describe("the router's own app", { skip: missing("curl") }, () => {
     assert.equal(JSON.parse(out).subject, "CN=alice,OU=payments");
   });
 
+  it("answers under its own name only", async () => {
+    const { out } = await curl("localhost", "/v1/whoami", [
+      "--header",
+      "Host: app.test",
+      "--write-out",
+      "\n%{http_code}",
+    ]);
+    assert.match(out, /unknown_name[\s\S]*421$/);
+  });
+
   it("answers 401 to whoami without a certificate, and serves the rest", async () => {
     const { out } = await curl("localhost", "/v1/whoami", ["--write-out", "\n%{http_code}"], null);
     assert.match(out, /client_cert_missing[\s\S]*401$/);

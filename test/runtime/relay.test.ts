@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { type AddressInfo, createServer, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { NodeRuntime } from "../../src/runtime/node.ts";
 import { portableRelay } from "../../src/runtime/relay.ts";
@@ -109,6 +109,34 @@ function suite(name: string, make: () => Promise<Runtime>, relay: Relay): void {
       await client.write(new TextEncoder().encode("x"));
       client.abort("reset");
       assert.notEqual(await ends.pop(), "idle");
+    });
+
+    it("is gone for good where it is broken off while its own end is on the way", async () => {
+      const closed: Promise<void>[] = [];
+      const one = await runtime.listen(
+        { host: "127.0.0.1", port: 0 },
+        {
+          acceptFailed: (error) => assert.fail(error),
+          connection: (connection) => {
+            closed.push(connection.closed);
+            void connection.closeWrite().catch(() => {});
+            connection.abort("reset");
+          },
+        },
+      );
+      const socket = connect({ host: "127.0.0.1", port: one.address.port, allowHalfOpen: true });
+      const gone = new Promise<void>((resolve) => {
+        socket.on("error", () => {});
+        socket.once("close", () => resolve());
+      });
+      socket.on("connect", () => {
+        // As long as the other side holds its socket, writing to it fails nobody.
+        const writing = setInterval(() => socket.write("x"), 20);
+        socket.once("close", () => clearInterval(writing));
+      });
+      await gone;
+      await Promise.all(closed);
+      await one.close();
     });
 
     it("says when nobody listens", async () => {

@@ -11,6 +11,7 @@ const hopByHop: ReadonlySet<string> = new Set([
   "trailer",
   "transfer-encoding",
   "upgrade",
+  "http2-settings",
 ]);
 
 /** What only we may tell an upstream about the client: the peer's own copies are dropped. */
@@ -67,24 +68,18 @@ export function forwardedFields(fields: HttpFields, about: Forwarding): HttpFiel
   ];
 }
 
-/** `Upgrade`'s value where the client asks to switch protocols. */
+/** More HTTP behind the upgrade would reach the upstream unseen: other names, fields that only we may set. */
+const otherHttp = /^(h2c?|h3|http|https|tls)(\/|$)/i;
+
+/** The protocols that the client asks to switch to, as far as they are let through; `null` without any. */
 export function upgradeAsked(fields: HttpFields): string | null {
   const asks = fields.some(
     ([name, value]) => name === "connection" && /(^|,)\s*upgrade\s*(,|$)/i.test(value),
   );
-  return asks ? (fields.find(([name]) => name === "upgrade")?.[1] ?? null) : null;
-}
-
-/** What makes two parsers see different messages in the same bytes (RFC 9112 §6.3, §11.2): refused before anything else. */
-export function smuggling(fields: HttpFields): string | null {
-  const lengths = fields.filter(([name]) => name === "content-length");
-  const codings = fields.filter(([name]) => name === "transfer-encoding");
-  if (lengths.length > 1) return "two Content-Length fields";
-  if (lengths.length > 0 && codings.length > 0) return "both Content-Length and Transfer-Encoding";
-  if (lengths.some(([, value]) => !/^\d{1,15}$/.test(value))) return "a Content-Length that is no number";
-  if (codings.length > 1 || codings.some(([, value]) => value.trim().toLowerCase() !== "chunked")) {
-    return "a Transfer-Encoding other than chunked";
-  }
-  if (fields.filter(([name]) => name === "host").length > 1) return "two Host fields";
-  return null;
+  if (!asks) return null;
+  const tokens = fields
+    .filter(([name]) => name === "upgrade")
+    .flatMap(([, value]) => value.split(",").map((token) => token.trim()))
+    .filter((token) => token !== "" && !otherHttp.test(token));
+  return tokens.length === 0 ? null : tokens.join(", ");
 }

@@ -1,28 +1,9 @@
 import type { Adapter, Session } from "../../core/session.ts";
 import { Refusal } from "../../errors.ts";
-import type { HttpClient, HttpExchange, HttpFields, HttpResponse } from "../../http.ts";
-import { endToEnd, forwardedFields, smuggling, upgradeAsked } from "./headers.ts";
-
-/** A short answer of our own, as JSON that says why. */
-export function problem(status: number, reason: string, detail: string): HttpResponse {
-  const body = new TextEncoder().encode(`${JSON.stringify({ error: { reason, detail } })}\n`);
-  return {
-    status,
-    fields: [
-      ["content-type", "application/json"],
-      ["content-length", String(body.length)],
-      ["cache-control", "no-store"],
-    ],
-    body: once(body),
-  };
-}
-
-async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
-  yield bytes;
-}
-
-/** The host of an authority: lower case, without its port and final dot. */
-const hostOf = (authority: string): string => authority.replace(/:\d*$/, "").replace(/\.$/, "").toLowerCase();
+import type { HttpBody, HttpClient, HttpExchange, HttpFields } from "../../http.ts";
+import { endToEnd, forwardedFields, upgradeAsked } from "./headers.ts";
+import { problem } from "./problem.ts";
+import { admitted } from "./request.ts";
 
 /** A reverse proxy: HTTP/1.1 or HTTP/2 from the client, HTTP/1.1 (or, for `h2c`, HTTP/2) to the upstream. */
 export const httpAdapter: Adapter = {
@@ -55,18 +36,16 @@ export async function refuseHttp(session: Session, refusal: Refusal): Promise<vo
 
 async function forward(session: Session, client: HttpClient, exchange: HttpExchange): Promise<void> {
   const { request } = exchange;
-  const wrong = request.version === "2" ? null : smuggling(request.fields);
-  if (wrong !== null) return exchange.respond(problem(400, "protocol_error", wrong));
-  if (request.authority === null) return exchange.respond(problem(400, "protocol_error", "no Host"));
-  // A connection admitted for one name must not be used for another (RFC 9110 §7.4, RFC 9113 §9.1.1).
-  if (session.serverName !== null && hostOf(request.authority) !== hostOf(session.serverName)) {
-    return exchange.respond(problem(421, "unknown_name", "this connection was made for another name"));
-  }
+  const asked = admitted(request, session.serverName);
+  if ("status" in asked) return exchange.respond(asked);
   const upgrade = request.version === "1.1" ? upgradeAsked(request.fields) : null;
+  if (upgrade !== null && request.fields.some(([name, text]) => announcesBody(name, text))) {
+    return exchange.respond(problem(400, "protocol_error", "a request to switch protocols with a body"));
+  }
   const fields: HttpFields = [
     ...forwardedFields(request.fields, {
       address: session.source.address,
-      host: request.authority,
+      host: asked.authority,
       port: session.client.local.port,
     }),
     ...(upgrade === null
@@ -79,8 +58,8 @@ async function forward(session: Session, client: HttpClient, exchange: HttpExcha
   try {
     const response = await client.request({
       method: request.method,
-      target: request.target,
-      authority: request.authority,
+      target: asked.target,
+      authority: asked.authority,
       fields,
       body: request.body,
       signal: exchange.signal,
@@ -89,21 +68,44 @@ async function forward(session: Session, client: HttpClient, exchange: HttpExcha
       await exchange.respond({
         status: response.status,
         fields: endToEnd(response.fields),
-        body: response.body,
+        body: response.body === null ? null : noted(response.body, session, exchange),
       });
       return;
+    }
+    if (upgrade === null) {
+      response.upgraded.abort();
+      throw new Refusal("upstream_refused", "the upstream switched protocols unasked");
     }
     const switched = exchange.upgrade([
       ...endToEnd(response.fields),
       ["connection", "Upgrade"],
-      ["upgrade", response.fields.find(([name]) => name === "upgrade")?.[1] ?? upgrade ?? ""],
+      ["upgrade", response.fields.find(([name]) => name === "upgrade")?.[1] ?? upgrade],
     ]);
     await session.carry(switched, response.upgraded);
   } catch (error) {
     if (exchange.signal.aborted) return;
-    const refusal = error instanceof Refusal ? error : new Refusal("upstream_refused", String(error));
+    const refusal = refusalOf(error);
     session.note(refusal);
+    if (refusal.reason === "protocol_error") {
+      return exchange.respond(problem(400, refusal.reason, refusal.message));
+    }
     const timedOut = /no connection within/.test(refusal.message);
     await exchange.respond(problem(timedOut ? 504 : 502, refusal.reason, "the upstream did not answer"));
+  }
+}
+
+const refusalOf = (error: unknown): Refusal =>
+  error instanceof Refusal ? error : new Refusal("upstream_refused", String(error), { cause: error });
+
+const announcesBody = (name: string, value: string): boolean =>
+  name === "transfer-encoding" || (name === "content-length" && value !== "0");
+
+/** The upstream's body; where it breaks off, the record says so, and whoever reads it cuts the response. */
+async function* noted(body: HttpBody, session: Session, exchange: HttpExchange): HttpBody {
+  try {
+    yield* body;
+  } catch (error) {
+    if (!exchange.signal.aborted) session.note(refusalOf(error));
+    throw error;
   }
 }

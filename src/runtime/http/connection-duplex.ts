@@ -4,19 +4,55 @@ import type { Connection } from "../../types.ts";
 /** Any connection as a Node stream, for the HTTP libraries. */
 export class ConnectionDuplex extends Duplex {
   readonly connection: Connection;
+  #full: (() => boolean) | null = null;
+  #wanted = false;
+  #reading = false;
+  #gone = false;
 
   constructor(connection: Connection) {
     super({ allowHalfOpen: true });
     this.connection = connection;
+    // Whoever reads nothing for now would not notice: what came before the end is little, and then comes the end.
+    void connection.closed.then(() => {
+      this.#gone = true;
+      this.#read();
+    });
   }
 
-  override _read(): void {
+  #read(): void {
+    if (this.#reading || this.destroyed || this.readableEnded) return;
+    this.#reading = true;
     this.connection.read().then(
       (chunk) => {
+        this.#reading = false;
         this.push(chunk);
+        if (this.#gone && chunk !== null) this.#read();
       },
       (error: Error) => this.destroy(error),
     );
+  }
+
+  /**
+   * Reads on only while `full` says no; asked before every read, and again at every `wake`. For what reads this
+   * stream without making it wait, as Bun's HTTP server does.
+   */
+  holdWhile(full: (() => boolean) | null): void {
+    this.#full = full;
+    this.wake();
+  }
+
+  wake(): void {
+    if (this.destroyed || !this.#wanted || this.#full?.() === true) return;
+    this.#wanted = false;
+    this._read();
+  }
+
+  override _read(): void {
+    if (this.#full?.() === true) {
+      this.#wanted = true;
+      return;
+    }
+    this.#read();
   }
 
   override _write(chunk: Uint8Array, _encoding: string, done: (error?: Error | null) => void): void {

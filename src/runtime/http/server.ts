@@ -5,14 +5,22 @@ import {
   type Http2ServerResponse,
   type ServerHttp2Session,
 } from "node:http2";
-import type { Duplex } from "node:stream";
+import type { Duplex, Readable } from "node:stream";
 import { type Deadline, deadline } from "../../core/deadline.ts";
 import { Refusal } from "../../errors.ts";
-import type { HttpExchange, HttpFields, HttpRequest, HttpResponse, HttpServing } from "../../http.ts";
+import type {
+  HttpBody,
+  HttpExchange,
+  HttpFields,
+  HttpRequest,
+  HttpResponse,
+  HttpServing,
+} from "../../http.ts";
 import type { Connection } from "../../types.ts";
 import { IdleWatch } from "../relay.ts";
 import { ConnectionDuplex } from "./connection-duplex.ts";
 import { DuplexConnection } from "./duplex-connection.ts";
+import { fieldsOf, grouped, joined } from "./fields.ts";
 
 type Incoming = IncomingMessage | Http2ServerRequest;
 type Outgoing = ServerResponse | Http2ServerResponse;
@@ -27,16 +35,33 @@ interface Served {
   readonly serving: HttpServing;
   readonly draining: AbortSignal;
   readonly firstRequest: Deadline;
-  readonly stream: Duplex;
+  readonly stream: ConnectionDuplex;
   /** Requests under way. */
   active: number;
   /** The peer has closed its sending half: no further request can come. */
   ended: boolean;
 }
 
+/** How long a peer may take to hear a last word before the connection goes. */
+const lingerMs = 1000;
+
+/**
+ * Ends a connection so that the peer hears the last word: closing while bytes are unread would make the kernel
+ * send a reset, which throws the last word away at the other end.
+ */
+function endGently(stream: Duplex, lastWord?: string): void {
+  stream.end(lastWord, () => {
+    if (stream.readableEnded) return void stream.destroy();
+    const late = deadline(lingerMs, () => stream.destroy());
+    stream.once("close", () => late.cancel());
+    stream.once("end", () => stream.destroy());
+    stream.resume();
+  });
+}
+
 /** Ends a connection that has nothing under way and nothing to expect. */
 function endIfDone(served: Served): void {
-  if (served.active === 0 && (served.ended || served.draining.aborted)) served.stream.end();
+  if (served.active === 0 && (served.ended || served.draining.aborted)) endGently(served.stream);
 }
 
 const servedBy = new WeakMap<Duplex, Served>();
@@ -47,6 +72,8 @@ const http1 = createServer({
   requestTimeout: 0,
   headersTimeout: 0,
 });
+// A client may close its sending half and then read the answer.
+Object.defineProperty(http1, "httpAllowHalfOpen", { value: true });
 // It never listens: connections are handed to it. Some runtimes drop every connection after its first response
 // where a server does not listen (any more), so it says that it does.
 Object.defineProperty(http1, "listening", { value: true });
@@ -61,10 +88,13 @@ http1.on("upgrade", (request: IncomingMessage, stream: Duplex, head: Uint8Array)
   if (served === undefined) return void stream.destroy();
   void answerUpgrade(served, request, stream, head);
 });
-http1.on("clientError", (_error: Error, stream: Duplex) => {
-  if (stream.writable)
-    stream.end("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-  else stream.destroy();
+http1.on("clientError", (error: Error & { readonly code?: string }, stream: Duplex) => {
+  const served = servedBy.get(stream);
+  // In the middle of another request's answer there is no place for one of its own.
+  if (served === undefined || served.active > 0 || !stream.writable) return void stream.destroy(error);
+  const status =
+    error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
+  endGently(stream, `HTTP/1.1 ${status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
 });
 
 const http2 = createHttp2Server({
@@ -115,7 +145,9 @@ export async function serveHttp(
   stream.on("error", () => {});
   stream.once("end", () => {
     served.ended = true;
-    endIfDone(served);
+    // HTTP/2 has no use for half a connection: without its sending half the peer can't even let us send on.
+    if (alpn === "h2") stream.destroy();
+    else endIfDone(served);
   });
   if (alpn === "h2") {
     awaiting.push(served);
@@ -133,26 +165,41 @@ export async function serveHttp(
   if (idle) throw new Refusal("idle_timeout", "no byte either way for too long");
 }
 
-function requestOf(incoming: Incoming, version: "1" | "2"): HttpRequest {
-  const fields: [string, string][] = [];
-  const raw = incoming.rawHeaders;
-  for (let i = 0; i + 1 < raw.length; i += 2) {
-    const name = (raw[i] ?? "").toLowerCase();
-    if (!name.startsWith(":")) fields.push([name, raw[i + 1] ?? ""]);
-  }
-  const host = fields.find(([name]) => name === "host")?.[1];
-  const pseudo = version === "2" ? incoming.headers[":authority"] : undefined;
-  const method = incoming.method ?? "GET";
-  const bodiless = method === "GET" || method === "HEAD";
-  const announced = fields.some(([name]) => name === "content-length" || name === "transfer-encoding");
+function requestOf(incoming: Incoming, body: HttpBody | null): HttpRequest {
+  const fields = fieldsOf(incoming.rawHeaders).filter(([name]) => !name.startsWith(":"));
+  const pseudo = incoming.headers[":authority"];
   return {
-    method,
+    method: incoming.method ?? "GET",
     target: incoming.url ?? "/",
-    authority: typeof pseudo === "string" ? pseudo : (host ?? null),
-    version: version === "2" ? "2" : incoming.httpVersion === "1.0" ? "1.0" : "1.1",
+    authority: typeof pseudo === "string" ? pseudo : (fields.find(([name]) => name === "host")?.[1] ?? null),
+    version: "stream" in incoming ? "2" : incoming.httpVersion === "1.0" ? "1.0" : "1.1",
     fields,
-    body: bodiless && !announced && version === "1" ? null : (incoming as AsyncIterable<Uint8Array>),
+    body,
   };
+}
+
+/** What may wait of a body that nobody takes before the client is made to wait. */
+const highWater = 64 * 1024;
+
+function bodyOf(incoming: Incoming, stream: ConnectionDuplex): HttpBody | null {
+  const none =
+    "stream" in incoming
+      ? incoming.stream.endAfterHeaders
+      : // RFC 9112 §6.3: a request that announces no body has none, whatever its method.
+        incoming.headers["content-length"] === undefined &&
+        incoming.headers["transfer-encoding"] === undefined;
+  // Whoever stops reading early still has an answer to give on the same connection.
+  if (none) return null;
+  // HTTP/2 has windows of its own.
+  if (!("stream" in incoming)) stream.holdWhile(() => incoming.readableLength >= highWater);
+  return taken(incoming, stream);
+}
+
+async function* taken(incoming: Readable, stream: ConnectionDuplex): HttpBody {
+  for await (const chunk of incoming.iterator({ destroyOnReturn: false })) {
+    stream.wake();
+    yield chunk as Uint8Array;
+  }
 }
 
 async function answer(
@@ -170,7 +217,7 @@ async function answer(
   incoming.on("error", () => gone.abort());
   outgoing.on("error", () => gone.abort());
   const exchange: HttpExchange = {
-    request: requestOf(incoming, version),
+    request: requestOf(incoming, bodyOf(incoming, served.stream)),
     signal: gone.signal,
     respond: (response) => respond(outgoing, response, version, served.draining),
     upgrade: () => {
@@ -183,15 +230,21 @@ async function answer(
     if (!outgoing.headersSent) await respond(outgoing, internalError, version, served.draining);
   }
   served.active--;
+  // What nobody took of the body goes past: the next request comes behind it.
+  served.stream.holdWhile(null);
+  incoming.on("data", ignored);
   // HTTP/2 drains by GOAWAY, which lets the last responses out by itself.
-  if (version === "1" || served.ended) endIfDone(served);
+  if (version === "1") endIfDone(served);
 }
+
+const ignored = (): void => {};
 
 const internalError: HttpResponse = { status: 500, fields: [["content-length", "0"]], body: null };
 
+/** Not `stream.close` with a code: on Bun that announces the body's end all the same. */
 const cut = (outgoing: Outgoing): void => {
-  if ("stream" in outgoing) outgoing.stream.close(2 /* INTERNAL_ERROR (RFC 9113 §7) */);
-  else outgoing.socket?.destroy(new Error("cut"));
+  const stream = "stream" in outgoing ? outgoing.stream : outgoing.socket;
+  stream?.destroy(new Error("cut"));
 };
 
 async function respond(
@@ -201,7 +254,7 @@ async function respond(
   draining: AbortSignal,
 ): Promise<void> {
   if (outgoing.destroyed || outgoing.headersSent) return;
-  const headers = grouped(response.fields);
+  const headers = version === "1" ? grouped(response.fields) : joined(response.fields);
   // HTTP/2 says it with GOAWAY, at the session.
   if (version === "1" && draining.aborted) headers.connection = ["close"];
   (outgoing as ServerResponse).writeHead(response.status, headers);
@@ -221,17 +274,7 @@ async function respond(
   });
 }
 
-function grouped(fields: HttpFields): Record<string, string[]> {
-  const headers: Record<string, string[]> = {};
-  for (const [name, value] of fields) {
-    const values = headers[name];
-    if (values === undefined) headers[name] = [value];
-    else values.push(value);
-  }
-  return headers;
-}
-
-const drained = (stream: Outgoing): Promise<void> =>
+const drained = (stream: Outgoing | Duplex): Promise<void> =>
   new Promise((resolve) => {
     const go = (): void => {
       stream.off("drain", go);
@@ -255,22 +298,25 @@ async function answerUpgrade(
   stream.once("close", () => gone.abort());
   const headText = (status: number, fields: HttpFields): string =>
     `HTTP/1.1 ${status} ${reasonPhrase(status)}\r\n${fields.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n`;
-  let answered = false;
+  let answered: "responded" | "upgraded" | null = null;
   const exchange: HttpExchange = {
-    request: requestOf(incoming, "1"),
+    request: requestOf(incoming, null),
     signal: gone.signal,
     upgrade: (fields) => {
-      answered = true;
+      answered = "upgraded";
       stream.write(headText(101, fields));
       return new DuplexConnection(stream, head);
     },
     respond: async (response) => {
-      answered = true;
+      answered = "responded";
       const kept = response.fields.filter(([name]) => name !== "connection" && name !== "transfer-encoding");
       stream.write(headText(response.status, [...kept, ["connection", "close"]]));
       try {
-        for await (const chunk of response.body ?? []) stream.write(chunk);
-        stream.end();
+        for await (const chunk of response.body ?? []) {
+          if (stream.destroyed) return;
+          if (!stream.write(chunk)) await drained(stream);
+        }
+        endGently(stream);
       } catch {
         stream.destroy(new Error("cut"));
       }
@@ -279,10 +325,10 @@ async function answerUpgrade(
   try {
     await served.serving.handle(exchange);
   } catch {
-    if (!answered) await exchange.respond(internalError);
+    if (answered === null) await exchange.respond(internalError);
   }
   served.active--;
-  stream.destroy();
+  if (answered !== "responded") stream.destroy();
 }
 
 const reasonPhrase = (status: number): string => (status === 101 ? "Switching Protocols" : "");

@@ -1,0 +1,84 @@
+import type { HttpFields, HttpRequest, HttpResponse } from "../../http.ts";
+import { problem } from "./problem.ts";
+
+const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+// RFC 9110 §5.5; above ASCII as it came.
+const value = /^[\t\x20-\x7e\x80-\xff]*$/;
+const originForm = /^\/[\x21-\x7e\x80-\xff]*$/;
+const absoluteForm = /^https?:\/\/([^/?#]*)([^#]*)$/i;
+const authorityForm = /^([A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(:\d{0,5})?$/;
+
+/** Who and what a request is for. */
+export interface Asked {
+  /** Host and, if it gave one, port. */
+  readonly authority: string;
+  /** Path and query, or `*`. */
+  readonly target: string;
+}
+
+/**
+ * What makes two parsers see different messages in the same bytes (RFC 9112 §6.3, §11.2), or what HTTP/2 can
+ * carry and HTTP/1.1 can't (RFC 9113 §8.2, §10.3). Checked here because the runtimes' libraries check it each in
+ * its own way: in words, or `null` where all is well.
+ */
+function malformed({ method, version, fields }: HttpRequest): string | null {
+  if (!token.test(method)) return "a method that is no token";
+  for (const [name, text] of fields) {
+    if (!token.test(name)) return "a field name that is no token";
+    if (!value.test(text)) return `a control character in ${name}`;
+  }
+  return ambiguousFraming(fields, version);
+}
+
+function ambiguousFraming(fields: HttpFields, version: HttpRequest["version"]): string | null {
+  const lengths = fields.filter(([name]) => name === "content-length");
+  const codings = fields.filter(([name]) => name === "transfer-encoding");
+  if (lengths.length > 1) return "two Content-Length fields";
+  if (lengths.some(([, text]) => !/^\d{1,15}$/.test(text))) return "a Content-Length that is no number";
+  if (codings.length > 0 && version !== "1.1") return `a Transfer-Encoding in HTTP/${version}`;
+  if (lengths.length > 0 && codings.length > 0) return "both Content-Length and Transfer-Encoding";
+  if (codings.length > 1 || codings.some(([, text]) => text.trim().toLowerCase() !== "chunked")) {
+    return "a Transfer-Encoding other than chunked";
+  }
+  if (fields.filter(([name]) => name === "host").length > 1) return "two Host fields";
+  return null;
+}
+
+/** Reads who and what a request is for. A string says what is wrong with it: it must be answered with 400. */
+export function readRequest(request: HttpRequest): Asked | string {
+  const wrong = malformed(request);
+  if (wrong !== null) return wrong;
+  const { version, fields } = request;
+  let { authority, target } = request;
+  const host = fields.find(([name]) => name === "host")?.[1];
+  if (version === "2" && host !== undefined && host.toLowerCase() !== authority?.toLowerCase()) {
+    return "a Host other than the :authority (RFC 9113 §8.3.1)";
+  }
+  const absolute = version === "2" ? null : absoluteForm.exec(target);
+  if (absolute !== null) {
+    // It counts, and Host does not (RFC 9112 §3.2.2); an upstream might hold with the other.
+    authority = absolute[1] ?? "";
+    target = absolute[2] ?? "";
+    if (!target.startsWith("/")) target = `/${target}`;
+  }
+  if (authority === null) return "no Host";
+  if (!authorityForm.test(authority)) return "a Host that is none";
+  const asterisk = target === "*" && request.method === "OPTIONS";
+  if (!asterisk && !originForm.test(target)) return "a target that is no path";
+  return { authority, target };
+}
+
+/** The host of an authority: lower case, without its port and final dot. */
+export const hostOf = (authority: string): string =>
+  authority.replace(/:\d*$/, "").replace(/\.$/, "").toLowerCase();
+
+/**
+ * Who and what a request is for, on a connection that was admitted for `serverName`; or the answer that turns it
+ * away: a connection admitted for one name must not be used for another (RFC 9110 §7.4, RFC 9113 §9.1.1).
+ */
+export function admitted(request: HttpRequest, serverName: string | null): Asked | HttpResponse {
+  const asked = readRequest(request);
+  if (typeof asked === "string") return problem(400, "protocol_error", asked);
+  if (serverName === null || hostOf(asked.authority) === hostOf(serverName)) return asked;
+  return problem(421, "unknown_name", "this connection was made for another name");
+}
