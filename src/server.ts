@@ -12,7 +12,7 @@ import type { ConnectionRecord } from "./core/record.ts";
 import type { Route } from "./core/route.ts";
 import { Router } from "./core/router.ts";
 import { ConfigError } from "./errors.ts";
-import { answerWithFetch } from "./http.ts";
+import { answerWithFetch } from "./http/fetch.ts";
 import { type ClientVerifier, createClientVerifier } from "./identity/verifier.ts";
 import type { Log } from "./observe/log.ts";
 import { Metrics } from "./observe/metrics.ts";

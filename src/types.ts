@@ -1,4 +1,4 @@
-import type { HttpClient, HttpServing } from "./http.ts";
+import type { HttpClient, HttpServing } from "./http/exchange.ts";
 
 /**
  * The core interfaces: what the core needs of a runtime, and what an adapter needs of the core.

@@ -1,7 +1,7 @@
 import type { Adapter } from "../core/session.ts";
-import { answerWithFetch } from "../http.ts";
+import { answerWithFetch } from "../http/fetch.ts";
+import { admitted } from "../http/request.ts";
 import type { Identity } from "../identity/identity.ts";
-import { admitted } from "./http/request.ts";
 
 /** A fetch-style application that is told who is calling. */
 export type App = (

@@ -1,5 +1,5 @@
 import type { Refusal } from "../errors.ts";
-import type { HttpClient, HttpServing } from "../http.ts";
+import type { HttpClient, HttpServing } from "../http/exchange.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { Connection, Endpoint, TlsConnection } from "../types.ts";
 import type { Route } from "./route.ts";

@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream";
 import { connect as connectTls } from "node:tls";
 import { deadline } from "../core/deadline.ts";
 import { Refusal } from "../errors.ts";
-import type { HttpClient, HttpServing } from "../http.ts";
+import type { HttpClient, HttpServing } from "../http/exchange.ts";
 import type {
   Connection,
   DialTarget,

@@ -3,7 +3,7 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import type { Route } from "../../src/core/route.ts";
 import type { Session } from "../../src/core/session.ts";
 import { Refusal } from "../../src/errors.ts";
-import type { HttpServing } from "../../src/http.ts";
+import type { HttpServing } from "../../src/http/exchange.ts";
 import { selectRuntime } from "../../src/runtime/select.ts";
 import type { Connection } from "../../src/types.ts";
 

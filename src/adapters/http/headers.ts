@@ -1,4 +1,4 @@
-import type { HttpFields } from "../../http.ts";
+import type { HttpFields } from "../../http/exchange.ts";
 
 /** Meant for one hop only (RFC 9110 §7.6.1), whatever `Connection` lists beside them. */
 const hopByHop: ReadonlySet<string> = new Set([

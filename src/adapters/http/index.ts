@@ -1,9 +1,9 @@
 import type { Adapter, Session } from "../../core/session.ts";
 import { Refusal } from "../../errors.ts";
-import type { HttpBody, HttpClient, HttpExchange, HttpFields } from "../../http.ts";
+import type { HttpBody, HttpClient, HttpExchange, HttpFields } from "../../http/exchange.ts";
+import { problem } from "../../http/problem.ts";
+import { admitted } from "../../http/request.ts";
 import { endToEnd, forwardedFields, upgradeAsked } from "./headers.ts";
-import { problem } from "./problem.ts";
-import { admitted } from "./request.ts";
 
 /** A reverse proxy: HTTP/1.1 or HTTP/2 from the client, HTTP/1.1 (or, for `h2c`, HTTP/2) to the upstream. */
 export const httpAdapter: Adapter = {

@@ -2,7 +2,7 @@ import { Agent, type ClientRequest, request as httpRequest, type IncomingMessage
 import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp2 } from "node:http2";
 import type { Duplex } from "node:stream";
 import { Refusal } from "../../errors.ts";
-import type { HttpBody, HttpClient, HttpClientRequest, HttpClientResponse } from "../../http.ts";
+import type { HttpBody, HttpClient, HttpClientRequest, HttpClientResponse } from "../../http/exchange.ts";
 import type { Connection } from "../../types.ts";
 import { ConnectionDuplex } from "./connection-duplex.ts";
 import { DuplexConnection } from "./duplex-connection.ts";

@@ -1,4 +1,4 @@
-import type { HttpFields } from "../../http.ts";
+import type { HttpFields } from "../../http/exchange.ts";
 
 /** Field names as the libraries' raw lists have them: name, value, name, value … */
 export function fieldsOf(raw: readonly string[]): [string, string][] {

@@ -15,7 +15,7 @@ import type {
   HttpRequest,
   HttpResponse,
   HttpServing,
-} from "../../http.ts";
+} from "../../http/exchange.ts";
 import type { Connection } from "../../types.ts";
 import { IdleWatch } from "../relay.ts";
 import { ConnectionDuplex } from "./connection-duplex.ts";

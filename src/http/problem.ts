@@ -1,4 +1,4 @@
-import type { HttpResponse } from "../../http.ts";
+import type { HttpResponse } from "./exchange.ts";
 
 /** A short answer of our own, as JSON that says why. */
 export function problem(status: number, reason: string, detail: string): HttpResponse {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { hostOf, readRequest } from "../../src/adapters/http/request.ts";
-import type { HttpRequest } from "../../src/http.ts";
+import type { HttpRequest } from "../../src/http/exchange.ts";
+import { hostOf, readRequest } from "../../src/http/request.ts";
 
 const request = (more: Partial<HttpRequest>): HttpRequest => ({
   method: "GET",

@@ -1,4 +1,4 @@
-import type { HttpFields, HttpRequest, HttpResponse } from "../../http.ts";
+import type { HttpFields, HttpRequest, HttpResponse } from "./exchange.ts";
 import { problem } from "./problem.ts";
 
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
