@@ -6,7 +6,7 @@ import { adapters } from "./adapters/registry.ts";
 import { certificatesFromPem } from "./authority/pem.ts";
 import { selectCertificate } from "./config/certificates.ts";
 import type { Config } from "./config/load.ts";
-import { Admission } from "./core/admission.ts";
+import { Admission, connectionRoom } from "./core/admission.ts";
 import { TlsContexts } from "./core/contexts.ts";
 import type { ConnectionRecord } from "./core/record.ts";
 import type { Route } from "./core/route.ts";
@@ -16,6 +16,7 @@ import { answerWithFetch } from "./http/fetch.ts";
 import { type ClientVerifier, createClientVerifier } from "./identity/verifier.ts";
 import type { Log } from "./observe/log.ts";
 import { Metrics } from "./observe/metrics.ts";
+import { openFiles } from "./runtime/open-files.ts";
 import type { Connection, Endpoint, Listener, Runtime } from "./types.ts";
 import { version } from "./version.ts";
 
@@ -52,7 +53,7 @@ export async function startServer(
     ),
     contexts,
     verifierFor: verifiers(config.table.routes),
-    admission: new Admission(config.caps),
+    admission: new Admission({ ...config.caps, connections: roomFor(config.caps.connections, log) }),
     proxyProtocol: config.proxyProtocol,
     timeouts: config.timeouts,
     audit,
@@ -148,6 +149,19 @@ export async function startServer(
       await close();
     },
   };
+}
+
+/** The configured cap, or what the process may open, whichever is less. */
+function roomFor(connections: number, log: Log): number {
+  const files = openFiles();
+  const room = files === null ? connections : connectionRoom(files);
+  if (room >= connections) return connections;
+  log.warn("SALLYPORT_MAX_CONNECTIONS is more than this process may have open; raise its limit (ulimit -n)", {
+    configured: connections,
+    room,
+    open_files: files?.limit,
+  });
+  return room;
 }
 
 const text = ({ address, port }: Endpoint): string =>

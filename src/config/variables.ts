@@ -76,7 +76,11 @@ export const variables = {
   ),
   SALLYPORT_DRAIN_TIMEOUT: variable(duration, "5m", "from SIGTERM to forced close"),
   SALLYPORT_DRAIN_DELAY: variable(delay, "15s", "unready but still accepting, before the listener closes"),
-  SALLYPORT_MAX_CONNECTIONS: variable(count, "10000", "open connections in all"),
+  SALLYPORT_MAX_CONNECTIONS: variable(
+    count,
+    "10000",
+    "open connections in all; fewer where the process may not open two files for each",
+  ),
   SALLYPORT_MAX_CONNECTIONS_PER_SOURCE: variable(count, "1000", "open connections from one source address"),
   SALLYPORT_MAX_CONNECTIONS_PER_IDENTITY: variable(count, "500", "open connections of one identity"),
   SALLYPORT_WORKERS: variable(

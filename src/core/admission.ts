@@ -6,6 +6,17 @@ export interface Caps {
   readonly perIdentity: number;
 }
 
+/** For the process's own needs: files it reads again, names it looks up, health checks. */
+const reservedFiles = 32;
+
+/**
+ * How many connections a process has room for, one socket to the client and one to the upstream each. A
+ * router that runs out of files can't even refuse: some systems wake it for a connection that it can't
+ * accept, again and again.
+ */
+export const connectionRoom = (files: { readonly limit: number; readonly open: number }): number =>
+  Math.max(1, Math.floor((files.limit - files.open - reservedFiles) / 2));
+
 interface Source {
   readonly address: string;
   count: number;

@@ -1,10 +1,17 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { Admission } from "../../src/core/admission.ts";
+import { Admission, connectionRoom } from "../../src/core/admission.ts";
 import { Refusal } from "../../src/errors.ts";
 
 const never = (): void => assert.fail("nobody was to be evicted");
 const refused = (error: unknown): boolean => error instanceof Refusal && error.reason === "limit_reached";
+
+describe("the room for connections", () => {
+  it("is two files each, some kept back, and never none", () => {
+    assert.equal(connectionRoom({ limit: 1024, open: 20 }), 486);
+    assert.equal(connectionRoom({ limit: 40, open: 20 }), 1);
+  });
+});
 
 describe("admission", () => {
   it("counts in and out", () => {

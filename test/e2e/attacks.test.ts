@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash, createPrivateKey } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import { after, before, describe, it } from "node:test";
 import type { TLSSocket } from "node:tls";
@@ -395,5 +395,31 @@ describe("a crowd of half-open connections", () => {
     for (let i = 0; i < 5; i++) assert.equal(await heard(await dial(site, large.port, "a.test")), "hello");
     for (const socket of crowd) socket.destroy();
     await large.stop();
+  });
+
+  it("does not use up the files that the process may open", async (test) => {
+    const few = await startRouter(
+      site,
+      {
+        SALLYPORT_HANDSHAKE_TIMEOUT: "60s",
+        SALLYPORT_ROUTE_A: `tcp://127.0.0.1:${upstream.port}?sni=a.test`,
+      },
+      ["prlimit", "--nofile=160:160"],
+    );
+    test.after(() => few.stop());
+    assert.match(few.errors(), /raise its limit/);
+    const before = await dial(site, few.port, "a.test");
+    before.write("one");
+    assert.equal((await firstBytes(before))?.toString(), "one");
+    const crowd = await Promise.all(Array.from({ length: 300 }, () => dialTcp(few.port)));
+    const most = (): boolean => few.records().filter((one) => one.reason === "limit_reached").length > 200;
+    await few.record(most);
+    before.write("two");
+    assert.equal((await firstBytes(before))?.toString(), "two");
+    assert.equal(await heard(await dial(site, few.port, "a.test")), "hello");
+    // What stays open is what was counted on: files are left for everything else.
+    const open = readdirSync(`/proc/${few.process.pid}/fd`).length;
+    assert.ok(open < 128, `${open} files are open`);
+    for (const socket of crowd) socket.destroy();
   });
 });

@@ -65,11 +65,19 @@ export interface TestRouter {
   stop(): Promise<void>;
 }
 
-/** Starts `serve` on the runtime under test, from the environment alone, on free ports. */
-export async function startRouter(site: Site, env: Readonly<Record<string, string>>): Promise<TestRouter> {
+/**
+ * Starts `serve` on the runtime under test, from the environment alone, on free ports.
+ *
+ * @param through a program that starts the rest of its command line in its own place, such as `prlimit`
+ */
+export async function startRouter(
+  site: Site,
+  env: Readonly<Record<string, string>>,
+  through: readonly string[] = [],
+): Promise<TestRouter> {
   const audit = join(site.folder, `audit-${Math.random().toString(36).slice(2)}.log`);
-  const [program, ...args] = sallyport;
-  const child = spawn(program, [...args, "serve"], {
+  const [program = "", ...args] = [...through, ...sallyport, "serve"];
+  const child = spawn(program, args, {
     env: environment({
       SALLYPORT_LISTEN: "127.0.0.1:0",
       SALLYPORT_ADMIN_LISTEN: "127.0.0.1:0",
