@@ -1,18 +1,22 @@
-import {
-  booleanValue,
-  constructed,
-  context,
-  elements,
-  oidText,
-  only,
-  sequence,
-  smallInteger,
-  type Tlv,
-  tag,
-  timeValue,
-} from "../wire/der.ts";
+import { constructed, only, sequence, smallInteger, type Tlv, tag, timeValue } from "../wire/der.ts";
 import { formatIp } from "../wire/ip.ts";
-import { type Attribute, formatName, parseName } from "./name.ts";
+import {
+  type AuthorityKeyIdentifier,
+  type BasicConstraints,
+  type Extension,
+  parseAuthorityKeyIdentifier,
+  parseBasicConstraints,
+  parseExtendedKeyUsage,
+  parseExtensions,
+  parseKeyUsage,
+  parseSubjectKeyIdentifier,
+} from "./extensions.ts";
+import { type GeneralName, parseSubjectAltName } from "./general-name.ts";
+import { Malformed, must } from "./malformed.ts";
+import { type Attribute, canonicalName, formatName, parseName } from "./name.ts";
+import { type NameConstraints, parseNameConstraints } from "./name-constraints.ts";
+import { oids } from "./oids.ts";
+import { type Policies, parsePolicies } from "./policy-extensions.ts";
 
 /** A certificate taken apart (RFC 5280 §4.1), every part a view on its DER. Nothing about it is verified. */
 export interface Certificate {
@@ -28,17 +32,27 @@ export interface Certificate {
   readonly issuer: Uint8Array;
   readonly subject: Uint8Array;
   readonly subjectName: readonly (readonly Attribute[])[];
+  /** The subject's RDNs and the issuer's in the form in which names are compared (RFC 5280 §7.1). */
+  readonly canonicalSubject: readonly string[];
+  readonly canonicalIssuer: readonly string[];
   /** Milliseconds since 1970. */
   readonly notBefore: number;
   readonly notAfter: number;
   /** SubjectPublicKeyInfo. */
   readonly spki: Uint8Array;
-  readonly extensions: ReadonlyMap<string, { readonly critical: boolean; readonly value: Uint8Array }>;
-  readonly basicConstraints: { readonly ca: boolean; readonly pathLength: number | null } | null;
+  readonly extensions: ReadonlyMap<string, Extension>;
+  readonly basicConstraints: BasicConstraints | null;
   /** Bit 0 is digitalSignature. */
   readonly keyUsage: ReadonlySet<number> | null;
   readonly extendedKeyUsage: readonly string[] | null;
+  /** Every subject alternative name, as constraints are compared with them. */
+  readonly alternativeNames: readonly GeneralName[];
+  /** Those of them that make an identity, as text. */
   readonly names: AlternativeNames;
+  readonly nameConstraints: NameConstraints | null;
+  readonly policies: Policies;
+  readonly authorityKeyId: AuthorityKeyIdentifier | null;
+  readonly subjectKeyId: Uint8Array | null;
 }
 
 export interface AlternativeNames {
@@ -48,25 +62,8 @@ export interface AlternativeNames {
   readonly ip: readonly string[];
 }
 
-export const oids = {
-  keyUsage: "2.5.29.15",
-  subjectAltName: "2.5.29.17",
-  basicConstraints: "2.5.29.19",
-  extendedKeyUsage: "2.5.29.37",
-  clientAuth: "1.3.6.1.5.5.7.3.2",
-  serverAuth: "1.3.6.1.5.5.7.3.1",
-  anyPurpose: "2.5.29.37.0",
-} as const;
-
 /** Larger than any that is in use. */
 const maxBytes = 64 * 1024;
-
-class Malformed extends Error {}
-
-const must = <T>(value: T | undefined, what: string): T => {
-  if (value === undefined) throw new Malformed(what);
-  return value;
-};
 
 /** Takes a certificate apart. Answers with words where it is not one. */
 export function parseCertificate(der: Uint8Array): Certificate | { readonly malformed: string } {
@@ -91,6 +88,10 @@ function parse(der: Uint8Array): Certificate {
   const bits =
     signature?.tag === tag.bitString && signature.value[0] === 0 ? signature.value.subarray(1) : undefined;
   const extensions = parseExtensions(tail);
+  const value = (oid: string): Uint8Array | undefined => extensions.get(oid)?.value;
+  const subjectName = must(parseName(must(subject, "the subject").raw), "the subject");
+  const issuerName = must(parseName(must(issuer, "the issuer").raw), "the issuer");
+  const alternativeNames = parseSubjectAltName(value(oids.subjectAltName));
   return {
     raw: der,
     tbs: must(tbs?.raw, "no signed part"),
@@ -101,15 +102,27 @@ function parse(der: Uint8Array): Certificate {
     serial: serialText(serial),
     issuer: must(only(issuer?.raw, tag.sequence)?.raw, "the issuer"),
     subject: must(only(subject?.raw, tag.sequence)?.raw, "the subject"),
-    subjectName: must(parseName(must(subject, "the subject").raw), "the subject"),
+    subjectName,
+    canonicalSubject: canonicalName(subjectName),
+    canonicalIssuer: canonicalName(issuerName),
     notBefore: must(timeValue(notBefore), "notBefore (RFC 5280 §4.1.2.5)"),
     notAfter: must(timeValue(notAfter), "notAfter (RFC 5280 §4.1.2.5)"),
     spki: must(only(spki?.raw, tag.sequence)?.raw, "the public key"),
     extensions,
-    basicConstraints: parseBasicConstraints(extensions.get(oids.basicConstraints)?.value),
-    keyUsage: parseKeyUsage(extensions.get(oids.keyUsage)?.value),
-    extendedKeyUsage: parseExtendedKeyUsage(extensions.get(oids.extendedKeyUsage)?.value),
-    names: parseAlternativeNames(extensions.get(oids.subjectAltName)?.value),
+    basicConstraints: parseBasicConstraints(value(oids.basicConstraints)),
+    keyUsage: parseKeyUsage(value(oids.keyUsage)),
+    extendedKeyUsage: parseExtendedKeyUsage(value(oids.extendedKeyUsage)),
+    alternativeNames,
+    names: {
+      dns: textsOf(alternativeNames, "dns"),
+      email: textsOf(alternativeNames, "email"),
+      uri: textsOf(alternativeNames, "uri"),
+      ip: alternativeNames.flatMap((name) => (name.type === "ip" ? [formatIp([...name.value])] : [])),
+    },
+    nameConstraints: parseNameConstraints(value(oids.nameConstraints)),
+    policies: parsePolicies(extensions),
+    authorityKeyId: parseAuthorityKeyIdentifier(value(oids.authorityKeyIdentifier)),
+    subjectKeyId: parseSubjectKeyIdentifier(value(oids.subjectKeyIdentifier)),
   };
 }
 
@@ -126,91 +139,8 @@ function serialText(element: Tlv | undefined): string {
   return hex.length > 2 && first === 0 ? hex.slice(2) : hex;
 }
 
-/** What follows the public key: the unique ids of version 2, long unused, and the extensions, each at most once and in that order. */
-function parseExtensions(tail: readonly Tlv[]): Map<string, { critical: boolean; value: Uint8Array }> {
-  const found = new Map<string, { critical: boolean; value: Uint8Array }>();
-  const rest = [...tail];
-  for (const id of [context(1), context(2)]) if (rest[0]?.tag === id) rest.shift();
-  const [wrapped, ...more] = rest;
-  if (wrapped === undefined) return found;
-  if (more.length > 0 || wrapped.tag !== constructed(3)) throw new Malformed("parts after the public key");
-  const listed = must(sequence(wrapped.value), "the extensions");
-  if (listed.length === 0) throw new Malformed("an empty list of extensions (RFC 5280 §4.1.2.9)");
-  for (const element of listed) {
-    const [id, ...parts] = must(sequence(element.raw), "an extension");
-    const oid = must(id?.tag === tag.oid ? oidText(id.value) : undefined, "an extension's type");
-    const flag = parts.length === 2 ? booleanValue(parts[0]) : undefined;
-    // DER leaves a default out: `critical FALSE` must not be written (X.690 §11.5).
-    if (parts.length === 2 && flag !== true) throw new Malformed(`extension ${oid}: its critical flag`);
-    const value = parts[parts.length - 1];
-    if (parts.length > 2 || value?.tag !== tag.octetString) throw new Malformed(`extension ${oid}`);
-    if (found.has(oid)) throw new Malformed(`extension ${oid} twice (RFC 5280 §4.2)`);
-    found.set(oid, { critical: flag === true, value: value.value });
-  }
-  return found;
-}
-
-function parseBasicConstraints(value: Uint8Array | undefined): Certificate["basicConstraints"] {
-  if (value === undefined) return null;
-  const parts = must(sequence(value), "basicConstraints");
-  const ca = parts[0]?.tag === tag.boolean ? must(booleanValue(parts.shift()), "basicConstraints") : false;
-  const length = parts.shift();
-  if (parts.length > 0) throw new Malformed("basicConstraints");
-  return { ca, pathLength: length === undefined ? null : must(smallInteger(length), "the path length") };
-}
-
-function parseKeyUsage(value: Uint8Array | undefined): Set<number> | null {
-  if (value === undefined) return null;
-  const bits = must(only(value, tag.bitString), "keyUsage").value;
-  const unused = bits[0] ?? 8;
-  const last = bits[bits.length - 1] ?? 0;
-  // A named bit list ends with a bit that is set (X.690 §11.2.2), and one at least must be (RFC 5280 §4.2.1.3).
-  if (bits.length < 2 || unused > 7 || (last & (2 ** (unused + 1) - 1)) !== 2 ** unused) {
-    throw new Malformed("keyUsage");
-  }
-  const usage = new Set<number>();
-  for (const [i, byte] of bits.subarray(1).entries()) {
-    for (let bit = 0; bit < 8; bit++) if (byte & (0x80 >> bit)) usage.add(i * 8 + bit);
-  }
-  return usage;
-}
-
-function parseExtendedKeyUsage(value: Uint8Array | undefined): string[] | null {
-  if (value === undefined) return null;
-  return must(sequence(value), "extendedKeyUsage").map((element) =>
-    must(element.tag === tag.oid ? oidText(element.value) : undefined, "extendedKeyUsage"),
-  );
-}
-
-const noNames: AlternativeNames = { dns: [], email: [], uri: [], ip: [] };
-/** Longer ones than any name, address or URI that is in use. */
-const maxNameBytes = 4096;
-
-/** An IA5String without control characters: a NUL or a line break in a name is only ever there to deceive. */
-function ascii(bytes: Uint8Array): string {
-  if (bytes.length > maxNameBytes || bytes.some((byte) => byte < 0x20 || byte > 0x7e)) {
-    throw new Malformed("a name in subjectAltName");
-  }
-  return String.fromCharCode(...bytes);
-}
-
-function parseAlternativeNames(value: Uint8Array | undefined): AlternativeNames {
-  if (value === undefined) return noNames;
-  const found = { dns: [] as string[], email: [] as string[], uri: [] as string[], ip: [] as string[] };
-  for (const { tag: type, value: content } of must(
-    elements(only(value, tag.sequence)?.value),
-    "subjectAltName",
-  )) {
-    if (type === context(1)) found.email.push(ascii(content));
-    else if (type === context(2)) found.dns.push(ascii(content));
-    else if (type === context(6)) found.uri.push(ascii(content));
-    else if (type === context(7)) {
-      if (content.length !== 4 && content.length !== 16) throw new Malformed("an address in subjectAltName");
-      found.ip.push(formatIp([...content]));
-    }
-  }
-  return found;
-}
+const textsOf = (names: readonly GeneralName[], wanted: "dns" | "email" | "uri"): string[] =>
+  names.flatMap((name) => (name.type === wanted ? [name.value] : []));
 
 /** Its subject as people read it, for messages. */
 export const describe = (certificate: Certificate): string =>

@@ -100,3 +100,28 @@ export const formatName = (name: readonly (readonly Attribute[])[]): string =>
 /** Every textual value of one attribute type, in the name's own order. */
 export const valuesOf = (name: readonly (readonly Attribute[])[], shortName: string): string[] =>
   name.flat().flatMap(({ oid, value }) => (shortNames[oid] === shortName && value !== null ? [value] : []));
+
+/** Case and what does not show count for nothing, nor how much of a space there is (RFC 5280 §7.1, RFC 4518 §2). */
+const prepared = (text: string): string =>
+  text
+    .replace(/[\t\n\v\f\r\u0085\p{Z}]+/gu, " ")
+    .replace(/[\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}]/gu, "")
+    .normalize("NFKC")
+    .toUpperCase()
+    .toLowerCase()
+    .normalize("NFKC")
+    .replace(/ +/g, " ")
+    .trim();
+
+/**
+ * A name in the form in which it is compared (RFC 5280 §7.1): a string for each RDN, alike where the RDNs are.
+ * What type of string an attribute was written with does not matter; what is no text is compared as it stands.
+ */
+export const canonicalName = (name: readonly (readonly Attribute[])[]): string[] =>
+  name.map((set) =>
+    JSON.stringify(
+      set
+        .map(({ oid, value, der }) => (value === null ? `${oid}#${hex(der)}` : `${oid}=${prepared(value)}`))
+        .sort(),
+    ),
+  );

@@ -4,3 +4,8 @@ export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
   return true;
 }
+
+const decoder = new TextDecoder("latin1");
+
+/** A key for maps that is the bytes themselves, one character each: two can't collide. */
+export const bytesKey = (bytes: Uint8Array): string => decoder.decode(bytes);

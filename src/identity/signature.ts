@@ -1,4 +1,4 @@
-import { oidText, only, sequence, smallInteger, tag } from "../wire/der.ts";
+import { oidText, only, sequence, smallInteger, type Tlv, tag } from "../wire/der.ts";
 import type { Certificate } from "./certificate.ts";
 import { sameBytes } from "./same-bytes.ts";
 
@@ -61,15 +61,27 @@ function publicKey(spki: Uint8Array): PublicKey | undefined {
   return { ...id, bits: key.value.subarray(1) };
 }
 
+/** The length of an INTEGER, which is a modulus; `undefined` where it is none. */
+function modulusBits(modulus: Tlv | undefined): number | undefined {
+  const [first = 0x80, second = 0] = modulus?.value ?? [];
+  if (modulus?.tag !== tag.integer || first & 0x80) return undefined;
+  const lead = first === 0 ? second : first;
+  return (modulus.value.length - (first === 0 ? 1 : 0)) * 8 - (Math.clz32(lead) - 24);
+}
+
+/** Bits of an RSA key's modulus; `null` where the key is another kind's. */
+export function rsaModulusBits(spki: Uint8Array): number | null {
+  const key = publicKey(spki);
+  if (key?.oid !== rsaKey && key?.oid !== rsaPss) return null;
+  return modulusBits(sequence(key.bits)?.[0]) ?? null;
+}
+
 /** What is wrong with an RSAPublicKey (RFC 8017 §A.1.1), or `undefined`. */
 function unusableRsa(key: PublicKey): string | undefined {
   const [modulus, exponent, ...rest] = sequence(key.bits) ?? [];
   const e = smallInteger(exponent);
-  const [first = 0x80, second = 0] = modulus?.value ?? [];
-  if (modulus?.tag !== tag.integer || first & 0x80 || e === undefined || rest.length > 0)
-    return "its RSA key is malformed";
-  const lead = first === 0 ? second : first;
-  const bits = (modulus.value.length - (first === 0 ? 1 : 0)) * 8 - (Math.clz32(lead) - 24);
+  const bits = modulusBits(modulus);
+  if (bits === undefined || e === undefined || rest.length > 0) return "its RSA key is malformed";
   if (bits < minRsaBits) return `its RSA key has ${bits} bits, fewer than ${minRsaBits}`;
   if (bits > maxRsaBits) return `its RSA key has ${bits} bits, more than ${maxRsaBits}`;
   return e < 3 || e % 2 === 0 ? `its RSA key has the exponent ${e}` : undefined;
@@ -91,8 +103,13 @@ export function unusableKey(spki: Uint8Array): string | undefined {
   return key.oid === ed25519 ? undefined : `its key is of a kind that is not accepted (${key.oid})`;
 }
 
+interface PssParameters {
+  readonly hash: string;
+  readonly saltLength: number;
+}
+
 /** RSASSA-PSS-params (RFC 4055 §3.1): the same hash throughout, and no SHA-1, which the defaults would be. */
-function pssParameters(raw: Uint8Array | undefined): { hash: string; saltLength: number } | undefined {
+function pssParameters(raw: Uint8Array | undefined): PssParameters | undefined {
   const fields = new Map((sequence(raw) ?? []).map((element) => [element.tag, element.value]));
   const hash = hashes[algorithmId(fields.get(0xa0))?.oid ?? ""];
   const mask = algorithmId(fields.get(0xa1));
@@ -107,6 +124,13 @@ function pssParameters(raw: Uint8Array | undefined): { hash: string; saltLength:
   )
     return undefined;
   return { hash, saltLength };
+}
+
+/** A key for PSS alone may name its hash, and how long the salt is at least (RFC 4055 §3.3). */
+function pssKeyAllows(key: PublicKey, used: PssParameters): boolean {
+  if (key.oid !== rsaPss || key.parameters === undefined) return true;
+  const limits = pssParameters(key.parameters);
+  return limits !== undefined && limits.hash === used.hash && limits.saltLength <= used.saltLength;
 }
 
 const isNull = (parameters: Uint8Array | undefined): boolean =>
@@ -131,9 +155,9 @@ function verification(algorithm: AlgorithmId, key: PublicKey): Verification | un
       ecdsa: curve.bytes,
     };
   }
-  if (oid === rsaPss && key.oid === rsaKey) {
+  if (oid === rsaPss && (key.oid === rsaKey || key.oid === rsaPss)) {
     const pss = pssParameters(parameters);
-    if (pss === undefined) return undefined;
+    if (pss === undefined || !pssKeyAllows(key, pss)) return undefined;
     return {
       importAs: { name: "RSA-PSS", hash: pss.hash },
       verifyAs: { name: "RSA-PSS", saltLength: pss.saltLength },
@@ -160,11 +184,11 @@ function ecdsaSignature(der: Uint8Array, size: number): Uint8Array | undefined {
   return raw;
 }
 
-/** Did the holder of `issuer`'s key sign `certificate`? The answer in words where not. */
-export async function checkSignature(
-  certificate: Certificate,
-  issuer: Certificate,
-): Promise<string | undefined> {
+/** A check of one signature, which costs what the issuer's key makes it cost: the words for what is wrong, if anything. */
+export type SignatureCheck = () => Promise<string | undefined>;
+
+/** How to find out whether the holder of `issuer`'s key signed `certificate`; words where that need not be tried. */
+export function signatureCheck(certificate: Certificate, issuer: Certificate): SignatureCheck | string {
   if (!sameBytes(certificate.algorithm, certificate.innerAlgorithm)) {
     return "its two signature algorithms differ (RFC 5280 §4.1.1.2)";
   }
@@ -180,34 +204,51 @@ export async function checkSignature(
   const signature =
     how.ecdsa === undefined ? certificate.signature : ecdsaSignature(certificate.signature, how.ecdsa);
   if (signature === undefined) return "its signature is malformed";
-  try {
-    const imported = await importKey(issuer, how.importAs);
-    const good = await crypto.subtle.verify(
-      how.verifyAs,
-      imported,
-      signature as BufferSource,
-      certificate.tbs as BufferSource,
-    );
-    return good ? undefined : "its signature is not its issuer's (RFC 5280 §6.1.3 (a)(1))";
-  } catch (error) {
-    return `its issuer's key can't be used: ${error instanceof Error ? error.message : String(error)}`;
-  }
+  return async () => {
+    try {
+      const good = await crypto.subtle.verify(
+        how.verifyAs,
+        await importKey(issuer, key, how.importAs),
+        signature as BufferSource,
+        certificate.tbs as BufferSource,
+      );
+      return good ? undefined : "its signature is not its issuer's (RFC 5280 §6.1.3 (a)(1))";
+    } catch (error) {
+      return `its issuer's key can't be used: ${error instanceof Error ? error.message : String(error)}`;
+    }
+  };
+}
+
+const derLength = (length: number): number[] =>
+  length < 0x80 ? [length] : length < 0x100 ? [0x81, length] : [0x82, length >> 8, length & 0xff];
+
+/** The SubjectPublicKeyInfo of an RSAPublicKey with the algorithm rsaEncryption. */
+function rsaSpki(key: Uint8Array): Uint8Array {
+  const algorithm = [0x30, 13, 0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, tag.null, 0];
+  const bits = [tag.bitString, ...derLength(key.length + 1), 0, ...key];
+  return Uint8Array.from([tag.sequence, ...derLength(algorithm.length + bits.length), ...algorithm, ...bits]);
 }
 
 const importedKeys = new WeakMap<Certificate, Map<string, Promise<CryptoKey>>>();
 
 /** Imported once a certificate and algorithm: authorities sign many. */
-function importKey(issuer: Certificate, importAs: Verification["importAs"]): Promise<CryptoKey> {
+function importKey(
+  issuer: Certificate,
+  key: PublicKey,
+  importAs: Verification["importAs"],
+): Promise<CryptoKey> {
   let keys = importedKeys.get(issuer);
   if (keys === undefined) {
     keys = new Map();
     importedKeys.set(issuer, keys);
   }
   const id = JSON.stringify(importAs);
-  let key = keys.get(id);
-  if (key === undefined) {
-    key = crypto.subtle.importKey("spki", issuer.spki as BufferSource, importAs, false, ["verify"]);
-    keys.set(id, key);
+  let imported = keys.get(id);
+  if (imported === undefined) {
+    // WebCrypto reads RSA keys under their general name alone.
+    const spki = key.oid === rsaPss ? rsaSpki(key.bits) : issuer.spki;
+    imported = crypto.subtle.importKey("spki", spki as BufferSource, importAs, false, ["verify"]);
+    keys.set(id, imported);
   }
-  return key;
+  return imported;
 }

@@ -3,6 +3,7 @@ import { Refusal } from "../errors.ts";
 import { type Certificate, parseCertificate } from "./certificate.ts";
 import { validatePath } from "./chain.ts";
 import { type Identity, identityOf } from "./identity.ts";
+import { bytesKey } from "./same-bytes.ts";
 
 /** What a peer presented. The whole chain is only asked for when the leaf is not known yet: fetching it is dear. */
 export interface Presented {
@@ -33,10 +34,6 @@ const rememberedIntermediates = 256;
 /** Certificates of one handshake that are looked at: no real chain is longer. */
 const maxPresented = 16;
 
-// One character a byte, and back again: a key that is the certificate itself, so two can't collide.
-const decoder = new TextDecoder("latin1");
-const keyOf = (der: Uint8Array): string => decoder.decode(der);
-
 /** @param anchors DER; throws where one can't be read */
 export function createClientVerifier(anchors: readonly Uint8Array[]): ClientVerifier {
   const trusted = anchors.map((der) => {
@@ -50,7 +47,7 @@ export function createClientVerifier(anchors: readonly Uint8Array[]): ClientVeri
 
   return {
     async verify(presented, now) {
-      const key = keyOf(presented.leaf);
+      const key = bytesKey(presented.leaf);
       const known = verified.get(key);
       if (known !== undefined) {
         // The rules don't change; the clock does. An expired path may have a successor: look again below.
@@ -61,7 +58,7 @@ export function createClientVerifier(anchors: readonly Uint8Array[]): ClientVeri
       const sent = presented
         .chain()
         .slice(1, maxPresented)
-        .flatMap((der) => intermediates.get(keyOf(der)) ?? readable(der));
+        .flatMap((der) => intermediates.get(bytesKey(der)) ?? readable(der));
       const result = await validatePath({
         leaf,
         intermediates: [...sent, ...[...intermediates.values()].reverse()],
@@ -71,7 +68,7 @@ export function createClientVerifier(anchors: readonly Uint8Array[]): ClientVeri
       });
       if (!result.ok) throw new Refusal(result.failure.reason, result.failure.detail);
       for (const certificate of result.path.slice(1, -1))
-        intermediates.set(keyOf(certificate.raw), certificate);
+        intermediates.set(bytesKey(certificate.raw), certificate);
       const client = {
         identity: await identityOf(leaf),
         certificate: leaf.raw,

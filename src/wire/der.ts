@@ -99,6 +99,10 @@ export function oidText(value: Uint8Array): string | undefined {
   return arcs.length === 0 ? undefined : arcs.join(".");
 }
 
+/** Dotted decimal of an OBJECT IDENTIFIER element. */
+export const objectIdentifier = (element: Tlv | undefined): string | undefined =>
+  element?.tag === tag.oid ? oidText(element.value) : undefined;
+
 /** A small non-negative INTEGER. */
 export function smallInteger(element: Tlv | undefined): number | undefined {
   if (element?.tag !== tag.integer || element.value.length === 0 || element.value.length > 4)
@@ -121,8 +125,10 @@ export function timeValue(element: Tlv | undefined): number | undefined {
   let digits: string;
   if (element.tag === tag.utcTime && /^\d{12}Z$/.test(text)) {
     digits = `${Number(text.slice(0, 2)) < 50 ? "20" : "19"}${text.slice(0, 12)}`;
-  } else if (element.tag === tag.generalizedTime && /^\d{14}Z$/.test(text)) digits = text.slice(0, 14);
-  else return undefined;
+  } else if (element.tag === tag.generalizedTime && /^\d{14}Z$/.test(text) && text >= "2050") {
+    // Earlier dates are UTCTime: one instant has one encoding.
+    digits = text.slice(0, 14);
+  } else return undefined;
   const field = (at: number, size: number): number => Number(digits.slice(at, at + size));
   const [month, day, hour, minute, second] = [
     field(4, 2),

@@ -175,8 +175,10 @@ export interface Plan {
   readonly serial?: string;
   readonly notBefore?: number;
   readonly notAfter?: number;
-  /** Beside the key identifiers, which are always there in version 3. */
+  /** Beside the key identifiers, which are there in version 3 unless left out. */
   readonly extensions?: readonly Bytes[];
+  /** The key identifier (its extension's type) to leave out. */
+  readonly without?: "2.5.29.14" | "2.5.29.35";
   readonly signature?: SignatureKind;
   /** The AlgorithmIdentifier outside the signed part, where it is to differ. */
   readonly outer?: SignatureKind;
@@ -206,8 +208,8 @@ export function certify(issuer: Holder | null, plan: Plan): Holder {
   const signature = plan.signature ?? defaultSignature(signer.kind);
   const version = plan.version ?? 3;
   const extensions = [
-    extension("2.5.29.14", octets(keyId(keys))),
-    extension("2.5.29.35", seq(tlv(0x80, keyId(signer)))),
+    ...(plan.without === "2.5.29.14" ? [] : [extension("2.5.29.14", octets(keyId(keys)))]),
+    ...(plan.without === "2.5.29.35" ? [] : [extension("2.5.29.35", seq(tlv(0x80, keyId(signer))))]),
     ...(plan.extensions ?? []),
   ];
   const tbs = seq(
