@@ -13,12 +13,19 @@ import type { Route } from "./core/route.ts";
 import { Router } from "./core/router.ts";
 import { ConfigError } from "./errors.ts";
 import { answerWithFetch } from "./http/fetch.ts";
+import type { Profile } from "./identity/profile.ts";
+import type { Revocation } from "./identity/revocation/revocation.ts";
 import { type ClientVerifier, createClientVerifier } from "./identity/verifier.ts";
 import type { Log } from "./observe/log.ts";
 import { Metrics } from "./observe/metrics.ts";
+import type { ListFiles } from "./revocation/read-lists.ts";
+import { RevocationWatch } from "./revocation/watch.ts";
 import { openFiles } from "./runtime/open-files.ts";
 import type { Connection, Endpoint, Listener, Runtime } from "./types.ts";
 import { version } from "./version.ts";
+
+/** How often open connections are held against the clock and what is revoked. */
+const sweepEveryMs = 1000;
 
 /** A router that listens. */
 export interface RunningServer {
@@ -37,9 +44,11 @@ export async function startServer(
   config: Config,
   log: Log,
   audit: (record: ConnectionRecord) => void,
+  files: ListFiles,
 ): Promise<RunningServer> {
   const metrics = new Metrics();
   metrics.build.set(1, version, `${runtime.name} ${runtime.version}`);
+  const revocations = new RevocationWatch(config.revocation, files, log, metrics);
   const contexts = new TlsContexts(runtime, (name) => selectCertificate(config.certificates, name));
   const app = createApp(version);
   const router = new Router({
@@ -52,7 +61,7 @@ export async function startServer(
       ]),
     ),
     contexts,
-    verifierFor: verifiers(config.table.routes),
+    verifierFor: verifiers(config.table.routes, config.profile, (route) => revocations.of(route.crl)),
     admission: new Admission({ ...config.caps, connections: roomFor(config.caps.connections, log) }),
     proxyProtocol: config.proxyProtocol,
     timeouts: config.timeouts,
@@ -67,6 +76,13 @@ export async function startServer(
       contexts.for(route, [...variables.map(() => "any"), suffix].join("."));
     }
   }
+
+  await revocations.start();
+  const sweep = setInterval(() => router.sweep(Date.now()), sweepEveryMs);
+  const stopWatching = (): void => {
+    clearInterval(sweep);
+    revocations.stop();
+  };
 
   const listeners: Listener[] = [];
   const listen = async (
@@ -86,6 +102,7 @@ export async function startServer(
       listeners.push(listener);
       return listener;
     } catch (error) {
+      stopWatching();
       for (const one of listeners) await one.close();
       const why = error instanceof Error ? error.message : String(error);
       throw new ConfigError([{ name: variable, message: `can't listen on ${host}:${port}: ${why}` }]);
@@ -125,6 +142,7 @@ export async function startServer(
         });
 
   const close = async (): Promise<void> => {
+    stopWatching();
     router.abortAll();
     adminDone.abort();
     await Promise.all(listeners.splice(0).map((listener) => listener.close()));
@@ -167,16 +185,23 @@ function roomFor(connections: number, log: Log): number {
 const text = ({ address, port }: Endpoint): string =>
   `${address.includes(":") ? `[${address}]` : address}:${port}`;
 
-/** One verifier a set of anchors: routes that trust the same authorities share what was verified. */
-function verifiers(routes: readonly Route[]): (route: Route) => ClientVerifier {
+/** One verifier a set of anchors and revocation lists: routes that have both in common share what was verified. */
+function verifiers(
+  routes: readonly Route[],
+  profile: Profile,
+  revocationOf: (route: Route) => Revocation | undefined,
+): (route: Route) => ClientVerifier {
   const byAnchors = new Map<string, ClientVerifier>();
   const byRoute = new Map<Route, ClientVerifier>();
   for (const route of routes) {
     if (route.client === "none") continue;
-    const key = route.anchors.join("");
+    const key = JSON.stringify([route.anchors, route.crl]);
     let verifier = byAnchors.get(key);
     if (verifier === undefined) {
-      verifier = createClientVerifier(route.anchors.flatMap(certificatesFromPem));
+      verifier = createClientVerifier(route.anchors.flatMap(certificatesFromPem), {
+        profile,
+        revocation: revocationOf(route),
+      });
       byAnchors.set(key, verifier);
     }
     byRoute.set(route, verifier);

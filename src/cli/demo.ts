@@ -171,7 +171,7 @@ reason. --port is 8443 if that is free. --for ends the demo by itself.`,
       const log = createLog({ write: io.err, close: async () => {} }, "text", "warn");
       const live = (record: ConnectionRecord): void => io.out(liveLine(record, colour));
       const start = (port: string) =>
-        startServer(runtime, loadConfig(environment(port), schemes, files), log, live);
+        startServer(runtime, loadConfig(environment(port), schemes, files), log, live, files);
       // 8443 is the port of the documentation; if it is taken and nobody insisted, any other will do.
       const server = await start(flags.port ?? "8443").catch((error) => {
         if (flags.port !== undefined) throw error;

@@ -41,7 +41,13 @@ SIGTERM or SIGINT drains; a second one ends at once.`,
     const audit = openAudit(config.audit);
 
     await selfTest(runtime, files);
-    const server = await startServer(runtime, config, log, (record) => audit?.write(JSON.stringify(record)));
+    const server = await startServer(
+      runtime,
+      config,
+      log,
+      (record) => audit?.write(JSON.stringify(record)),
+      files,
+    );
     log.info("listening", {
       address: `${server.address.address}:${server.address.port}`,
       admin: server.admin === null ? "off" : `${server.admin.address}:${server.admin.port}`,

@@ -1,6 +1,8 @@
 import { RouteTable } from "../core/match.ts";
 import type { Route } from "../core/route.ts";
 import { ConfigError, type ConfigProblem } from "../errors.ts";
+import type { Profile } from "../identity/profile.ts";
+import type { CrlRule } from "../identity/revocation/lists.ts";
 import type { Cidr } from "../wire/ip.ts";
 import {
   type CertificateStore,
@@ -13,7 +15,8 @@ import {
 import { appRoute, checkCertificates, checkPorts, checkRoutes } from "./checks.ts";
 import { parseNamePattern } from "./names.ts";
 import { chainFrom, clientAnchorsFrom, type Files, pemOrPath } from "./pem.ts";
-import { type Environment, parseRoute } from "./route-url.ts";
+import { denyListFrom, sourcesFrom } from "./revocation.ts";
+import { type Environment, parseRoute, type RouteDefaults } from "./route-url.ts";
 import type { SchemeInfo } from "./scheme.ts";
 import { didYouMean } from "./suggest.ts";
 import { type Address, address } from "./values.ts";
@@ -46,6 +49,13 @@ export interface Config {
   readonly log: {
     readonly format: "json" | "text" | null;
     readonly level: "debug" | "info" | "warn" | "error";
+  };
+  /** Whose rules client certificates are held to. */
+  readonly profile: Profile;
+  readonly revocation: {
+    readonly rule: CrlRule;
+    /** The path of the deny list. */
+    readonly deny: string | null;
   };
   /** `-` standard output, `off`, or a path. */
   readonly audit: string;
@@ -86,16 +96,22 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
   const adminText = values.SALLYPORT_ADMIN_LISTEN ?? "";
   const admin = adminText === "off" ? null : parseAddress("SALLYPORT_ADMIN_LISTEN", adminText, problems);
 
+  const crlText = values.SALLYPORT_CRL;
+  const crl = crlText === null ? [] : (attempt("SALLYPORT_CRL", () => sourcesFrom(crlText, files)) ?? []);
+  const deny = values.SALLYPORT_DENY;
+  if (deny !== null) attempt("SALLYPORT_DENY", () => denyListFrom(deny, files));
+  const expiryGraceMs = values.SALLYPORT_EXPIRY_GRACE ?? 0;
   const idleTimeoutMs = values.SALLYPORT_IDLE_TIMEOUT ?? 0;
   // Where the anchors can't be read, routes are not blamed for lacking them.
   const routes = readRoutes(
     env,
     schemes,
     files,
-    { idleTimeoutMs, anchors: anchors ?? ["unreadable"] },
+    { idleTimeoutMs, expiryGraceMs, crl, anchors: anchors ?? ["unreadable"] },
     problems,
   );
-  const app = ownApp(values, anchors ?? [], certificates, idleTimeoutMs, problems, warnings);
+  const ofApp = { idleTimeoutMs, expiryGraceMs, crl, anchors: anchors ?? [] };
+  const app = ownApp(values, ofApp, certificates, problems, warnings);
   checkRoutes(routes, app, problems);
   checkPorts(routes, values.SALLYPORT_LISTEN, admin, problems);
   // Where a certificate can't be read, routes are not blamed for lacking it.
@@ -137,6 +153,8 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
       perIdentity: values.SALLYPORT_MAX_CONNECTIONS_PER_IDENTITY ?? 0,
     },
     log: { format: values.SALLYPORT_LOG_FORMAT, level: values.SALLYPORT_LOG_LEVEL ?? "info" },
+    profile: values.SALLYPORT_CLIENT_PROFILE ?? "private",
+    revocation: { rule: values.SALLYPORT_CRL_RULE ?? "hard", deny },
     audit: values.SALLYPORT_AUDIT_LOG ?? "-",
     warnings,
   };
@@ -205,7 +223,7 @@ function readRoutes(
   env: Environment,
   schemes: readonly SchemeInfo[],
   files: Files,
-  defaults: { readonly idleTimeoutMs: number; readonly anchors: readonly string[] },
+  defaults: RouteDefaults,
   problems: ConfigProblem[],
 ): Route[] {
   const routes: Route[] = [];
@@ -231,9 +249,8 @@ function readRoutes(
 /** The router's own app, served at SALLYPORT_HOST once there is a certificate for it. */
 function ownApp(
   values: Values,
-  anchors: readonly string[],
+  defaults: RouteDefaults,
   certificates: CertificateStore,
-  idleTimeoutMs: number,
   problems: ConfigProblem[],
   warnings: string[],
 ): Route | null {
@@ -262,12 +279,11 @@ function ownApp(
     alpn: ["h2", "http/1.1"],
     takesNoAlpn: true,
     sources: null,
-    client: anchors.length > 0 ? "optional" : "none",
-    anchors,
+    ...defaults,
+    client: defaults.anchors.length > 0 ? "optional" : "none",
     allow: [],
     port: null,
     upstream: null,
-    idleTimeoutMs,
     maxConnections: null,
   };
 }

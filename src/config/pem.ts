@@ -1,12 +1,11 @@
 import { certificatesFromPem } from "../authority/pem.ts";
 import { parseCertificate } from "../identity/certificate.ts";
+import type { ListFiles } from "../revocation/read-lists.ts";
 
 /** Where the configuration's files come from. Synchronous: it is read once, before anything listens. */
-export interface Files {
+export interface Files extends ListFiles {
   /** Throws when there is no such file, or it can't be read. */
   read(path: string): string;
-  /** File names in a folder. Throws likewise. */
-  list(folder: string): string[];
   /** The names a certificate is for, its end, and what is wrong with the pair (`null`: nothing). */
   inspectPair(
     cert: string,
@@ -32,10 +31,15 @@ function reasonOf(error: unknown): string {
 /** PEM text as it stands, or the contents of the file at that path. Throws with words for the user. */
 export function pemOrPath(value: string, files: Files): string {
   if (value.trimStart().startsWith("-----BEGIN")) return value.replaceAll("\\n", "\n");
+  return textAt(value, files, "PEM text or the path of a PEM file");
+}
+
+/** The contents of the file at that path. Throws with words for the user. */
+export function textAt(path: string, files: Files, expected: string): string {
   try {
-    return files.read(value);
+    return files.read(path);
   } catch (error) {
-    throw new Error(`can't be read (${reasonOf(error)}): expected PEM text or the path of a PEM file`);
+    throw new Error(`can't be read (${reasonOf(error)}): expected ${expected}`);
   }
 }
 

@@ -2,12 +2,14 @@ import type { z } from "zod";
 import type { Route } from "../core/route.ts";
 import type { ConfigProblem } from "../errors.ts";
 import { type AllowRule, parseAllow } from "../identity/policy.ts";
+import type { Source } from "../revocation/read-lists.ts";
 import { parseIp } from "../wire/ip.ts";
 import { parseHostTemplate, parseNamePattern } from "./names.ts";
 import { anchorsFrom, chainFrom, clientAnchorsFrom, type Files, pemOrPath } from "./pem.ts";
+import { sourcesFrom } from "./revocation.ts";
 import { futureSchemes, type SchemeInfo } from "./scheme.ts";
 import { didYouMean } from "./suggest.ts";
-import { cidrs, count, duration, list, oneOf, port } from "./values.ts";
+import { cidrs, count, duration, grace, list, oneOf, port } from "./values.ts";
 
 interface Parameter {
   readonly meaning: string;
@@ -30,6 +32,11 @@ export const parameters: Readonly<Record<string, Parameter>> = {
     meaning: "this route's own trust anchors for client certificates, PEM or a path",
     terminatedOnly: true,
   },
+  crl: {
+    meaning: "this route's own revocation lists, as `SALLYPORT_CRL` has them",
+    terminatedOnly: true,
+  },
+  expiry_grace: { meaning: "instead of `SALLYPORT_EXPIRY_GRACE`", terminatedOnly: true },
   allow: {
     meaning:
       "who may: `cn:` `o:` `ou:` `dns:` `email:` `uri:` `group:` and a value in which `*` stands for part of a label or path segment; several `allow`: any of them, comma inside one: all of them",
@@ -66,6 +73,8 @@ export interface RouteDefaults {
   readonly idleTimeoutMs: number;
   /** The global trust anchors, PEM. */
   readonly anchors: readonly string[];
+  readonly crl: readonly Source[];
+  readonly expiryGraceMs: number;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -241,6 +250,7 @@ function parse(
       tls: upstreamTls(query, info, files),
       sendProxy: query.parse("send_proxy", oneOf("v1", "v2")),
     },
+    expiryGraceMs: query.parse("expiry_grace", grace) ?? defaults.expiryGraceMs,
     idleTimeoutMs: query.parse("idle_timeout", duration) ?? defaults.idleTimeoutMs,
     maxConnections: query.parse("max_connections", count),
   };
@@ -253,8 +263,8 @@ function clientRules(
   info: SchemeInfo,
   files: Files,
   defaults: RouteDefaults,
-): Pick<Route, "client" | "anchors" | "allow"> {
-  if (!info.terminates) return { client: "none", anchors: [], allow: [] };
+): Pick<Route, "client" | "anchors" | "allow" | "crl"> {
+  if (!info.terminates) return { client: "none", anchors: [], allow: [], crl: [] };
   const client = query.parse("client", oneOf("required", "optional", "none")) ?? "required";
   const own = query.one("client_ca");
   const allow: AllowRule[] = query.all("allow").map((text) => {
@@ -264,7 +274,8 @@ function clientRules(
   if (client === "none") {
     if (allow.length > 0) fail("allow= needs a client certificate, and client=none asks for none");
     if (own !== null) fail("client_ca= makes no sense with client=none");
-    return { client, anchors: [], allow };
+    if (query.one("crl") !== null) fail("crl= makes no sense with client=none");
+    return { client, anchors: [], allow, crl: [] };
   }
   const anchors =
     own === null ? defaults.anchors : secret(query, "client_ca", (text) => clientAnchorsFrom(text, files));
@@ -273,7 +284,8 @@ function clientRules(
       `client=${client} needs trust anchors: set SALLYPORT_CLIENT_CA or client_ca= (or client=none to let anyone in)`,
     );
   }
-  return { client, anchors, allow };
+  const crl = secret(query, "crl", (text) => sourcesFrom(text, files)) ?? defaults.crl;
+  return { client, anchors, allow, crl };
 }
 
 /** A parameter that holds PEM or a path. */

@@ -26,6 +26,15 @@ export const duration = milliseconds(1);
 /** How long to wait on purpose, in milliseconds: `0s` is not to wait. */
 export const delay = milliseconds(0);
 
+/** How long to bear with something, in milliseconds; `off` is for ever. */
+export const grace = z.string().transform((text, context) => {
+  if (text === "off") return Number.POSITIVE_INFINITY;
+  const result = delay.safeParse(text);
+  if (result.success) return result.data;
+  context.addIssue(`${result.error.issues[0]?.message}; or off`);
+  return z.NEVER;
+});
+
 const whole = (min: number, max: number, what: string) =>
   z.string().transform((text, context) => {
     const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;

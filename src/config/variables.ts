@@ -1,5 +1,7 @@
 import type { z } from "zod";
-import { address, cidrs, count, delay, duration, oneOf, onlyAsYet, text } from "./values.ts";
+import { profiles } from "../identity/profile.ts";
+import { crlRules } from "../identity/revocation/lists.ts";
+import { address, cidrs, count, delay, duration, grace, oneOf, onlyAsYet, text } from "./values.ts";
 
 interface Variable<T> {
   readonly schema: z.ZodType<T, string>;
@@ -42,6 +44,31 @@ export const variables = {
     text,
     null,
     "trust anchors for client certificates, PEM or a path; a route may have its own (`client_ca=`)",
+  ),
+  SALLYPORT_CLIENT_PROFILE: variable(
+    oneOf(...profiles),
+    "private",
+    "what client certificates are held to beside validity: `private`, nothing; `rfc5280`, what that document has authorities write; `webpki`, what public authorities must",
+  ),
+  SALLYPORT_CRL: variable(
+    text,
+    null,
+    "revocation lists, PEM or DER: paths of files or folders and URLs, with commas between them; watched; a route may have its own (`crl=`)",
+  ),
+  SALLYPORT_CRL_RULE: variable(
+    oneOf(...crlRules),
+    "hard",
+    "where revocation can't be told: `soft` lets in, `hard` refuses if the issuer has a list but no current one, `all` if it has none either",
+  ),
+  SALLYPORT_DENY: variable(
+    text,
+    null,
+    "a file of denied certificates, watched: a serial number, or a SHA-256 of certificate or public key, a line",
+  ),
+  SALLYPORT_EXPIRY_GRACE: variable(
+    grace,
+    "30s",
+    "how long an open connection may outlive its client's certificate; `off`: as long as it likes",
   ),
   SALLYPORT_LISTENER_MODE: variable(
     onlyAsYet("multiplex", /^separate$/),
@@ -128,9 +155,5 @@ export const clientVariables: readonly string[] = [
 export const clientPrefix = "SALLYPORT_SERVICE_";
 
 /** Promised names that this version would have to ignore: refused, since each one guards something. */
-export const futureVariables: readonly string[] = [
-  "SALLYPORT_CRL",
-  "SALLYPORT_JWT_KEY",
-  "SALLYPORT_TUNNEL_ALLOW",
-];
+export const futureVariables: readonly string[] = ["SALLYPORT_JWT_KEY", "SALLYPORT_TUNNEL_ALLOW"];
 export const futurePrefix = "SALLYPORT_PORT_";

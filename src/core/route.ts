@@ -1,4 +1,5 @@
 import type { AllowRule } from "../identity/policy.ts";
+import type { Source } from "../revocation/read-lists.ts";
 import type { Cidr } from "../wire/ip.ts";
 
 /** `required`: no certificate, no connection. `optional`: one that is sent must be good. `none`: not asked for. */
@@ -54,6 +55,10 @@ export interface Route {
   /** PEM trust anchors for client certificates; empty only where `client` is `none`. */
   readonly anchors: readonly string[];
   readonly allow: readonly AllowRule[];
+  /** Where its revocation lists come from. */
+  readonly crl: readonly Source[];
+  /** How long a connection may outlive its client's certificate, milliseconds; may be infinite. */
+  readonly expiryGraceMs: number;
   /** A listener of its own beside the one port. */
   readonly port: number | null;
   /** `null` for the router's own app. */

@@ -96,6 +96,11 @@ export class Router {
     }
   }
 
+  /** Ends the connections whose certificates have run out or been revoked since. */
+  sweep(now: number): void {
+    for (const visit of this.#visits) visit.recheck(now);
+  }
+
   /** Ends what is left, at once. */
   abortAll(): void {
     for (const visit of this.#visits) visit.forceClose();

@@ -45,6 +45,7 @@ export class Visit {
   #hit: Hit | undefined;
   #tls: TlsConnection | undefined;
   #client: VerifiedClient | undefined;
+  #rechecking = false;
   #onRoute = false;
   #established = false;
   #upstream: string | null = null;
@@ -89,6 +90,27 @@ export class Visit {
   /** The drain time is over. */
   forceClose(): void {
     this.#end(new Refusal("draining", "the drain time was over"));
+  }
+
+  /** Ends the connection where its client's certificate ran out, longer ago than the route bears with, or is revoked. */
+  recheck(now: number): void {
+    const client = this.#client;
+    const route = this.#hit?.route;
+    if (client === undefined || route === undefined) return;
+    if (now > client.notAfter + route.expiryGraceMs) {
+      const detail = `its certificate expired at ${new Date(client.notAfter).toISOString()}`;
+      this.#end(new Refusal("client_cert_expired", detail));
+      return;
+    }
+    const verifier = this.#router.parts.verifierFor(route);
+    if (this.#rechecking || !verifier.isDue(client, now)) return;
+    this.#rechecking = true;
+    verifier
+      .recheck(client, now)
+      .catch((error: unknown) => this.#end(asRefusal(error, this.#established)))
+      .finally(() => {
+        this.#rechecking = false;
+      });
   }
 
   #end(verdict: Refusal): void {

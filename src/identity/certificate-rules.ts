@@ -41,7 +41,7 @@ export const untrusted = (certificate: Certificate, what: string): PathFailure =
 const day = (time: number): string => new Date(time).toISOString();
 
 /** Validity is told in whole seconds, both ends included (RFC 5280 §4.1.2.5): the last one is valid to its end. */
-export const lastValid = ({ notAfter }: Certificate): number => notAfter + 999;
+export const lastValid = ({ notAfter }: Pick<Certificate, "notAfter">): number => notAfter + 999;
 
 /** Rules that hold for every certificate of a path, the anchor included. */
 function checkCommon(

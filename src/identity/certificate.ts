@@ -1,4 +1,4 @@
-import { constructed, only, sequence, smallInteger, type Tlv, tag, timeValue } from "../wire/der.ts";
+import { constructed, only, sequence, smallInteger, tag, timeValue } from "../wire/der.ts";
 import { formatIp } from "../wire/ip.ts";
 import {
   type AuthorityKeyIdentifier,
@@ -17,6 +17,7 @@ import { type Attribute, canonicalName, formatName, parseName } from "./name.ts"
 import { type NameConstraints, parseNameConstraints } from "./name-constraints.ts";
 import { oids } from "./oids.ts";
 import { type Policies, parsePolicies } from "./policy-extensions.ts";
+import { serialText } from "./serial.ts";
 
 /** A certificate taken apart (RFC 5280 §4.1), every part a view on its DER. Nothing about it is verified. */
 export interface Certificate {
@@ -124,19 +125,6 @@ function parse(der: Uint8Array): Certificate {
     authorityKeyId: parseAuthorityKeyIdentifier(value(oids.authorityKeyIdentifier)),
     subjectKeyId: parseSubjectKeyIdentifier(value(oids.subjectKeyIdentifier)),
   };
-}
-
-function serialText(element: Tlv | undefined): string {
-  const [first, second = 0] = element?.value ?? [];
-  // DER: the shortest form, in which the first nine bits are not alike (X.690 §8.3.2).
-  const padded =
-    element !== undefined &&
-    element.value.length > 1 &&
-    ((first === 0 && second < 0x80) || (first === 0xff && second >= 0x80));
-  if (element?.tag !== tag.integer || first === undefined || padded) throw new Malformed("the serial number");
-  const hex = [...element.value].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  if (first >= 0x80) return `-${hex}`;
-  return hex.length > 2 && first === 0 ? hex.slice(2) : hex;
 }
 
 const textsOf = (names: readonly GeneralName[], wanted: "dns" | "email" | "uri"): string[] =>

@@ -23,13 +23,18 @@ export interface BasicConstraints {
 
 /** What follows the public key: the unique ids of version 2, long unused, and the extensions, each at most once and in that order. */
 export function parseExtensions(tail: readonly Tlv[]): Map<string, Extension> {
-  const found = new Map<string, Extension>();
   const rest = [...tail];
   for (const id of [context(1), context(2)]) if (rest[0]?.tag === id) rest.shift();
   const [wrapped, ...more] = rest;
-  if (wrapped === undefined) return found;
+  if (wrapped === undefined) return new Map();
   if (more.length > 0 || wrapped.tag !== constructed(3)) throw new Malformed("parts after the public key");
-  const listed = must(sequence(wrapped.value), "the extensions");
+  return parseExtensionList(wrapped.value);
+}
+
+/** A SEQUENCE of extensions, as certificates, revocation lists and their entries have it. */
+export function parseExtensionList(list: Uint8Array): Map<string, Extension> {
+  const found = new Map<string, Extension>();
+  const listed = must(sequence(list), "the extensions");
   if (listed.length === 0) throw new Malformed("an empty list of extensions (RFC 5280 §4.1.2.9)");
   for (const element of listed) {
     const [id, ...parts] = must(sequence(element.raw), "an extension");

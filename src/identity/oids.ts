@@ -1,4 +1,4 @@
-/** Extensions and the purposes in extendedKeyUsage (RFC 5280 §4.2.1). */
+/** Extensions of certificates and revocation lists, and the purposes in extendedKeyUsage (RFC 5280 §4.2.1, §5.2, §5.3). */
 export const oids = {
   subjectKeyIdentifier: "2.5.29.14",
   keyUsage: "2.5.29.15",
@@ -11,6 +11,12 @@ export const oids = {
   policyConstraints: "2.5.29.36",
   extendedKeyUsage: "2.5.29.37",
   authorityInfoAccess: "1.3.6.1.5.5.7.1.1",
+  crlNumber: "2.5.29.20",
+  crlReason: "2.5.29.21",
+  deltaCrl: "2.5.29.27",
+  issuingDistributionPoint: "2.5.29.28",
+  certificateIssuer: "2.5.29.29",
+  crlDistributionPoints: "2.5.29.31",
   commonName: "2.5.4.3",
   inhibitAnyPolicy: "2.5.29.54",
   clientAuth: "1.3.6.1.5.5.7.3.2",

@@ -184,15 +184,18 @@ function ecdsaSignature(der: Uint8Array, size: number): Uint8Array | undefined {
   return raw;
 }
 
+/** What an issuer signs: a certificate, or a list of those it has revoked. */
+export type Signed = Pick<Certificate, "algorithm" | "innerAlgorithm" | "signature" | "tbs">;
+
 /** A check of one signature, which costs what the issuer's key makes it cost: the words for what is wrong, if anything. */
 export type SignatureCheck = () => Promise<string | undefined>;
 
-/** How to find out whether the holder of `issuer`'s key signed `certificate`; words where that need not be tried. */
-export function signatureCheck(certificate: Certificate, issuer: Certificate): SignatureCheck | string {
-  if (!sameBytes(certificate.algorithm, certificate.innerAlgorithm)) {
+/** How to find out whether the holder of `issuer`'s key signed this; words where that need not be tried. */
+export function signatureCheck(signed: Signed, issuer: Certificate): SignatureCheck | string {
+  if (!sameBytes(signed.algorithm, signed.innerAlgorithm)) {
     return "its two signature algorithms differ (RFC 5280 §4.1.1.2)";
   }
-  const algorithm = algorithmId(certificate.algorithm);
+  const algorithm = algorithmId(signed.algorithm);
   const key = publicKey(issuer.spki);
   if (algorithm === undefined || key === undefined) return "its signature algorithm is malformed";
   // Before the check, which such a key could make costly.
@@ -201,8 +204,7 @@ export function signatureCheck(certificate: Certificate, issuer: Certificate): S
   const how = verification(algorithm, key);
   if (how === undefined)
     return `its signature algorithm (${algorithm.oid}) is not accepted, or is not its issuer's`;
-  const signature =
-    how.ecdsa === undefined ? certificate.signature : ecdsaSignature(certificate.signature, how.ecdsa);
+  const signature = how.ecdsa === undefined ? signed.signature : ecdsaSignature(signed.signature, how.ecdsa);
   if (signature === undefined) return "its signature is malformed";
   return async () => {
     try {
@@ -210,7 +212,7 @@ export function signatureCheck(certificate: Certificate, issuer: Certificate): S
         how.verifyAs,
         await importKey(issuer, key, how.importAs),
         signature as BufferSource,
-        certificate.tbs as BufferSource,
+        signed.tbs as BufferSource,
       );
       return good ? undefined : "its signature is not its issuer's (RFC 5280 §6.1.3 (a)(1))";
     } catch (error) {

@@ -3,6 +3,9 @@ import { Refusal } from "../errors.ts";
 import { type Certificate, parseCertificate } from "./certificate.ts";
 import { validatePath } from "./chain.ts";
 import { type Identity, identityOf } from "./identity.ts";
+import type { Profile } from "./profile.ts";
+import type { PathFailure } from "./question.ts";
+import type { Revocation } from "./revocation/revocation.ts";
 import { bytesKey } from "./same-bytes.ts";
 
 /** What a peer presented. The whole chain is only asked for when the leaf is not known yet: fetching it is dear. */
@@ -15,18 +18,27 @@ export interface VerifiedClient {
   readonly identity: Identity;
   /** DER. */
   readonly certificate: Uint8Array;
-  /** The span in which every certificate of its path is valid, milliseconds since 1970. */
+  /** Leaf first, the anchor last. */
+  readonly path: readonly Certificate[];
+  /** The span in which every certificate of its path is valid, milliseconds since 1970, both ends included. */
   readonly notBefore: number;
   readonly notAfter: number;
 }
 
-/**
- * Decides whether a client is who its certificate says, for one set of trust anchors. Revocation will
- * stand behind this same face.
- */
+/** Decides whether a client is who its certificate says, for one set of trust anchors. */
 export interface ClientVerifier {
   /** @throws Refusal with one of the `client_cert_` reasons */
   verify(presented: Presented, now: number): Promise<VerifiedClient>;
+  /** Whether a client that was verified has to be looked at again: something may have been revoked since. Cheap. */
+  isDue(client: VerifiedClient, now: number): boolean;
+  /** Looks again, by the same path. @throws Refusal where it is revoked meanwhile */
+  recheck(client: VerifiedClient, now: number): Promise<void>;
+}
+
+/** What a verifier heeds beside trust. */
+export interface VerifierOptions {
+  readonly profile?: Profile;
+  readonly revocation?: Revocation | undefined;
 }
 
 const cacheEntries = 10_000;
@@ -34,24 +46,51 @@ const rememberedIntermediates = 256;
 /** Certificates of one handshake that are looked at: no real chain is longer. */
 const maxPresented = 16;
 
+/** When a client was found not to be revoked, and how long that holds. */
+interface Checked {
+  readonly state: object | undefined;
+  readonly until: number;
+}
+
 /** @param anchors DER; throws where one can't be read */
-export function createClientVerifier(anchors: readonly Uint8Array[]): ClientVerifier {
+export function createClientVerifier(
+  anchors: readonly Uint8Array[],
+  { profile = "private", revocation }: VerifierOptions = {},
+): ClientVerifier {
   const trusted = anchors.map((der) => {
     const parsed = parseCertificate(Uint8Array.from(der));
     if ("malformed" in parsed) throw new Error(`a trust anchor can't be read: ${parsed.malformed}`);
     return parsed;
   });
   const verified = new LruMap<string, VerifiedClient>(cacheEntries);
+  const checked = new WeakMap<VerifiedClient, Checked>();
   // A resumed session brings the leaf alone: the intermediates that led to an anchor before lead there again.
   const intermediates = new LruMap<string, Certificate>(rememberedIntermediates);
 
+  const isDue = (client: VerifiedClient, now: number): boolean => {
+    const last = checked.get(client);
+    return last?.state !== revocation?.state || (last !== undefined && now > last.until);
+  };
+  const recheck = async (client: VerifiedClient, now: number): Promise<void> => {
+    if (revocation === undefined) return;
+    // Before the check: what changes during it makes another one due.
+    const { state } = revocation;
+    const { failure, until } = await revocation.check(client.path, now);
+    if (failure !== null) throw refusal(failure);
+    checked.set(client, { state, until });
+  };
+
   return {
+    isDue,
+    recheck,
     async verify(presented, now) {
       const key = bytesKey(presented.leaf);
       const known = verified.get(key);
       if (known !== undefined) {
-        // The rules don't change; the clock does. An expired path may have a successor: look again below.
-        if (now >= known.notBefore && now <= known.notAfter) return known;
+        // The rules don't change; the clock does, and what is revoked. There may be another path: look again below.
+        const current = now >= known.notBefore && now <= known.notAfter;
+        if (current && !isDue(known, now)) return known;
+        if (current && (await passes(recheck(known, now)))) return known;
         verified.delete(key);
       }
       const leaf = parse(presented.leaf);
@@ -59,27 +98,40 @@ export function createClientVerifier(anchors: readonly Uint8Array[]): ClientVeri
         .chain()
         .slice(1, maxPresented)
         .flatMap((der) => intermediates.get(bytesKey(der)) ?? readable(der));
+      const state = revocation?.state;
+      let until = Number.POSITIVE_INFINITY;
       const result = await validatePath({
         leaf,
         intermediates: [...sent, ...[...intermediates.values()].reverse()],
         anchors: trusted,
         purpose: "client",
         now,
+        profile,
+        revocation: async (path) => {
+          const finding = await revocation?.check(path, now);
+          until = finding?.until ?? until;
+          return finding?.failure ?? undefined;
+        },
       });
-      if (!result.ok) throw new Refusal(result.failure.reason, result.failure.detail);
-      for (const certificate of result.path.slice(1, -1))
-        intermediates.set(bytesKey(certificate.raw), certificate);
-      const client = {
-        identity: await identityOf(leaf),
-        certificate: leaf.raw,
-        notBefore: result.notBefore,
-        notAfter: result.notAfter,
-      };
+      if (!result.ok) throw refusal(result.failure);
+      const { path, notBefore, notAfter } = result;
+      for (const certificate of path.slice(1, -1)) intermediates.set(bytesKey(certificate.raw), certificate);
+      const identity = await identityOf(leaf);
+      const client = { identity, certificate: leaf.raw, path, notBefore, notAfter };
+      checked.set(client, { state, until });
       verified.set(key, client);
       return client;
     },
   };
 }
+
+const refusal = ({ reason, detail }: PathFailure): Refusal => new Refusal(reason, detail);
+
+const passes = (check: Promise<void>): Promise<boolean> =>
+  check.then(
+    () => true,
+    () => false,
+  );
 
 // Copies, since parts of a certificate are views on its bytes: what is remembered must outlive a caller's buffer.
 function parse(der: Uint8Array): Certificate {

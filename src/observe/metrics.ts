@@ -132,6 +132,18 @@ export class Metrics {
     "Seconds until a server certificate expires.",
     ["name"],
   );
+  readonly crlExpiry = new Value(
+    "gauge",
+    "sallyport_crl_expiry_seconds",
+    "Seconds until a source's first revocation list expires.",
+    ["source"],
+  );
+  readonly crlRefresh = new Value(
+    "counter",
+    "sallyport_crl_refresh_total",
+    "Revocation lists read or asked for anew, by how it went.",
+    ["source", "result"],
+  );
   readonly build = new Value("gauge", "sallyport_build_info", "What is running.", ["version", "runtime"]);
 
   text(): string {
@@ -143,6 +155,8 @@ export class Metrics {
       this.bytes,
       this.upstreamConnect,
       this.certificateExpiry,
+      this.crlExpiry,
+      this.crlRefresh,
       this.build,
     ];
     return `${all.flatMap((metric) => [...metric.lines()]).join("\n")}\n`;

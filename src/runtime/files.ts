@@ -1,5 +1,5 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { closeSync, fstatSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readdirSync, readFileSync, statSync, writeSync } from "node:fs";
 import type { Files } from "../config/pem.ts";
 import type { LineSink } from "../types.ts";
 
@@ -12,10 +12,30 @@ function dnsNames(certificate: X509Certificate): string[] {
   );
 }
 
+function stampOf(path: string): string | null {
+  try {
+    const stat = statSync(path);
+    const own = `${stat.ino} ${stat.size} ${stat.mtimeMs}`;
+    if (!stat.isDirectory()) return own;
+    return [own, ...readdirSync(path).map((name) => `${name} ${stampOf(`${path}/${name}`)}`)].join("\n");
+  } catch {
+    return null;
+  }
+}
+
 /** The file system, and what the runtime's own X.509 says of server certificates. */
 export const files: Files = {
   read: (path) => readFileSync(path, "utf8"),
+  readBytes: (path) => readFileSync(path),
   list: (folder) => readdirSync(folder),
+  isFolder: (path) => {
+    try {
+      return statSync(path).isDirectory();
+    } catch {
+      return false;
+    }
+  },
+  stamp: stampOf,
   inspectCertificate: (pem) => {
     try {
       return new X509Certificate(pem).raw.length > 0 ? null : "it is empty";

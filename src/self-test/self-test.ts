@@ -53,6 +53,7 @@ export async function selfTest(runtime: Runtime, files: Files): Promise<void> {
     loadConfig(environment, schemes, files),
     silent,
     (r) => void records.push(r),
+    files,
   );
   try {
     for (const attempt of await attempts(ours, theirs)) {

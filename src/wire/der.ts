@@ -16,6 +16,7 @@ export const tag = {
   bitString: 0x03,
   octetString: 0x04,
   null: 0x05,
+  enumerated: 0x0a,
   oid: 0x06,
   utf8String: 0x0c,
   printableString: 0x13,

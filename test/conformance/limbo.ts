@@ -4,6 +4,8 @@ import { validatePath } from "../../src/identity/chain.ts";
 import { oids } from "../../src/identity/oids.ts";
 import type { PeerName } from "../../src/identity/peer-name.ts";
 import type { Profile } from "../../src/identity/profile.ts";
+import { RevocationLists } from "../../src/identity/revocation/lists.ts";
+import { listsIn } from "../../src/revocation/read-lists.ts";
 import { parseIp } from "../../src/wire/ip.ts";
 
 interface Name {
@@ -25,6 +27,7 @@ export interface Testcase {
   readonly key_usage: readonly string[] | null;
   readonly signature_algorithms: readonly string[] | null;
   readonly max_chain_depth: number | null;
+  readonly crls?: readonly string[] | null;
   readonly expected_result: "SUCCESS" | "FAILURE";
 }
 
@@ -75,6 +78,20 @@ function known<T>(value: T | undefined, what: string): T {
   return value;
 }
 
+/** Lists that can't be used are missed, as those that can't be had. */
+function revocation(pems: readonly string[]): RevocationLists {
+  const missing: string[] = [];
+  const lists = pems.flatMap((pem) => {
+    try {
+      return listsIn(new TextEncoder().encode(pem));
+    } catch (error) {
+      missing.push(error instanceof Error ? error.message : String(error));
+      return [];
+    }
+  });
+  return new RevocationLists(lists, "hard", missing);
+}
+
 /** Asks the verifier about one case. Throws where the case says something that the reader can't pass on. */
 export async function judge(testcase: Testcase): Promise<Verdict> {
   const leaf = parse(testcase.peer_certificate);
@@ -86,18 +103,21 @@ export async function judge(testcase: Testcase): Promise<Verdict> {
     throw new Error("the reader can't choose the signature algorithms");
   const names = [testcase.expected_peer_name, ...(testcase.expected_peer_names ?? [])];
   const profile = profileOf(testcase.id);
+  const now = testcase.validation_time === null ? Date.now() : Date.parse(testcase.validation_time);
+  const lists = revocation(testcase.crls ?? []);
   const result = await validatePath({
     leaf,
     anchors: anchors.filter(isCertificate),
     intermediates: testcase.untrusted_intermediates.map(parse).filter(isCertificate),
     purpose: testcase.validation_kind === "CLIENT" ? "client" : "server",
-    now: testcase.validation_time === null ? Date.now() : Date.parse(testcase.validation_time),
+    now,
     profile,
     // Path validation alone is what all but these cases are about.
     pathOnly: profile !== "webpki",
     peerNames: names.flatMap((name) => (name ? [peerName(name)] : [])),
     keyUsage: (testcase.key_usage ?? []).map((name) => known(usages.indexOf(name), name)),
     extendedKeyUsage: (testcase.extended_key_usage ?? []).map((name) => known(purposes[name], name)),
+    revocation: async (path) => (await lists.check(path, now)).failure ?? undefined,
     ...(testcase.max_chain_depth === null ? {} : { maxIntermediates: testcase.max_chain_depth }),
   });
   return result.ok ? null : result.failure.detail;

@@ -45,6 +45,8 @@ function route(name: string, sketch: Sketch): Route {
     upstream: null,
     idleTimeoutMs: 1000,
     maxConnections: null,
+    crl: [],
+    expiryGraceMs: 0,
   };
 }
 

@@ -7,13 +7,9 @@ const limbo = vectors<Suite>("x509-limbo.json");
 
 const commonName =
   "its common name is no alternative name, which the suite's own cn:: cases have refused (CA/B BR §7.1.4.3)";
-const lists = "revocation lists are not read";
 
 /** Cases that we judge otherwise than the suite, and why. */
 const deviations: Readonly<Record<string, string>> = {
-  "crl::revoked-certificate-with-crl": lists,
-  "crl::crlnumber-critical": lists,
-  "crl::issuer-missing-crlsign": lists,
   "webpki::san::exact-localhost-ip-san": commonName,
   "webpki::san::leftmost-wildcard-san": commonName,
 };

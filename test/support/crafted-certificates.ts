@@ -83,7 +83,7 @@ export const algorithms: Readonly<Record<SignatureKind, Bytes>> = {
   ed25519: seq(oid("1.3.101.112")),
 };
 
-function signed(tbs: Bytes, keys: Keys, kind: SignatureKind): Bytes {
+export function signed(tbs: Bytes, keys: Keys, kind: SignatureKind): Bytes {
   const [family = "", hash = ""] = kind.split("-");
   if (family === "ed25519") return Uint8Array.from(sign(null, tbs, keys.privateKey));
   const key = { key: keys.privateKey };
@@ -92,7 +92,7 @@ function signed(tbs: Bytes, keys: Keys, kind: SignatureKind): Bytes {
   return Uint8Array.from(sign(hash, tbs, { ...key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength }));
 }
 
-const defaultSignature = (kind: KeyKind): SignatureKind =>
+export const defaultSignature = (kind: KeyKind): SignatureKind =>
   kind === "Ed25519" ? "ed25519" : kind.startsWith("RSA") ? "rsa-sha256" : "ecdsa-sha256";
 
 const attributeOids: Readonly<Record<string, string>> = {

@@ -23,6 +23,13 @@ export const folder = (contents: Readonly<Record<string, string>>): Files => ({
       throw Object.assign(new Error(`ENOENT: no such file or directory, open '${path}'`), { code: "ENOENT" });
     return text;
   },
+  readBytes: (path) => {
+    const text = Object.hasOwn(contents, path) ? contents[path] : undefined;
+    if (text === undefined) throw Object.assign(new Error("no such file"), { code: "ENOENT" });
+    return Buffer.from(text, "latin1");
+  },
+  isFolder: (path) => Object.keys(contents).some((name) => name.startsWith(`${path}/`)),
+  stamp: (path) => (Object.hasOwn(contents, path) ? path : null),
   list: (path) =>
     Object.keys(contents)
       .filter((name) => name.startsWith(`${path}/`))

@@ -77,6 +77,8 @@ const route: Route = {
   upstream: null,
   idleTimeoutMs: 60_000,
   maxConnections: null,
+  crl: [],
+  expiryGraceMs: 30_000,
 };
 
 export interface SessionOptions {

@@ -1,0 +1,52 @@
+import { type Certificate, describe } from "../certificate.ts";
+import type { PathFailure } from "../question.ts";
+import { type DenyList, deniedBy } from "./deny-list.ts";
+import type { Finding, RevocationLists } from "./lists.ts";
+
+/** Tells whether certificates of a valid path are revoked. */
+export interface Revocation {
+  /** Another object whenever an answer may be another one than before. */
+  readonly state: object;
+  check(path: readonly Certificate[], now: number): Promise<Finding>;
+}
+
+/** What is known of revoked certificates, of which each part may change while the router runs. */
+export class KnownRevocations implements Revocation {
+  #lists: RevocationLists;
+  #denied: DenyList;
+  #state: object = {};
+
+  constructor(lists: RevocationLists, denied: DenyList) {
+    this.#lists = lists;
+    this.#denied = denied;
+  }
+
+  get state(): object {
+    return this.#state;
+  }
+
+  replaceLists(lists: RevocationLists): void {
+    this.#lists = lists;
+    this.#state = {};
+  }
+
+  replaceDenied(denied: DenyList): void {
+    this.#denied = denied;
+    this.#state = {};
+  }
+
+  async check(path: readonly Certificate[], now: number): Promise<Finding> {
+    const failure = await this.#denial(path);
+    return failure === null ? this.#lists.check(path, now) : { failure, until: now };
+  }
+
+  async #denial(path: readonly Certificate[]): Promise<PathFailure | null> {
+    for (const certificate of path.slice(0, -1)) {
+      const entry = await deniedBy(this.#denied, certificate);
+      if (entry !== null) {
+        return { reason: "client_cert_revoked", detail: `${describe(certificate)}: denied by its ${entry}` };
+      }
+    }
+    return null;
+  }
+}

@@ -1,0 +1,19 @@
+import { type Tlv, tag } from "../wire/der.ts";
+import { Malformed } from "./malformed.ts";
+
+/**
+ * Lower-case hexadecimal of an INTEGER's octets without a leading zero; with `-` before them when it is
+ * negative. Every serial number has one such text and no other.
+ */
+export function serialText(element: Tlv | undefined, what = "the serial number"): string {
+  const [first, second = 0] = element?.value ?? [];
+  // DER: the shortest form, in which the first nine bits are not alike (X.690 §8.3.2).
+  const padded =
+    element !== undefined &&
+    element.value.length > 1 &&
+    ((first === 0 && second < 0x80) || (first === 0xff && second >= 0x80));
+  if (element?.tag !== tag.integer || first === undefined || padded) throw new Malformed(what);
+  const hex = [...element.value].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  if (first >= 0x80) return `-${hex}`;
+  return hex.length > 2 && first === 0 ? hex.slice(2) : hex;
+}

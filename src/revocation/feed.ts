@@ -1,0 +1,185 @@
+import type { Crl } from "../identity/revocation/crl.ts";
+import { type CrlRule, RevocationLists } from "../identity/revocation/lists.ts";
+import type { KnownRevocations } from "../identity/revocation/revocation.ts";
+import { sameBytes } from "../identity/same-bytes.ts";
+import { sameName } from "../identity/self-issued.ts";
+import type { Log } from "../observe/log.ts";
+import type { Metrics } from "../observe/metrics.ts";
+import { download } from "./download.ts";
+import { type ListFiles, listsIn, readSource, type Source } from "./read-lists.ts";
+
+/** Files are looked at this often: what is revoked is to be out in seconds. */
+export const lookEveryMs = 1000;
+const firstRetryMs = 5000;
+const longestRetryMs = 5 * 60_000;
+/** A list that is good for long is asked for anew all the same: revocations don't wait for its end. */
+const longestRefreshMs = 60 * 60_000;
+
+/** One source, and what it last gave. */
+interface Origin {
+  readonly source: Source;
+  lists: readonly Crl[] | null;
+  stamp: string | null;
+  /** What was last said of it, so that it is said once. */
+  problem: string | null;
+  /** When a URL is asked again, milliseconds since 1970. */
+  due: number;
+  failures: number;
+  asking: boolean;
+}
+
+/** The same issuer, about the same certificates. */
+const sameKind = (a: Crl, b: Crl): boolean =>
+  sameName(a.canonicalIssuer, b.canonicalIssuer) &&
+  a.scope.holders === b.scope.holders &&
+  a.scope.authorities === b.scope.authorities &&
+  String(a.scope.names) === String(b.scope.names);
+
+const numbered = (number: string | null): bigint => BigInt(`0x${number?.replace("-", "") ?? "0"}`);
+
+/** Whether `list` is older than one that was there before: nobody goes back behind what was said. */
+const isOlder = (list: Crl, before: Crl): boolean =>
+  list.thisUpdate < before.thisUpdate ||
+  (list.number !== null && before.number !== null && numbered(list.number) < numbered(before.number));
+
+/** Keeps a set of revocation lists current: watches files, and asks URLs again before their lists end. */
+export class RevocationFeed {
+  readonly #origins: readonly Origin[];
+  readonly #rule: CrlRule;
+  readonly #files: ListFiles;
+  readonly #known: KnownRevocations;
+  readonly #log: Log;
+  readonly #metrics: Metrics;
+
+  constructor(
+    sources: readonly Source[],
+    rule: CrlRule,
+    files: ListFiles,
+    known: KnownRevocations,
+    log: Log,
+    metrics: Metrics,
+  ) {
+    this.#origins = sources.map((source) => ({
+      source,
+      lists: null,
+      stamp: null,
+      problem: null,
+      due: 0,
+      failures: 0,
+      asking: false,
+    }));
+    this.#rule = rule;
+    this.#files = files;
+    this.#known = known;
+    this.#log = log;
+    this.#metrics = metrics;
+  }
+
+  /** Reads everything once. What can't be had is said, and asked for again. */
+  async start(): Promise<void> {
+    await Promise.all(this.#look(Date.now()));
+    this.#publish();
+  }
+
+  /** To be called every {@link lookEveryMs}. */
+  tick(now: number): void {
+    void Promise.all(this.#look(now));
+    for (const { source, lists } of this.#origins) {
+      const end = endOf(lists ?? []);
+      if (end !== null) this.#metrics.crlExpiry.set(Math.round((end - now) / 1000), source.name);
+    }
+  }
+
+  #look(now: number): Promise<void>[] {
+    return this.#origins.map(async (origin) => {
+      if (origin.source.kind === "url") await this.#ask(origin, now);
+      else this.#read(origin);
+      const end = endOf(origin.lists ?? []);
+      if (end !== null && end < now && origin.problem === null)
+        this.#say(origin, `its list expired at ${new Date(end).toISOString()}`);
+    });
+  }
+
+  #read(origin: Origin): void {
+    const { source } = origin;
+    const stamp = source.kind === "path" ? this.#files.stamp(source.name) : "text";
+    if (stamp !== null && stamp === origin.stamp) return;
+    if (stamp === null) {
+      this.#say(origin, "there is no such file any more; what it last said still counts");
+      return;
+    }
+    // Half a file, perhaps: once it is whole, its stamp is another one.
+    origin.stamp = stamp;
+    try {
+      this.#take(origin, readSource(source, this.#files));
+    } catch (error) {
+      this.#failed(origin, error);
+    }
+  }
+
+  async #ask(origin: Origin, now: number): Promise<void> {
+    if (origin.asking || now < origin.due) return;
+    origin.asking = true;
+    try {
+      this.#take(origin, listsIn(await download(origin.source.name)));
+      origin.failures = 0;
+      const end = endOf(origin.lists ?? []) ?? now;
+      origin.due = now + Math.min(Math.max((end - now) / 2, lookEveryMs), longestRefreshMs) * jitter();
+    } catch (error) {
+      origin.due = now + Math.min(firstRetryMs * 2 ** origin.failures++, longestRetryMs) * jitter();
+      this.#failed(origin, error);
+    } finally {
+      origin.asking = false;
+    }
+  }
+
+  #take(origin: Origin, lists: readonly Crl[]): void {
+    const before = origin.lists ?? [];
+    const older = lists.find((list) => before.some((one) => sameKind(one, list) && isOlder(list, one)));
+    if (older !== undefined) {
+      this.#failed(origin, new Error(`its list of ${older.issuer} is older than the one before`));
+      return;
+    }
+    this.#metrics.crlRefresh.add(1, origin.source.name, "ok");
+    if (origin.problem !== null) {
+      origin.problem = null;
+      this.#log.info("a revocation list is good again", { source: origin.source.name });
+    }
+    const unchanged =
+      before.length === lists.length &&
+      lists.every((list, i) => sameBytes(list.tbs, before[i]?.tbs ?? empty));
+    if (origin.lists !== null && unchanged) return;
+    origin.lists = lists;
+    this.#publish();
+    const revoked = lists.reduce((sum, list) => sum + list.revoked.size, 0);
+    this.#log.info("revocation lists were read", { source: origin.source.name, revoked });
+  }
+
+  #failed(origin: Origin, error: unknown): void {
+    this.#metrics.crlRefresh.add(1, origin.source.name, "failed");
+    this.#say(origin, error instanceof Error ? error.message : String(error));
+  }
+
+  #say(origin: Origin, problem: string): void {
+    if (origin.problem === problem) return;
+    origin.problem = problem;
+    this.#log.error("a revocation list can't be had", {
+      source: origin.source.name,
+      problem,
+      rule: this.#rule,
+    });
+  }
+
+  #publish(): void {
+    const lists = this.#origins.flatMap((origin) => origin.lists ?? []);
+    const missing = this.#origins.flatMap(({ source, lists: had }) => (had === null ? [source.name] : []));
+    this.#known.replaceLists(new RevocationLists(lists, this.#rule, missing));
+  }
+}
+
+const empty = new Uint8Array(0);
+const jitter = (): number => 0.8 + 0.2 * Math.random();
+
+/** When the first of some lists ends; `null` where there is none. */
+const endOf = (lists: readonly Crl[]): number | null =>
+  lists.length === 0 ? null : Math.min(...lists.map(({ nextUpdate }) => nextUpdate));

@@ -1,0 +1,341 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { renameSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import { after, before, describe, it } from "node:test";
+import type { TLSSocket } from "node:tls";
+import { dial, firstBytes, readAll } from "../support/client.ts";
+import { type Holder, hourMs, leaf, name, pem, root } from "../support/crafted-certificates.ts";
+import { type CrlPlan, crl, crlPem } from "../support/crafted-crl.ts";
+import { newestLibpq, startPostgres } from "../support/postgres.ts";
+import { missing, program } from "../support/programs.ts";
+import {
+  createSite,
+  environment,
+  type Site,
+  sallyport,
+  startRouter,
+  type TestRouter,
+} from "../support/router.ts";
+import { run } from "../support/run.ts";
+import { echo, tcpUpstream, type Upstream } from "../support/upstreams.ts";
+
+let site: Site;
+let upstream: Upstream;
+const anchor = root({ notAfter: Date.now() + 365 * 24 * hourMs });
+let serials = 0x20;
+
+/** A client whose serial number is known, saved under its name. */
+function client(who: string, lifeMs = hourMs): { readonly serial: string } {
+  const serial = (++serials).toString(16);
+  const holder: Holder = leaf(anchor, {
+    serial,
+    subject: name(["CN", who]),
+    notAfter: Date.now() + lifeMs,
+  });
+  const key = holder.keys.privateKey.export({ type: "pkcs8", format: "pem" }).toString();
+  site.save(who, { cert: pem(holder.der), key });
+  return { serial };
+}
+
+const path = (file: string): string => `${site.folder}/${file}`;
+/** Put in place whole, as careful people do. */
+function write(file: string, contents: string | Uint8Array): void {
+  writeFileSync(path(`${file}.new`), contents);
+  renameSync(path(`${file}.new`), path(file));
+}
+let numbers = 0;
+const list = (plan: CrlPlan = {}): string =>
+  crlPem(crl(anchor, { thisUpdate: Date.now() - hourMs + ++numbers * 1000, number: numbers, ...plan }));
+
+before(async () => {
+  site = await createSite(["localhost", "a.test", "b.test", "pg.test", "web.test"]);
+  upstream = await tcpUpstream(echo);
+  writeFileSync(path("anchor.crt"), pem(anchor.der));
+});
+after(() => {
+  upstream?.close();
+  site?.remove();
+});
+
+const settings = (more: Readonly<Record<string, string>>) => ({
+  SALLYPORT_CLIENT_CA: path("anchor.crt"),
+  SALLYPORT_ROUTE_A: `tcp://127.0.0.1:${upstream.port}?sni=a.test`,
+  ...more,
+});
+
+async function answers(socket: TLSSocket): Promise<string | null> {
+  socket.write("hello");
+  return (await firstBytes(socket))?.toString() ?? null;
+}
+
+/** Whether a new connection is served. */
+async function served(router: TestRouter, as: string, more = {}): Promise<boolean> {
+  try {
+    const socket = await dial(site, router.port, "a.test", { as, ...more });
+    const answer = await answers(socket);
+    socket.destroy();
+    return answer === "hello";
+  } catch {
+    return false;
+  }
+}
+
+describe("a revoked certificate", () => {
+  for (const how of ["a list", "a deny list"] as const) {
+    it(`is out, new, resumed and live, within five seconds of ${how}`, async (test) => {
+      const [lost, kept] = [`lost-${how.length}`, `kept-${how.length}`];
+      const { serial } = client(lost);
+      client(kept);
+      write("live.crl", list());
+      write("deny", "# nobody yet\n");
+      const router = await startRouter(
+        site,
+        settings({ SALLYPORT_CRL: path("live.crl"), SALLYPORT_DENY: path("deny") }),
+      );
+      test.after(() => router.stop());
+      const sessions: Buffer[] = [];
+      const live = await dial(site, router.port, "a.test", { as: lost });
+      live.on("session", (session) => sessions.push(session));
+      const other = await dial(site, router.port, "a.test", { as: kept });
+      assert.equal(await answers(live), "hello");
+      assert.equal(await answers(other), "hello");
+      assert.ok(sessions.length > 0, "there is a session to resume");
+      const gone = readAll(live);
+
+      if (how === "a list") write("live.crl", list({ revoked: [serial] }));
+      else write("deny", `${serial}\n`);
+      const record = await router.record((one) => one.reason === "client_cert_revoked");
+      await gone;
+      assert.equal(record.identity?.subject, `CN=${lost}`);
+      assert.equal(await served(router, lost), false, "new");
+      assert.equal(await served(router, lost, { session: sessions.at(-1) }), false, "resumed");
+      assert.equal(await answers(other), "hello", "its neighbour goes on");
+      assert.equal(await served(router, kept), true);
+      other.destroy();
+    });
+  }
+
+  it("is out of resumed TLS 1.2 sessions too", async (test) => {
+    const { serial } = client("old-tls");
+    write("tls12.crl", list());
+    const router = await startRouter(site, settings({ SALLYPORT_CRL: path("tls12.crl") }));
+    test.after(() => router.stop());
+    const socket = await dial(site, router.port, "a.test", { as: "old-tls", maxVersion: "TLSv1.2" });
+    assert.equal(await answers(socket), "hello");
+    const session = socket.getSession();
+    socket.destroy();
+    assert.equal(await served(router, "old-tls", { session, maxVersion: "TLSv1.2" }), true);
+    write("tls12.crl", list({ revoked: [serial] }));
+    for (let i = 0; i < 100 && (await served(router, "old-tls", { session, maxVersion: "TLSv1.2" })); i++)
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.equal(await served(router, "old-tls", { session, maxVersion: "TLSv1.2" }), false);
+    await router.record((one) => one.resumed && one.reason === "client_cert_revoked");
+  });
+
+  it("is out of the routes with the list, and of no other", async (test) => {
+    const { serial } = client("half");
+    write("own.crl", list({ revoked: [serial] }));
+    const router = await startRouter(
+      site,
+      settings({
+        SALLYPORT_ROUTE_A: `tcp://127.0.0.1:${upstream.port}?sni=a.test&crl=${path("own.crl")}`,
+        SALLYPORT_ROUTE_B: `tcp://127.0.0.1:${upstream.port}?sni=b.test`,
+      }),
+    );
+    test.after(() => router.stop());
+    assert.equal(await served(router, "half"), false);
+    const socket = await dial(site, router.port, "b.test", { as: "half" });
+    assert.equal(await answers(socket), "hello");
+    socket.destroy();
+  });
+});
+
+describe("a session of psql", {
+  skip: missing("psql", "initdb") || (newestLibpq === undefined ? "no libpq that begins with TLS" : false),
+}, () => {
+  it("ends when its certificate is revoked", async (test) => {
+    const { serial } = client("analyst");
+    write("pg.crl", list());
+    const postgres = await startPostgres("installed");
+    test.after(() => postgres.stop());
+    const router = await startRouter(
+      site,
+      settings({
+        SALLYPORT_CRL: path("pg.crl"),
+        SALLYPORT_ROUTE_PG: `tcp://127.0.0.1:${postgres.port}?sni=pg.test&alpn=postgresql`,
+      }),
+    );
+    test.after(() => router.stop());
+    const connection = `host=pg.test hostaddr=127.0.0.1 port=${router.port} user=postgres dbname=postgres sslnegotiation=direct sslmode=verify-full sslrootcert=${path("ca.crt")} sslcert=${path("analyst.crt")} sslkey=${path("analyst.key")}`;
+    const psql = spawn(program("psql"), ["--no-psqlrc", "-tA", connection], {
+      env: { PATH: process.env.PATH, HOME: site.folder, LD_LIBRARY_PATH: newestLibpq },
+    });
+    test.after(() => psql.kill("SIGKILL"));
+    let said = "";
+    const says = (what: RegExp): Promise<void> =>
+      new Promise((resolve, reject) => {
+        const late = setTimeout(() => reject(new Error(`psql said ${said}`)), 15_000);
+        const look = (): void => {
+          if (!what.test(said)) return;
+          clearTimeout(late);
+          resolve();
+        };
+        for (const stream of [psql.stdout, psql.stderr])
+          stream.on("data", (chunk) => {
+            said += chunk;
+            look();
+          });
+        look();
+      });
+    psql.stdin.on("error", () => {});
+    psql.stdin.write("select 6 * 7;\n");
+    await says(/42/);
+    write("pg.crl", list({ revoked: [serial] }));
+    const record = await router.record((one) => one.reason === "client_cert_revoked");
+    assert.deepEqual([record.route, record.identity?.subject], ["pg", "CN=analyst"]);
+    psql.stdin.write("select 7 * 7;\n");
+    await says(/server closed the connection|connection to server was lost|SSL|EOF/i);
+    assert.doesNotMatch(said, /49/);
+  });
+});
+
+describe("a list at a URL", () => {
+  let server: Server;
+  let answer: { status: number; body: Buffer | string } = { status: 503, body: "" };
+  let asked = 0;
+  let url = "";
+  before(async () => {
+    server = createServer((_, response) => {
+      asked++;
+      response.writeHead(answer.status).end(answer.body);
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    url = `http://127.0.0.1:${(server.address() as { port: number }).port}/a.crl`;
+  });
+  after(() => server?.close());
+
+  it("is asked for, in DER too, and again before it ends", async (test) => {
+    const { serial } = client("remote");
+    const now = Date.now();
+    answer = {
+      status: 200,
+      body: Buffer.from(crl(anchor, { thisUpdate: now - 5000, nextUpdate: now + 4000 })),
+    };
+    const router = await startRouter(site, settings({ SALLYPORT_CRL: url }));
+    test.after(() => router.stop());
+    assert.equal(await served(router, "remote"), true);
+    const live = await dial(site, router.port, "a.test", { as: "remote" });
+    assert.equal(await answers(live), "hello");
+    answer = {
+      status: 200,
+      body: Buffer.from(
+        crl(anchor, { number: 2, thisUpdate: now - 2000, nextUpdate: now + hourMs, revoked: [serial] }),
+      ),
+    };
+    await readAll(live, 15_000);
+    await router.record((one) => one.reason === "client_cert_revoked");
+    assert.equal(await served(router, "remote"), false);
+  });
+
+  it("that can't be had keeps everybody out, says so once, and lets in where the rule is soft", async (test) => {
+    client("waiting");
+    answer = { status: 503, body: "" };
+    const before = asked;
+    const hard = await startRouter(site, settings({ SALLYPORT_CRL: url }));
+    test.after(() => hard.stop());
+    for (let i = 0; i < 3; i++) assert.equal(await served(hard, "waiting"), false);
+    const record = await hard.record((one) => one.reason === "client_cert_untrusted");
+    assert.match(record.detail ?? "", /was never read/);
+    assert.ok(asked > before);
+    assert.equal(hard.errors().match(/it answers 503/g)?.length, 1, hard.errors());
+    const metrics = await (await fetch(`http://127.0.0.1:${hard.adminPort}/metrics`)).text();
+    assert.match(metrics, /sallyport_crl_refresh_total\{source="http:[^"]*",result="failed"\} \d/);
+
+    const soft = await startRouter(site, settings({ SALLYPORT_CRL: url, SALLYPORT_CRL_RULE: "soft" }));
+    test.after(() => soft.stop());
+    assert.equal(await served(soft, "waiting"), true);
+  });
+});
+
+describe("a list in a file", () => {
+  it("that is broken, older or gone later leaves the last good one in force", async (test) => {
+    const { serial } = client("thief");
+    client("honest");
+    const old = list();
+    write("robust.crl", list({ revoked: [serial] }));
+    const router = await startRouter(site, settings({ SALLYPORT_CRL: path("robust.crl") }));
+    test.after(() => router.stop());
+    const said = async (what: RegExp): Promise<void> => {
+      for (let i = 0; i < 200 && !what.test(router.errors()); i++)
+        await new Promise((resolve) => setTimeout(resolve, 25));
+      assert.match(router.errors(), what);
+      assert.equal(await served(router, "thief"), false);
+      assert.equal(await served(router, "honest"), true);
+    };
+    write("robust.crl", "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n");
+    await said(/holds a list that can't be used/);
+    write("robust.crl", old);
+    await said(/is older than the one before/);
+    renameSync(path("robust.crl"), path("elsewhere"));
+    await said(/no such file any more/);
+    const metrics = await (await fetch(`http://127.0.0.1:${router.adminPort}/metrics`)).text();
+    assert.match(metrics, /sallyport_crl_expiry_seconds\{source="[^"]*robust\.crl"\} \d+/);
+  });
+
+  const wrong: Readonly<Record<string, readonly [Record<string, string>, RegExp]>> = {
+    "is missing": [
+      { SALLYPORT_CRL: "nowhere.crl" },
+      /SALLYPORT_CRL: nowhere\.crl can't be read \(no such file\)/,
+    ],
+    "is no list": [{ SALLYPORT_CRL: "README.md" }, /SALLYPORT_CRL: README\.md holds no revocation list/],
+    "is none of a route's": [
+      { SALLYPORT_ROUTE_X: "tcp://127.0.0.1:1?sni=x.test&crl=nowhere.crl" },
+      /SALLYPORT_ROUTE_X: crl= nowhere\.crl can't be read/,
+    ],
+    "denies in words": [
+      { SALLYPORT_DENY: "README.md" },
+      /SALLYPORT_DENY: README\.md, line 3: expected a serial/,
+    ],
+  };
+  for (const [what, [more, message]] of Object.entries(wrong)) {
+    it(`that ${what} at the start stops the start`, async () => {
+      const [command, ...args] = sallyport;
+      const { status, err } = await run(command, [...args, "check"], {
+        env: environment({
+          SALLYPORT_CERT: path("server.crt"),
+          SALLYPORT_KEY: path("server.key"),
+          ...settings(more),
+        }),
+      });
+      assert.equal(status, 2, err);
+      assert.match(err, message);
+    });
+  }
+});
+
+describe("an open connection", () => {
+  it("does not outlive its certificate by more than the route bears with", async (test) => {
+    client("brief", 3000);
+    client("lasting");
+    const router = await startRouter(
+      site,
+      settings({
+        SALLYPORT_EXPIRY_GRACE: "0s",
+        SALLYPORT_ROUTE_B: `tcp://127.0.0.1:${upstream.port}?sni=b.test&expiry_grace=off`,
+      }),
+    );
+    test.after(() => router.stop());
+    const closed = await dial(site, router.port, "a.test", { as: "brief" });
+    const borne = await dial(site, router.port, "b.test", { as: "brief" });
+    const lasting = await dial(site, router.port, "a.test", { as: "lasting" });
+    for (const socket of [closed, borne, lasting]) assert.equal(await answers(socket), "hello");
+    await readAll(closed, 15_000);
+    const record = await router.record((one) => one.reason === "client_cert_expired");
+    assert.deepEqual([record.route, record.identity?.subject], ["a", "CN=brief"]);
+    for (const socket of [borne, lasting]) assert.equal(await answers(socket), "hello");
+    assert.equal(await served(router, "brief"), false, "and nobody comes in with it");
+    borne.destroy();
+    lasting.destroy();
+  });
+});
