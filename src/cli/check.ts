@@ -2,6 +2,7 @@ import { schemes } from "../adapters/registry.ts";
 import { type Config, loadConfig } from "../config/load.ts";
 import { upstreamText } from "../core/dial.ts";
 import type { Route } from "../core/route.ts";
+import { readSource } from "../revocation/read-lists.ts";
 import { files } from "../runtime/files.ts";
 import { formatCidr } from "../wire/ip.ts";
 import type { Command } from "./command.ts";
@@ -23,6 +24,8 @@ export function routeSummary(route: Route) {
     alpn: route.alpn,
     client: route.client,
     allow: route.allow.map((rule) => rule.text),
+    crl: route.crl.map(({ name }) => name),
+    expiry_grace_ms: Number.isFinite(route.expiryGraceMs) ? route.expiryGraceMs : null,
     source: route.sources?.map(formatCidr) ?? null,
     port: route.port,
     upstream: upstreamTemplate(route),
@@ -31,6 +34,20 @@ export function routeSummary(route: Route) {
     idle_timeout_ms: route.idleTimeoutMs,
     max_connections: route.maxConnections,
   };
+}
+
+/** What the routes' revocation lists say; those at URLs are not asked for. */
+function revocationLists(config: Config) {
+  const sources = new Map(config.table.routes.flatMap(({ crl }) => crl.map((one) => [one.name, one])));
+  return [...sources.values()].map((source) => {
+    if (source.kind === "url") return { source: source.name, lists: null };
+    const lists = readSource(source, files).map(({ issuer, revoked, nextUpdate }) => ({
+      issuer,
+      revoked: revoked.size,
+      next_update: new Date(nextUpdate).toISOString(),
+    }));
+    return { source: source.name, lists };
+  });
 }
 
 function table(config: Config): string[] {
@@ -70,7 +87,14 @@ and exits with 2 where the router would not start.`,
       const { listen, admin, host, warnings } = config;
       io.out(
         JSON.stringify(
-          { listen, admin, host, routes: config.table.routes.map(routeSummary), warnings },
+          {
+            listen,
+            admin,
+            host,
+            routes: config.table.routes.map(routeSummary),
+            revocation_lists: revocationLists(config),
+            warnings,
+          },
           null,
           2,
         ),
@@ -78,6 +102,11 @@ and exits with 2 where the router would not start.`,
       return 0;
     }
     for (const line of table(config)) io.out(line);
+    for (const { source, lists } of revocationLists(config)) {
+      for (const { issuer, revoked, next_update } of lists ?? [])
+        io.out(`revocation list ${source}: ${issuer}, ${revoked} revoked, next update ${next_update}`);
+      if (lists === null) io.out(`revocation list ${source}: to be asked for`);
+    }
     for (const warning of config.warnings) io.err(`warning: ${warning}`);
     return 0;
   },

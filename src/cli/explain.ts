@@ -8,6 +8,9 @@ import type { Match, Question } from "../core/match.ts";
 import { type Reason, Refusal } from "../errors.ts";
 import { admittedBy } from "../identity/policy.ts";
 import { createClientVerifier } from "../identity/verifier.ts";
+import { silentLog } from "../observe/log.ts";
+import { Metrics } from "../observe/metrics.ts";
+import { RevocationWatch } from "../revocation/watch.ts";
 import { files } from "../runtime/files.ts";
 import { parseIp } from "../wire/ip.ts";
 import { type Command, UsageError } from "./command.ts";
@@ -36,6 +39,7 @@ function presented(path: string): readonly [Uint8Array, ...Uint8Array[]] {
 async function certificateVerdict(
   { route }: Extract<Match, { ok: true }>,
   path: string | undefined,
+  config: Config,
 ): Promise<{ readonly reason: Reason; readonly text: string }> {
   if (!route.terminates) return { reason: "ok", text: "TLS passes through: the upstream authenticates" };
   if (route.client === "none") return { reason: "ok", text: "no client certificate is asked for" };
@@ -46,7 +50,13 @@ async function certificateVerdict(
   }
   const chain = presented(path);
   try {
-    const verifier = createClientVerifier(route.anchors.flatMap(certificatesFromPem));
+    // What goes wrong with revocation lists is told by what becomes of the certificate.
+    const watch = new RevocationWatch(config.revocation, files, silentLog, new Metrics());
+    const revocation = watch.of(route.crl);
+    await watch.start();
+    watch.stop();
+    const anchors = route.anchors.flatMap(certificatesFromPem);
+    const verifier = createClientVerifier(anchors, { profile: config.profile, revocation });
     const { identity } = await verifier.verify({ leaf: chain[0], chain: () => chain }, Date.now());
     const rule = admittedBy(route.allow, identity);
     if (rule !== null) return { reason: "ok", text: `${identity.subject}: admitted by ${rule}` };
@@ -73,7 +83,8 @@ export const explain: Command = {
   usage: `Usage: sallyport explain --sni NAME [--alpn ID]... [--cert FILE] [--source IP] [--json]
 
 Says which route a connection on the one port takes, what happens to it there, and why the
-others do not match. Nothing is dialled. --source is 127.0.0.1 unless given.`,
+others do not match. Nothing is dialled; only revocation lists at URLs are asked for. --source is
+127.0.0.1 unless given.`,
 
   async run(args, io) {
     const flags = options(args, {
@@ -106,7 +117,7 @@ others do not match. Nothing is dialled. --source is 127.0.0.1 unless given.`,
       }
       return 0;
     }
-    const verdict = await certificateVerdict(match, flags.cert);
+    const verdict = await certificateVerdict(match, flags.cert, config);
     const answer = {
       outcome: verdict.reason === "ok" ? "admitted" : "refused",
       reason: verdict.reason,

@@ -8,6 +8,11 @@ export type Log = Readonly<
   Record<LogLevel, (message: string, facts?: Readonly<Record<string, unknown>>) => void>
 >;
 
+const nothing = (): void => {};
+
+/** For who has no operator to speak to. */
+export const silentLog: Log = { debug: nothing, info: nothing, warn: nothing, error: nothing };
+
 /** The operator's log: one line a message, JSON for machines or text for a terminal. */
 export function createLog(sink: LineSink, format: "json" | "text", level: LogLevel): Log {
   const from = logLevels.indexOf(level);

@@ -7,6 +7,7 @@ import { deadline } from "../core/deadline.ts";
 import { lingeringClose } from "../core/linger.ts";
 import type { ConnectionRecord } from "../core/record.ts";
 import type { Reason } from "../errors.ts";
+import { silentLog } from "../observe/log.ts";
 import { startServer } from "../server.ts";
 import type { Connection, Runtime, TlsClientOptions } from "../types.ts";
 import { impersonate } from "./impostor.ts";
@@ -14,7 +15,6 @@ import { impersonate } from "./impostor.ts";
 const serverName = "self-test.invalid";
 const attemptMs = 5000;
 const dayMs = 24 * 3_600_000;
-const silent = { debug() {}, info() {}, warn() {}, error() {} };
 
 type Dial = (tls?: TlsClientOptions) => Promise<Connection>;
 
@@ -51,7 +51,7 @@ export async function selfTest(runtime: Runtime, files: Files): Promise<void> {
   const router = await startServer(
     runtime,
     loadConfig(environment, schemes, files),
-    silent,
+    silentLog,
     (r) => void records.push(r),
     files,
   );

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { check } from "../../src/cli/check.ts";
 import { ConfigError } from "../../src/errors.ts";
+import { root } from "../support/crafted-certificates.ts";
+import { crl, crlPem } from "../support/crafted-crl.ts";
 import { base, server, type Variables } from "../support/environment.ts";
 
 async function run(variables: Variables, ...args: string[]) {
@@ -45,6 +47,17 @@ describe("check", () => {
     ]);
   });
 
+  it("prints what revocation lists say, and which are to be asked for", async () => {
+    const list = crlPem(crl(root(), { revoked: ["01", "02"], nextUpdate: Date.UTC(2040, 0) }));
+    const { out } = await run({ SALLYPORT_CRL: list });
+    assert.match(
+      out,
+      /revocation list PEM text: CN=Test Root, 2 revoked, next update 2040-01-01T00:00:00\.000Z/,
+    );
+    const remote = await run({ SALLYPORT_CRL: "https://crl.example.com/a.crl" });
+    assert.match(remote.out, /revocation list https:\/\/crl\.example\.com\/a\.crl: to be asked for/);
+  });
+
   it("prints it as JSON", async () => {
     const { status, out } = await run(routes, "--json");
     assert.equal(status, 0);
@@ -57,6 +70,8 @@ describe("check", () => {
       sni: ["{n}.example.com"],
       alpn: ["sallyport-tcp"],
       client: "required",
+      crl: [],
+      expiry_grace_ms: 30_000,
       allow: ["cn:alice", "group:ops"],
       source: ["10.0.0.0/8"],
       port: 9000,

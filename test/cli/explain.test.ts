@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { X509Certificate } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
@@ -36,6 +37,13 @@ const env = {
 };
 
 async function run(...args: string[]): Promise<{ status: number; out: string }> {
+  return runIn(env, ...args);
+}
+
+async function runIn(
+  env: Readonly<Record<string, string>>,
+  ...args: string[]
+): Promise<{ status: number; out: string }> {
   const out: string[] = [];
   const status = await explain.run(args, { env, out: (line) => void out.push(line), err: () => {} });
   return { status, out: out.join("\n") };
@@ -48,6 +56,17 @@ async function json(...args: string[]) {
 }
 
 describe("explain", () => {
+  it("says who is denied", async () => {
+    const { fingerprint256 } = new X509Certificate(readFileSync(alice));
+    const denied = { ...env, SALLYPORT_DENY: save("deny", `${fingerprint256} # lost\n`) };
+    const question = ["--sni", "one.db.example.com", "--alpn", "sallyport-tcp", "--cert"];
+    assert.match(
+      (await runIn(denied, ...question, alice)).out,
+      /refused, client_cert_revoked: .*denied by its SHA-256/,
+    );
+    assert.doesNotMatch((await run(...question, alice)).out, /revoked/);
+  });
+
   it("says which route, what happens there, and why no other", async () => {
     const { status, out } = await run(
       "--sni",
