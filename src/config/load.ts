@@ -2,7 +2,7 @@ import { RouteTable } from "../core/match.ts";
 import type { Route } from "../core/route.ts";
 import { ConfigError, type ConfigProblem } from "../errors.ts";
 import type { Profile } from "../identity/profile.ts";
-import type { CrlRule } from "../identity/revocation/lists.ts";
+import type { RevocationSettings } from "../revocation/watch.ts";
 import type { Cidr } from "../wire/ip.ts";
 import {
   type CertificateStore,
@@ -52,11 +52,7 @@ export interface Config {
   };
   /** Whose rules client certificates are held to. */
   readonly profile: Profile;
-  readonly revocation: {
-    readonly rule: CrlRule;
-    /** The path of the deny list. */
-    readonly deny: string | null;
-  };
+  readonly revocation: RevocationSettings;
   /** `-` standard output, `off`, or a path. */
   readonly audit: string;
   /** What a careful reader would want to know, none of it wrong. */
@@ -154,10 +150,17 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
     },
     log: { format: values.SALLYPORT_LOG_FORMAT, level: values.SALLYPORT_LOG_LEVEL ?? "info" },
     profile: values.SALLYPORT_CLIENT_PROFILE ?? "private",
-    revocation: { rule: values.SALLYPORT_CRL_RULE ?? "hard", deny },
+    revocation: { rule: values.SALLYPORT_CRL_RULE ?? "hard", deny, ocsp: ocspSettings(values, warnings) },
     audit: values.SALLYPORT_AUDIT_LOG ?? "-",
     warnings,
   };
+}
+
+function ocspSettings(values: Values, warnings: string[]): RevocationSettings["ocsp"] {
+  const { SALLYPORT_OCSP: rule, SALLYPORT_OCSP_URL: url } = values;
+  if (rule === "soft" || rule === "hard") return { rule, url };
+  if (url !== null) warnings.push("SALLYPORT_OCSP_URL is set, and SALLYPORT_OCSP is off: nobody is asked");
+  return null;
 }
 
 /** Every variable through its schema; a problem leaves it `null`, which is never used since loading then fails. */

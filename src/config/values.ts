@@ -35,6 +35,13 @@ export const grace = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
+/** The URL of an OCSP responder. */
+export const responder = z.string().transform((text, context) => {
+  if (/^https?:\/\/[!-~]+$/i.test(text) && URL.canParse(text)) return text;
+  context.addIssue(`${JSON.stringify(text)} is no http:// or https:// URL`);
+  return z.NEVER;
+});
+
 const whole = (min: number, max: number, what: string) =>
   z.string().transform((text, context) => {
     const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;

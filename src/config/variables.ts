@@ -1,7 +1,18 @@
 import type { z } from "zod";
 import { profiles } from "../identity/profile.ts";
 import { crlRules } from "../identity/revocation/lists.ts";
-import { address, cidrs, count, delay, duration, grace, oneOf, onlyAsYet, text } from "./values.ts";
+import {
+  address,
+  cidrs,
+  count,
+  delay,
+  duration,
+  grace,
+  oneOf,
+  onlyAsYet,
+  responder,
+  text,
+} from "./values.ts";
 
 interface Variable<T> {
   readonly schema: z.ZodType<T, string>;
@@ -60,6 +71,12 @@ export const variables = {
     "hard",
     "where revocation can't be told: `soft` lets in, `hard` refuses if the issuer has a list but no current one, `all` if it has none either",
   ),
+  SALLYPORT_OCSP: variable(
+    oneOf("off", "soft", "hard"),
+    "off",
+    "asks the responder that a client certificate names: without a good answer `soft` lets in, `hard` refuses",
+  ),
+  SALLYPORT_OCSP_URL: variable(responder, null, "asked instead of the responder that a certificate names"),
   SALLYPORT_DENY: variable(
     text,
     null,

@@ -19,6 +19,7 @@ export const oids = {
   crlDistributionPoints: "2.5.29.31",
   commonName: "2.5.4.3",
   inhibitAnyPolicy: "2.5.29.54",
+  ocspSigning: "1.3.6.1.5.5.7.3.9",
   clientAuth: "1.3.6.1.5.5.7.3.2",
   serverAuth: "1.3.6.1.5.5.7.3.1",
   anyPurpose: "2.5.29.37.0",

@@ -17,3 +17,9 @@ export function serialText(element: Tlv | undefined, what = "the serial number")
   if (first >= 0x80) return `-${hex}`;
   return hex.length > 2 && first === 0 ? hex.slice(2) : hex;
 }
+
+/** The octets of a positive serial number's INTEGER, from its text. */
+export function serialBytes(serial: string): Uint8Array {
+  const digits = /^[89a-f]/.test(serial) ? `00${serial}` : serial;
+  return Uint8Array.from(digits.match(/../g) ?? [], (octet) => Number.parseInt(octet, 16));
+}

@@ -144,6 +144,12 @@ export class Metrics {
     "Revocation lists read or asked for anew, by how it went.",
     ["source", "result"],
   );
+  readonly ocspRequests = new Value(
+    "counter",
+    "sallyport_ocsp_requests_total",
+    "Questions to OCSP responders, by what came of them.",
+    ["result"],
+  );
   readonly build = new Value("gauge", "sallyport_build_info", "What is running.", ["version", "runtime"]);
 
   text(): string {
@@ -157,6 +163,7 @@ export class Metrics {
       this.certificateExpiry,
       this.crlExpiry,
       this.crlRefresh,
+      this.ocspRequests,
       this.build,
     ];
     return `${all.flatMap((metric) => [...metric.lines()]).join("\n")}\n`;

@@ -1,10 +1,16 @@
-const maxBytes = 64 * 1024 * 1024;
-const withinMs = 10_000;
+export interface DownloadLimits {
+  readonly maxBytes: number;
+  readonly withinMs: number;
+}
 
 /** What is at a URL, bounded in size and time. Rejects with words for the operator. */
-export async function download(url: string, init: RequestInit = {}): Promise<Uint8Array> {
+export async function download(
+  url: string,
+  { maxBytes, withinMs }: DownloadLimits,
+  question: RequestInit = {},
+): Promise<Uint8Array> {
   const response = await fetch(url, {
-    ...init,
+    ...question,
     // What stands at another address is another's word.
     redirect: "manual",
     signal: AbortSignal.timeout(withinMs),

@@ -10,6 +10,7 @@ import { type ListFiles, listsIn, readSource, type Source } from "./read-lists.t
 
 /** Files are looked at this often: what is revoked is to be out in seconds. */
 export const lookEveryMs = 1000;
+const listLimits = { maxBytes: 64 * 1024 * 1024, withinMs: 10_000 };
 const firstRetryMs = 5000;
 const longestRetryMs = 5 * 60_000;
 /** A list that is good for long is asked for anew all the same: revocations don't wait for its end. */
@@ -121,7 +122,7 @@ export class RevocationFeed {
     if (origin.asking || now < origin.due) return;
     origin.asking = true;
     try {
-      this.#take(origin, listsIn(await download(origin.source.name)));
+      this.#take(origin, listsIn(await download(origin.source.name, listLimits)));
       origin.failures = 0;
       const end = endOf(origin.lists ?? []) ?? now;
       origin.due = now + Math.min(Math.max((end - now) / 2, lookEveryMs), longestRefreshMs) * jitter();

@@ -4,6 +4,7 @@ import { KnownRevocations } from "../identity/revocation/revocation.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import { lookEveryMs, RevocationFeed } from "./feed.ts";
+import { OcspClient, type OcspSettings } from "./ocsp.ts";
 import type { ListFiles, Source } from "./read-lists.ts";
 
 /** What a router revokes by; every part is watched while it runs. */
@@ -11,6 +12,8 @@ export interface RevocationSettings {
   readonly rule: CrlRule;
   /** The path of the deny list. */
   readonly deny: string | null;
+  /** `null`: responders are not asked. */
+  readonly ocsp: OcspSettings | null;
 }
 
 /** All that is known of revoked certificates, for every set of sources that routes have. */
@@ -20,6 +23,7 @@ export class RevocationWatch {
   readonly #log: Log;
   readonly #metrics: Metrics;
   readonly #bySources = new Map<string, { known: KnownRevocations; feed: RevocationFeed }>();
+  readonly #responders: OcspClient | null;
   #denied: DenyList = nobody;
   #denyStamp: string | null = null;
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -29,18 +33,23 @@ export class RevocationWatch {
     this.#files = files;
     this.#log = log;
     this.#metrics = metrics;
+    this.#responders = settings.ocsp === null ? null : new OcspClient(settings.ocsp, log, metrics);
     this.#readDenied();
   }
 
   /** What is known by these sources; `undefined` where there is nothing that could revoke. */
   of(sources: readonly Source[]): KnownRevocations | undefined {
-    if (sources.length === 0 && this.#settings.deny === null) return undefined;
+    if (sources.length === 0 && this.#settings.deny === null && this.#responders === null) return undefined;
     const key = JSON.stringify(sources);
     let entry = this.#bySources.get(key);
     if (entry === undefined) {
       const { rule } = this.#settings;
       const missing = sources.map(({ name }) => name);
-      const known = new KnownRevocations(new RevocationLists([], rule, missing), this.#denied);
+      const known = new KnownRevocations(
+        new RevocationLists([], rule, missing),
+        this.#denied,
+        this.#responders,
+      );
       const feed = new RevocationFeed(sources, rule, this.#files, known, this.#log, this.#metrics);
       entry = { known, feed };
       this.#bySources.set(key, entry);

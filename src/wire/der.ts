@@ -121,15 +121,25 @@ export function booleanValue(element: Tlv | undefined): boolean | undefined {
 
 /** Milliseconds since 1970 of a UTCTime or GeneralizedTime in the forms of RFC 5280 §4.1.2.5. */
 export function timeValue(element: Tlv | undefined): number | undefined {
-  if (element === undefined) return undefined;
+  if (element?.tag === tag.utcTime) {
+    const text = String.fromCharCode(...element.value.subarray(0, 16));
+    if (!/^\d{12}Z$/.test(text)) return undefined;
+    return instant(`${Number(text.slice(0, 2)) < 50 ? "20" : "19"}${text.slice(0, 12)}`);
+  }
+  const time = generalizedTime(element);
+  // Earlier dates are UTCTime: one instant has one encoding.
+  return time !== undefined && time >= Date.UTC(2050, 0) ? time : undefined;
+}
+
+/** Milliseconds since 1970 of a GeneralizedTime in whole seconds, UTC, whatever its year. */
+export function generalizedTime(element: Tlv | undefined): number | undefined {
+  if (element?.tag !== tag.generalizedTime) return undefined;
   const text = String.fromCharCode(...element.value.subarray(0, 16));
-  let digits: string;
-  if (element.tag === tag.utcTime && /^\d{12}Z$/.test(text)) {
-    digits = `${Number(text.slice(0, 2)) < 50 ? "20" : "19"}${text.slice(0, 12)}`;
-  } else if (element.tag === tag.generalizedTime && /^\d{14}Z$/.test(text) && text >= "2050") {
-    // Earlier dates are UTCTime: one instant has one encoding.
-    digits = text.slice(0, 14);
-  } else return undefined;
+  return /^\d{14}Z$/.test(text) ? instant(text.slice(0, 14)) : undefined;
+}
+
+/** Of year, month, day, hour, minute and second in digits. */
+function instant(digits: string): number | undefined {
   const field = (at: number, size: number): number => Number(digits.slice(at, at + size));
   const [month, day, hour, minute, second] = [
     field(4, 2),

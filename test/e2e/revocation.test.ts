@@ -5,8 +5,20 @@ import { createServer, type Server } from "node:http";
 import { after, before, describe, it } from "node:test";
 import type { TLSSocket } from "node:tls";
 import { dial, firstBytes, readAll } from "../support/client.ts";
-import { type Holder, hourMs, leaf, name, pem, root } from "../support/crafted-certificates.ts";
+import {
+  extension,
+  type Holder,
+  hourMs,
+  leaf,
+  leafExtensions,
+  name,
+  pem,
+  root,
+} from "../support/crafted-certificates.ts";
 import { type CrlPlan, crl, crlPem } from "../support/crafted-crl.ts";
+import { oid, seq, tlv } from "../support/der.ts";
+import { OpensslResponder } from "../support/ocsp-responder.ts";
+import { skipWithoutOpenssl } from "../support/openssl.ts";
 import { newestLibpq, startPostgres } from "../support/postgres.ts";
 import { missing, program } from "../support/programs.ts";
 import {
@@ -37,6 +49,9 @@ function client(who: string, lifeMs = hourMs): { readonly serial: string } {
   site.save(who, { cert: pem(holder.der), key });
   return { serial };
 }
+
+const infoAccess = (url: string): Uint8Array =>
+  extension("1.3.6.1.5.5.7.1.1", seq(seq(oid("1.3.6.1.5.5.7.48.1"), tlv(0x86, Buffer.from(url)))));
 
 const path = (file: string): string => `${site.folder}/${file}`;
 /** Put in place whole, as careful people do. */
@@ -337,5 +352,51 @@ describe("an open connection", () => {
     assert.equal(await served(router, "brief"), false, "and nobody comes in with it");
     borne.destroy();
     lasting.destroy();
+  });
+});
+
+describe("a responder (OCSP)", { skip: skipWithoutOpenssl }, () => {
+  it("is asked as the certificate or the configuration has it, and its silence counts as the rule says", async (test) => {
+    const good = client("asked-good");
+    const bad = client("asked-bad");
+    const responder = new OpensslResponder(anchor, anchor, {
+      [good.serial]: "good",
+      [bad.serial]: "revoked",
+    });
+    test.after(() => responder.remove());
+    const listening = await responder.listen();
+    const named = leaf(anchor, {
+      serial: good.serial,
+      subject: name(["CN", "names-its-own"]),
+      extensions: [...leafExtensions, infoAccess(listening.url)],
+    });
+    const key = named.keys.privateKey.export({ type: "pkcs8", format: "pem" }).toString();
+    site.save("names-its-own", { cert: pem(named.der), key });
+    const start = (more: Readonly<Record<string, string>>) => startRouter(site, settings(more));
+    const hard = await start({ SALLYPORT_OCSP: "hard", SALLYPORT_OCSP_URL: listening.url });
+    const soft = await start({ SALLYPORT_OCSP: "soft", SALLYPORT_OCSP_URL: listening.url });
+    const own = await start({ SALLYPORT_OCSP: "hard" });
+    test.after(() => Promise.all([hard, soft, own].map((router) => router.stop())));
+
+    for (const router of [hard, soft]) {
+      assert.equal(await served(router, "asked-good"), true);
+      assert.equal(await served(router, "asked-bad"), false);
+      await router.record((one) => one.reason === "client_cert_revoked");
+    }
+    assert.equal(await served(own, "names-its-own"), true);
+    assert.equal(await served(own, "asked-good"), false, "it names nobody to ask");
+    await listening.stop();
+    client("asked-late");
+    assert.equal(await served(hard, "asked-good"), true, "an answer is remembered");
+    assert.equal(await served(hard, "asked-late"), false);
+    assert.equal(await served(soft, "asked-late"), true);
+    assert.equal(await served(soft, "asked-bad"), false, "a revocation is remembered");
+    const record = await hard.record((one) => one.reason === "client_cert_untrusted");
+    assert.match(record.detail ?? "", /whether it is revoked can't be told/);
+    for (let i = 0; i < 100 && !/gives no good answer/.test(hard.errors()); i++)
+      await new Promise((resolve) => setTimeout(resolve, 25));
+    assert.equal(hard.errors().match(/gives no good answer/g)?.length, 1);
+    const metrics = await (await fetch(`http://127.0.0.1:${hard.adminPort}/metrics`)).text();
+    assert.match(metrics, /sallyport_ocsp_requests_total\{result="failed"\} 1\n/);
   });
 });

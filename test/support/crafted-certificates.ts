@@ -134,6 +134,7 @@ export function keyUsage(...wanted: readonly (keyof typeof usages)[]): Bytes {
 export const purposes = {
   clientAuth: "1.3.6.1.5.5.7.3.2",
   serverAuth: "1.3.6.1.5.5.7.3.1",
+  ocspSigning: "1.3.6.1.5.5.7.3.9",
   any: "2.5.29.37.0",
 } as const;
 

@@ -10,15 +10,22 @@ export interface Revocation {
   check(path: readonly Certificate[], now: number): Promise<Finding>;
 }
 
+/** Whoever can be asked about a holder's certificate. */
+export interface Responders {
+  check(leaf: Certificate, issuer: Certificate, now: number): Promise<Finding>;
+}
+
 /** What is known of revoked certificates, of which each part may change while the router runs. */
 export class KnownRevocations implements Revocation {
   #lists: RevocationLists;
   #denied: DenyList;
+  readonly #responders: Responders | null;
   #state: object = {};
 
-  constructor(lists: RevocationLists, denied: DenyList) {
+  constructor(lists: RevocationLists, denied: DenyList, responders: Responders | null) {
     this.#lists = lists;
     this.#denied = denied;
+    this.#responders = responders;
   }
 
   get state(): object {
@@ -37,7 +44,14 @@ export class KnownRevocations implements Revocation {
 
   async check(path: readonly Certificate[], now: number): Promise<Finding> {
     const failure = await this.#denial(path);
-    return failure === null ? this.#lists.check(path, now) : { failure, until: now };
+    if (failure !== null) return { failure, until: now };
+    const listed = await this.#lists.check(path, now);
+    const [leaf, issuer] = path;
+    // Last, since it takes a question to somebody else.
+    if (listed.failure !== null || this.#responders === null || leaf === undefined || issuer === undefined)
+      return listed;
+    const answer = await this.#responders.check(leaf, issuer, now);
+    return { failure: answer.failure, until: Math.min(listed.until, answer.until) };
   }
 
   async #denial(path: readonly Certificate[]): Promise<PathFailure | null> {
