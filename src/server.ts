@@ -4,6 +4,7 @@ import { appAdapter } from "./adapters/app.ts";
 import { refuseHttp } from "./adapters/http/index.ts";
 import { adapters } from "./adapters/registry.ts";
 import { certificatesFromPem } from "./authority/pem.ts";
+import { openAuthorityApi } from "./authority-api.ts";
 import { selectCertificate } from "./config/certificates.ts";
 import type { Config } from "./config/load.ts";
 import { Admission } from "./core/admission.ts";
@@ -11,8 +12,10 @@ import { TlsContexts } from "./core/contexts.ts";
 import type { ConnectionRecord } from "./core/record.ts";
 import type { Route } from "./core/route.ts";
 import { Router } from "./core/router.ts";
+import type { CertificateRecord } from "./enrolment/record.ts";
 import { ConfigError } from "./errors.ts";
 import { answerWithFetch } from "./http/fetch.ts";
+import { assertionKeys, type KeySet } from "./identity/assertion-key.ts";
 import { type ClientVerifier, createClientVerifier } from "./identity/verifier.ts";
 import type { Log } from "./observe/log.ts";
 import { Metrics } from "./observe/metrics.ts";
@@ -35,12 +38,23 @@ export async function startServer(
   runtime: Runtime,
   config: Config,
   log: Log,
-  audit: (record: ConnectionRecord) => void,
+  audit: (record: ConnectionRecord | CertificateRecord) => void,
 ): Promise<RunningServer> {
   const metrics = new Metrics();
   metrics.build.set(1, version, `${runtime.name} ${runtime.version}`);
   const contexts = new TlsContexts(runtime, (name) => selectCertificate(config.certificates, name));
-  const app = createApp(version);
+  const verifierFor = verifiers(config.table.routes);
+  const own = config.table.routes.find(({ adapter }) => adapter === "app");
+  const authority =
+    config.enrolment === null
+      ? null
+      : await openAuthorityApi(config.enrolment, {
+          anchors: own?.anchors ?? [],
+          verifier: own === undefined || own.client === "none" ? null : verifierFor(own),
+          audit,
+          log,
+        });
+  const app = createApp({ version, assertionKeys: await jwtKeys(config.jwtKey), authority });
   const router = new Router({
     runtime,
     table: config.table,
@@ -51,7 +65,7 @@ export async function startServer(
       ]),
     ),
     contexts,
-    verifierFor: verifiers(config.table.routes),
+    verifierFor,
     admission: new Admission(config.caps),
     proxyProtocol: config.proxyProtocol,
     timeouts: config.timeouts,
@@ -152,6 +166,15 @@ export async function startServer(
 
 const text = ({ address, port }: Endpoint): string =>
   `${address.includes(":") ? `[${address}]` : address}:${port}`;
+
+async function jwtKeys(pem: string | null): Promise<KeySet> {
+  try {
+    return await assertionKeys(pem);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new ConfigError([{ name: "SALLYPORT_JWT_KEY", message }]);
+  }
+}
 
 /** One verifier a set of anchors: routes that trust the same authorities share what was verified. */
 function verifiers(routes: readonly Route[]): (route: Route) => ClientVerifier {

@@ -11,6 +11,7 @@ import {
   selectCertificate,
 } from "./certificates.ts";
 import { appRoute, checkCertificates, checkPorts, checkRoutes } from "./checks.ts";
+import { type EnrolmentConfig, readEnrolment } from "./enrolment.ts";
 import { parseNamePattern } from "./names.ts";
 import { chainFrom, clientAnchorsFrom, type Files, pemOrPath } from "./pem.ts";
 import { type Environment, parseRoute } from "./route-url.ts";
@@ -22,6 +23,7 @@ import {
   clientVariables,
   futurePrefix,
   futureVariables,
+  providerPrefix,
   routePrefix,
   type Values,
   type VariableName,
@@ -49,6 +51,10 @@ export interface Config {
   };
   /** `-` standard output, `off`, or a path. */
   readonly audit: string;
+  /** `null` where no authority issues certificates over the API. */
+  readonly enrolment: EnrolmentConfig | null;
+  /** The key of the router's assertions, PEM; `null`: one is made. */
+  readonly jwtKey: string | null;
   /** What a careful reader would want to know, none of it wrong. */
   readonly warnings: readonly string[];
 }
@@ -86,6 +92,10 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
   const adminText = values.SALLYPORT_ADMIN_LISTEN ?? "";
   const admin = adminText === "off" ? null : parseAddress("SALLYPORT_ADMIN_LISTEN", adminText, problems);
 
+  const enrolment = readEnrolment(env, values, problems);
+  const jwtKeyText = values.SALLYPORT_JWT_KEY;
+  const jwtKey =
+    jwtKeyText === null ? null : attempt("SALLYPORT_JWT_KEY", () => pemOrPath(jwtKeyText, files));
   const idleTimeoutMs = values.SALLYPORT_IDLE_TIMEOUT ?? 0;
   // Where the anchors can't be read, routes are not blamed for lacking them.
   const routes = readRoutes(
@@ -138,6 +148,8 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
     },
     log: { format: values.SALLYPORT_LOG_FORMAT, level: values.SALLYPORT_LOG_LEVEL ?? "info" },
     audit: values.SALLYPORT_AUDIT_LOG ?? "-",
+    enrolment,
+    jwtKey,
     warnings,
   };
 }
@@ -161,7 +173,7 @@ function refuseUnknown(env: Environment, problems: ConfigProblem[]): void {
   const known: readonly string[] = [...Object.keys(variables), ...clientVariables];
   for (const name of Object.keys(env).sort()) {
     if (!name.startsWith("SALLYPORT_") || known.includes(name)) continue;
-    if (name.startsWith(routePrefix) || name.startsWith(clientPrefix)) continue;
+    if ([routePrefix, providerPrefix, clientPrefix].some((prefix) => name.startsWith(prefix))) continue;
     if (futureVariables.includes(name) || name.startsWith(futurePrefix)) {
       problems.push({ name, message: "is not available in this version" });
     } else {
@@ -259,7 +271,8 @@ function ownApp(
     adapter: "app",
     terminates: true,
     names: [pattern],
-    alpn: ["h2", "http/1.1"],
+    // The authority's id is for clients that want it and nothing else; inside it is HTTP/1.1.
+    alpn: values.SALLYPORT_AUTHORITY === null ? ["h2", "http/1.1"] : ["h2", "http/1.1", "sallyport-auth"],
     takesNoAlpn: true,
     sources: null,
     client: anchors.length > 0 ? "optional" : "none",

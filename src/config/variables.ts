@@ -1,5 +1,15 @@
 import type { z } from "zod";
-import { address, cidrs, count, delay, duration, oneOf, onlyAsYet, text } from "./values.ts";
+import {
+  address,
+  certificateLifetime,
+  cidrs,
+  count,
+  delay,
+  duration,
+  oneOf,
+  onlyAsYet,
+  text,
+} from "./values.ts";
 
 interface Variable<T> {
   readonly schema: z.ZodType<T, string>;
@@ -42,6 +52,27 @@ export const variables = {
     text,
     null,
     "trust anchors for client certificates, PEM or a path; a route may have its own (`client_ca=`)",
+  ),
+  SALLYPORT_AUTHORITY: variable(
+    text,
+    null,
+    "the folder of an authority (`sallyport ca init`) from which people and machines get certificates over the API",
+  ),
+  SALLYPORT_CERTIFICATE_LIFETIME: variable(
+    certificateLifetime,
+    "8h",
+    "of those certificates, `5m` to `24h`; a join token and a provider may have their own",
+  ),
+  SALLYPORT_CERTIFICATES_PER_SOURCE: variable(
+    count,
+    "60",
+    "requests for a certificate a minute from one source (IPv6: one /64), refused ones included",
+  ),
+  SALLYPORT_CERTIFICATES_PER_IDENTITY: variable(count, "10", "certificates a minute for one identity"),
+  SALLYPORT_JWT_KEY: variable(
+    text,
+    null,
+    "private key of the router's assertions, PEM or a path: P-256, Ed25519 or RSA; made anew at every start if unset. Its public half is at `/.well-known/jwks.json`",
   ),
   SALLYPORT_LISTENER_MODE: variable(
     onlyAsYet("multiplex", /^separate$/),
@@ -112,6 +143,7 @@ export type Values = {
 };
 
 export const routePrefix = "SALLYPORT_ROUTE_";
+export const providerPrefix = "SALLYPORT_OIDC_";
 
 /** Read by the client commands, so a shell that has them may run `serve` too. */
 export const clientVariables: readonly string[] = [
@@ -124,9 +156,5 @@ export const clientVariables: readonly string[] = [
 export const clientPrefix = "SALLYPORT_SERVICE_";
 
 /** Promised names that this version would have to ignore: refused, since each one guards something. */
-export const futureVariables: readonly string[] = [
-  "SALLYPORT_CRL",
-  "SALLYPORT_JWT_KEY",
-  "SALLYPORT_TUNNEL_ALLOW",
-];
+export const futureVariables: readonly string[] = ["SALLYPORT_CRL", "SALLYPORT_TUNNEL_ALLOW"];
 export const futurePrefix = "SALLYPORT_PORT_";

@@ -1,4 +1,10 @@
-import type { HttpBody, HttpExchange } from "./exchange.ts";
+import type { HttpBody, HttpExchange, HttpRequest } from "./exchange.ts";
+import { problem } from "./problem.ts";
+
+/** Larger than anything our own pages and API take. */
+const maxBodyBytes = 64 * 1024;
+/** For all of it: whoever sends slower is not waited for. */
+const bodyTimeoutMs = 30_000;
 
 /** Puts a fetch-style handler (a Hono app) behind an exchange. `url` is what it is asked for. */
 export async function answerWithFetch(
@@ -7,10 +13,15 @@ export async function answerWithFetch(
   fetch: (request: Request) => Response | Promise<Response>,
 ): Promise<void> {
   const { request } = exchange;
+  const body = await bodyOf(request);
+  if (body === "too large")
+    return exchange.respond(problem(413, "protocol_error", `more than ${maxBodyBytes} bytes`));
+  if (body === "too slow")
+    return exchange.respond(problem(408, "protocol_error", `no whole request in ${bodyTimeoutMs / 1000} s`));
   let response: Response;
   try {
     const headers = new Headers(request.fields.map(([name, value]): [string, string] => [name, value]));
-    response = await fetch(new Request(url, { method: request.method, headers }));
+    response = await fetch(new Request(url, { method: request.method, headers, body }));
   } catch {
     response = new Response("Bad Request\n", { status: 400 });
   }
@@ -20,6 +31,31 @@ export async function answerWithFetch(
     fields: [...response.headers],
     body: noBody ? null : chunks(response.body),
   });
+}
+
+/** The body, which there is none of where fetch knows of none; or why there is none to be had. */
+async function bodyOf({ method, body }: HttpRequest): Promise<BodyInit | null | "too large" | "too slow"> {
+  if (body === null || method === "GET" || method === "HEAD") return null;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<"too slow">((resolve) => {
+    timer = setTimeout(() => resolve("too slow"), bodyTimeoutMs);
+  });
+  try {
+    return await Promise.race([collect(body), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function collect(body: HttpBody): Promise<BodyInit | "too large"> {
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const part of body) {
+    bytes += part.length;
+    if (bytes > maxBodyBytes) return "too large";
+    parts.push(part);
+  }
+  return new Blob(parts as BlobPart[]);
 }
 
 async function* chunks(body: ReadableStream<Uint8Array> | null): HttpBody {

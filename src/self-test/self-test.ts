@@ -48,12 +48,9 @@ export async function selfTest(runtime: Runtime, files: Files): Promise<void> {
     SALLYPORT_CLIENT_CA: ours.certificate.toString("pem"),
     SALLYPORT_ROUTE_SELF_TEST: `tcp://127.0.0.1:${upstream.address.port}?sni=${serverName}`,
   };
-  const router = await startServer(
-    runtime,
-    loadConfig(environment, schemes, files),
-    silent,
-    (r) => void records.push(r),
-  );
+  const router = await startServer(runtime, loadConfig(environment, schemes, files), silent, (record) => {
+    if (record.event === "connection") records.push(record);
+  });
   try {
     for (const attempt of await attempts(ours, theirs)) {
       const target = { host: "127.0.0.1", port: router.address.port, withinMs: attemptMs };

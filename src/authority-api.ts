@@ -1,0 +1,81 @@
+import type { AuthorityParts } from "../routes/authority.ts";
+import { type Issuer, openIssuer } from "./authority/issuer.ts";
+import { certificatesFromPem } from "./authority/pem.ts";
+import type { EnrolmentConfig } from "./config/enrolment.ts";
+import { Enrolment, type EnrolmentParts } from "./enrolment/enrolment.ts";
+import { IdTokens } from "./enrolment/id-token.ts";
+import { ConfigError } from "./errors.ts";
+import { sameBytes } from "./identity/same-bytes.ts";
+import { type ClientVerifier, createClientVerifier } from "./identity/verifier.ts";
+import { joinTokenFiles } from "./runtime/join-tokens.ts";
+
+/** How long a list of what is revoked is handed out before it is made anew. */
+const crlMs = 60_000;
+
+export interface AuthorityWorld extends Pick<EnrolmentParts, "audit" | "log"> {
+  /** Trust anchors of the router's own pages, PEM. */
+  readonly anchors: readonly string[];
+  /** Verifies clients of the router's own pages, with all that the router knows of revocation. */
+  readonly verifier: ClientVerifier | null;
+}
+
+async function open(directory: string): Promise<Issuer> {
+  try {
+    return await openIssuer(directory);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new ConfigError([{ name: "SALLYPORT_AUTHORITY", message: why }]);
+  }
+}
+
+/** The parts of the authority's API. Throws a `ConfigError` where there is no authority, or nobody would trust it. */
+export async function openAuthorityApi(
+  config: EnrolmentConfig,
+  world: AuthorityWorld,
+): Promise<AuthorityParts> {
+  const { audit, log, anchors, verifier } = world;
+  const issuer = await open(config.directory);
+  const root = certificatesFromPem(issuer.chain.at(-1) ?? "")[0];
+  if (root === undefined || !anchors.flatMap(certificatesFromPem).some((der) => sameBytes(der, root)))
+    throw new ConfigError([
+      {
+        name: "SALLYPORT_CLIENT_CA",
+        message:
+          "expected the certificate of SALLYPORT_AUTHORITY among them: what it issues would not be accepted",
+      },
+    ]);
+  // Another authority's certificate may be good for a route; it must not be turned into one of ours.
+  const own = createClientVerifier([root]);
+  const enrolment = new Enrolment({
+    issuer,
+    tokens: joinTokenFiles(config.directory),
+    idTokens: new IdTokens(config.providers),
+    lifetimeMs: config.lifetimeMs,
+    verify: async (presented, now) => {
+      await verifier?.verify(presented, now);
+      return (await own.verify(presented, now)).identity;
+    },
+    perSource: config.perSource,
+    perIdentity: config.perIdentity,
+    audit,
+    log,
+  });
+  let crl: { readonly text: Promise<string>; readonly at: number } | undefined;
+  return {
+    issue: (body, applicant) => enrolment.issue(body, applicant),
+    bundle: issuer.chain.map((pem) => `${pem.trimEnd()}\n`).join(""),
+    crl: () => {
+      if (crl === undefined || Date.now() - crl.at >= crlMs) {
+        const made = { text: issuer.crl(), at: Date.now() };
+        crl = made;
+        made.text.catch(() => {
+          if (crl === made) crl = undefined;
+        });
+      }
+      return crl.text;
+    },
+    logins: config.providers.flatMap(({ name, issuer: url, clientId, scope }) =>
+      clientId === null ? [] : [{ name, issuer: url, client_id: clientId, scope }],
+    ),
+  };
+}

@@ -1,0 +1,70 @@
+import { z } from "zod";
+import { sha256Hex } from "../identity/identity.ts";
+import { EnrolmentRefusal } from "./refusal.ts";
+
+/** In front of every token, so that scanners for leaked secrets know one. */
+const prefix = "sallyport-join-";
+const form = /^sallyport-join-[A-Za-z0-9_-]{43}$/;
+
+/** True of a text that is meant as a join token, rather than as an ID token. */
+export const looksLikeJoinToken = (text: string): boolean => text.startsWith(prefix);
+
+const texts = z.array(z.string().max(4096)).max(64);
+
+/** What a token stands for, as it is kept: beside it only the token's hash is known. */
+export const joinTokenRecord = z.strictObject({
+  person: z.strictObject({
+    commonName: z.string(),
+    organization: z.string().exactOptional(),
+    groups: texts,
+    emails: texts,
+    dnsNames: texts,
+    uris: texts,
+  }),
+  /** Of the certificate. */
+  lifetimeMs: z.int().positive(),
+  /** Milliseconds since 1970: the token can't be used from then on. */
+  expires: z.int().positive(),
+  limits: z.strictObject({ sources: texts.exactOptional(), routes: texts.exactOptional() }).exactOptional(),
+});
+
+export type JoinTokenRecord = z.output<typeof joinTokenRecord>;
+
+/** Where tokens are kept, by their hashes. */
+export interface JoinTokenStore {
+  /** `spent` when it has been used; `null` when there is none. */
+  find(hash: string): Promise<JoinTokenRecord | "spent" | null>;
+  /** Uses it up. True for one caller alone, however many processes ask at once. */
+  spend(hash: string): Promise<boolean>;
+}
+
+/** What a token is known by. */
+export const hashOf = (token: string): Promise<string> => sha256Hex(new TextEncoder().encode(token));
+
+/** A new token: 256 random bits. */
+export function newJoinToken(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(32));
+  const text = btoa(String.fromCharCode(...bytes));
+  return `${prefix}${text.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}`;
+}
+
+const used = (): EnrolmentRefusal =>
+  new EnrolmentRefusal("token_used", "join_token: has been used already; each is good for one certificate");
+
+/** What a token is good for now. Throws an `EnrolmentRefusal`; does not use it up. */
+export async function lookUp(store: JoinTokenStore, token: string, now: number): Promise<JoinTokenRecord> {
+  const found = form.test(token) ? await store.find(await hashOf(token)) : null;
+  if (found === null) throw new EnrolmentRefusal("token_invalid", "join_token: is not known");
+  if (found === "spent") throw used();
+  if (now >= found.expires)
+    throw new EnrolmentRefusal(
+      "token_expired",
+      `join_token: expired at ${new Date(found.expires).toISOString()}`,
+    );
+  return found;
+}
+
+/** Uses a token up. Throws where somebody else was first. */
+export async function spend(store: JoinTokenStore, token: string): Promise<void> {
+  if (!(await store.spend(await hashOf(token)))) throw used();
+}
