@@ -7,7 +7,10 @@ import { EnrolmentRefusal } from "./refusal.ts";
 /** A stolen key must not be good for longer than its certificate. Throws an `EnrolmentRefusal`. */
 export async function refuseOldKey(identity: Identity, publicKey: Uint8Array): Promise<void> {
   if (identity.keyFingerprint === (await sha256Hex(publicKey)))
-    throw new EnrolmentRefusal("key_unfit", "csr: has the key of the certificate to renew; expected a new one");
+    throw new EnrolmentRefusal(
+      "key_unfit",
+      "csr: has the key of the certificate to renew; expected a new one",
+    );
 }
 
 /** The holder of a verified certificate, as the authority takes them: all of the identity, or a refusal. */
