@@ -1,3 +1,4 @@
+import { files } from "../runtime/files.ts";
 import type { Person } from "./authority.ts";
 import { importSigningKey } from "./authority.ts";
 import {
@@ -16,7 +17,6 @@ import {
   X509CertificateGenerator,
   X509CrlGenerator,
 } from "./x509.ts";
-import { files } from "../runtime/files.ts";
 
 export interface Limits {
   readonly sources?: readonly string[];

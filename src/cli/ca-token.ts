@@ -36,7 +36,9 @@ function limitsOf(sources: readonly string[], routes: readonly string[]) {
   }
   for (const route of routes) {
     if (!/^[a-z0-9]+(-[a-z0-9]+)*$/.test(route))
-      throw new UsageError(`--route ${JSON.stringify(route)} is no route's name: expected one such as orders`);
+      throw new UsageError(
+        `--route ${JSON.stringify(route)} is no route's name: expected one such as orders`,
+      );
   }
   return {
     ...(sources.length === 0 ? {} : { sources: [...sources] }),
@@ -62,7 +64,9 @@ export async function token(args: readonly string[], io: CliIo): Promise<number>
   });
   const folder = required(flags.dir, "--dir", "the folder that `sallyport ca init` made");
   if (!exists(`${folder}/ca.crt`))
-    throw new UsageError(`--dir ${folder} holds no authority: make one with "sallyport ca init --dir ${folder}"`);
+    throw new UsageError(
+      `--dir ${folder} holds no authority: make one with "sallyport ca init --dir ${folder}"`,
+    );
   const commonName = required(flags.cn, "--cn", "the holder's name");
   const { org, group: groups = [], email: emails = [], dns: dnsNames = [], uri: uris = [] } = flags;
   check(() => {
@@ -80,8 +84,20 @@ export async function token(args: readonly string[], io: CliIo): Promise<number>
   const expires = now + lifetime(flags.expires, "--expires", hourMs, 31 * 24 * hourMs);
 
   const made = newJoinToken();
-  const person = { commonName, ...(org === undefined ? {} : { organization: org }), groups, emails, dnsNames, uris };
-  const record = { person, lifetimeMs: read.data, expires, ...(Object.keys(limits).length === 0 ? {} : { limits }) };
+  const person = {
+    commonName,
+    ...(org === undefined ? {} : { organization: org }),
+    groups,
+    emails,
+    dnsNames,
+    uris,
+  };
+  const record = {
+    person,
+    lifetimeMs: read.data,
+    expires,
+    ...(Object.keys(limits).length === 0 ? {} : { limits }),
+  };
   addJoinToken(folder, await hashOf(made), record, now);
   const until = new Date(expires).toISOString();
   if (flags.json === true) io.out(JSON.stringify({ token: made, expires: until }));

@@ -1,3 +1,4 @@
+import type { Person } from "../authority/authority.ts";
 import type { Issuer } from "../authority/issuer.ts";
 import { SubjectError } from "../authority/subject.ts";
 import { Refusal } from "../errors.ts";
@@ -9,7 +10,7 @@ import { type Application, readApplication } from "./application.ts";
 import { type CertificationRequest, readCertificationRequest } from "./certification-request.ts";
 import type { Grant } from "./grant.ts";
 import type { IdTokens } from "./id-token.ts";
-import { hashOf, type JoinTokenStore, lookUp, spend } from "./join-token.ts";
+import { findToken, hashOf, type JoinTokenStore, refuseOldToken, spend } from "./join-token.ts";
 import { keyHash } from "./key-hash.ts";
 import { refuseOtherNames } from "./named-identity.ts";
 import { Rate, sourceKey } from "./rate.ts";
@@ -46,6 +47,9 @@ export interface Applicant {
 export type IssuedCertificate = Awaited<ReturnType<Issuer["issueClient"]>>;
 
 type Notes = { -readonly [K in "credential" | "voucher" | "identity"]: CertificateRecord[K] };
+
+type Result = Pick<CertificateRecord, "reason"> &
+  Partial<Pick<CertificateRecord, "serial" | "expires" | "detail">>;
 
 /** Issues certificates to whoever shows who they are, and records every request. */
 export class Enrolment {
@@ -87,7 +91,7 @@ export class Enrolment {
     const request = await readCertificationRequest(asked.csr);
     const { renewed, ...grant } = await this.#grant(asked, request, presented, notes, now);
     const { person } = grant;
-    notes.identity = { name: person.commonName, groups: person.groups ?? [], uris: person.uris ?? [] };
+    notes.identity = identityOf(person);
     refuseOtherNames(request, person);
     this.#perIdentity.take(JSON.stringify([person.commonName, person.uris]), now);
     // Before anything is issued: of two that come at once, one gets a certificate.
@@ -108,8 +112,11 @@ export class Enrolment {
     if (joinToken !== undefined) {
       notes.credential = "join_token";
       notes.voucher = (await hashOf(joinToken)).slice(0, 16);
-      const { person, lifetimeMs: granted, limits } = await lookUp(tokens, joinToken, now);
-      return { person, lifetimeMs: granted, ...(limits === undefined ? {} : { limits }) };
+      const found = await findToken(tokens, joinToken);
+      const { expires: _, ...grant } = found.record;
+      notes.identity = identityOf(grant.person);
+      refuseOldToken(found, now);
+      return grant;
     }
     if (idToken !== undefined) {
       notes.credential = "id_token";
@@ -125,8 +132,10 @@ export class Enrolment {
     notes.credential = "certificate";
     const renewed = await verify(presented, now);
     notes.voucher = renewed.serial;
+    const person = personOf(renewed);
+    notes.identity = identityOf(person);
     await refuseOldKey(renewed, publicKey);
-    return { person: personOf(renewed), lifetimeMs, renewed };
+    return { person, lifetimeMs, renewed };
   }
 
   #asRefusal(error: unknown): EnrolmentRefusal {
@@ -140,23 +149,26 @@ export class Enrolment {
     return new EnrolmentRefusal("authority_failed", "the authority could not issue; its log says why");
   }
 
-  #record(
-    { source }: Applicant,
-    notes: Notes,
-    result: Pick<CertificateRecord, "reason"> & Partial<CertificateRecord>,
-  ): void {
-    const failed = result.reason === "authority_failed" || result.reason === "upstream_unreachable";
+  #record({ source: { address, port } }: Applicant, notes: Notes, result: Result): void {
+    const { reason, serial = null, expires = null, detail = null } = result;
+    const failed = reason === "authority_failed" || reason === "upstream_unreachable";
     this.#parts.audit({
       time: new Date().toISOString(),
       id: crypto.randomUUID(),
       event: "certificate",
-      outcome: result.reason === "ok" ? "served" : failed ? "failed" : "refused",
-      source: `${source.address.includes(":") ? `[${source.address}]` : source.address}:${source.port}`,
+      outcome: reason === "ok" ? "served" : failed ? "failed" : "refused",
+      reason,
+      source: `${address.includes(":") ? `[${address}]` : address}:${port}`,
       ...notes,
-      serial: null,
-      expires: null,
-      detail: null,
-      ...result,
+      serial,
+      expires,
+      detail,
     });
   }
 }
+
+const identityOf = ({ commonName, groups = [], uris = [] }: Person): CertificateRecord["identity"] => ({
+  name: commonName,
+  groups,
+  uris,
+});

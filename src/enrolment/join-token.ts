@@ -30,10 +30,14 @@ export const joinTokenRecord = z.strictObject({
 
 export type JoinTokenRecord = z.output<typeof joinTokenRecord>;
 
+export interface FoundToken {
+  readonly record: JoinTokenRecord;
+  readonly spent: boolean;
+}
+
 /** Where tokens are kept, by their hashes. */
 export interface JoinTokenStore {
-  /** `spent` when it has been used; `null` when there is none. */
-  find(hash: string): Promise<JoinTokenRecord | "spent" | null>;
+  find(hash: string): Promise<FoundToken | null>;
   /** Uses it up. True for one caller alone, however many processes ask at once. */
   spend(hash: string): Promise<boolean>;
 }
@@ -51,17 +55,19 @@ export function newJoinToken(): string {
 const used = (): EnrolmentRefusal =>
   new EnrolmentRefusal("token_used", "join_token: has been used already; each is good for one certificate");
 
-/** What a token is good for now. Throws an `EnrolmentRefusal`; does not use it up. */
-export async function lookUp(store: JoinTokenStore, token: string, now: number): Promise<JoinTokenRecord> {
+/** Finds a token, which may have been used. Throws an `EnrolmentRefusal` where there is none. */
+export async function findToken(store: JoinTokenStore, token: string): Promise<FoundToken> {
   const found = form.test(token) ? await store.find(await hashOf(token)) : null;
   if (found === null) throw new EnrolmentRefusal("token_invalid", "join_token: is not known");
-  if (found === "spent") throw used();
-  if (now >= found.expires)
-    throw new EnrolmentRefusal(
-      "token_expired",
-      `join_token: expired at ${new Date(found.expires).toISOString()}`,
-    );
   return found;
+}
+
+/** Throws an `EnrolmentRefusal` where a token is not good any more; does not use it up. */
+export function refuseOldToken({ record: { expires }, spent }: FoundToken, now: number): void {
+  if (spent) throw used();
+  if (now < expires) return;
+  const at = new Date(expires).toISOString();
+  throw new EnrolmentRefusal("token_expired", `join_token: expired at ${at}`);
 }
 
 /** Uses a token up. Throws where somebody else was first. */

@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { type JoinTokenRecord, type JoinTokenStore, joinTokenRecord } from "../enrolment/join-token.ts";
-import { exists, writeAtomically } from "./key-files.ts";
+import { writeAtomically } from "./key-files.ts";
 
 /** `HASH.json` until it is used, `HASH.used` from then on. */
 const paths = (folder: string, hash: string) => ({
@@ -12,18 +12,25 @@ const paths = (folder: string, hash: string) => ({
 
 const missing = (error: unknown): boolean => (error as { readonly code?: unknown }).code === "ENOENT";
 
+async function recordAt(path: string): Promise<JoinTokenRecord | null> {
+  try {
+    return joinTokenRecord.parse(JSON.parse(await readFile(path, "utf8")));
+  } catch (error) {
+    if (missing(error)) return null;
+    throw new Error(`the join token ${path} can't be read`);
+  }
+}
+
 /** Join tokens as files in an authority's folder, which several routers may share. */
 export function joinTokenFiles(authority: string): JoinTokenStore {
   const folder = join(authority, "tokens");
   return {
     find: async (hash) => {
       const { fresh, used } = paths(folder, hash);
-      try {
-        return joinTokenRecord.parse(JSON.parse(await readFile(fresh, "utf8")));
-      } catch (error) {
-        if (!missing(error)) throw new Error(`the join token ${fresh} can't be read`);
-        return exists(used) ? "spent" : null;
-      }
+      const record = await recordAt(fresh);
+      if (record !== null) return { record, spent: false };
+      const spent = await recordAt(used);
+      return spent === null ? null : { record: spent, spent: true };
     },
     spend: async (hash) => {
       const { fresh, used } = paths(folder, hash);
