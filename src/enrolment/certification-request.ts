@@ -23,14 +23,14 @@ const hashes: readonly unknown[] = ["SHA-256", "SHA-384", "SHA-512"];
 
 const invalid = (detail: string): EnrolmentRefusal => new EnrolmentRefusal("request_invalid", detail);
 
-function parse(pem: string): Pkcs10CertificateRequest {
+function parse(pem: string): { readonly request: Pkcs10CertificateRequest; readonly publicKey: Uint8Array } {
   const body = block.exec(pem)?.[2];
   if (body === undefined || body.length > (maxBytes * 3) / 2)
     throw invalid("csr: expected one PKCS #10 request in PEM");
   try {
-    return new Pkcs10CertificateRequest(
-      Uint8Array.from(atob(body.replace(/\s/g, "")), (c) => c.charCodeAt(0)),
-    );
+    const der = Uint8Array.from(atob(body.replace(/\s/g, "")), (c) => c.charCodeAt(0));
+    const request = new Pkcs10CertificateRequest(der);
+    return { request, publicKey: new Uint8Array(request.publicKey.rawData) };
   } catch {
     throw invalid("csr: is no PKCS #10 request");
   }
@@ -48,8 +48,7 @@ async function checkPossession(request: Pkcs10CertificateRequest): Promise<void>
 
 /** Reads and checks a request. Throws an `EnrolmentRefusal`: `request_invalid` or `key_unfit`. */
 export async function readCertificationRequest(pem: string): Promise<CertificationRequest> {
-  const request = parse(pem);
-  const publicKey = new Uint8Array(request.publicKey.rawData);
+  const { request, publicKey } = parse(pem);
   // Before anything is computed with it.
   const unfit = unusableKey(publicKey);
   if (unfit !== undefined) throw new EnrolmentRefusal("key_unfit", `csr: ${unfit}`);
