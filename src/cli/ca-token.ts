@@ -1,4 +1,5 @@
-import { checkDnsName, checkEmail, checkText, checkUris, SubjectError } from "../authority/subject.ts";
+import type { Person } from "../authority/authority.ts";
+import { checkPerson, SubjectError } from "../authority/subject.ts";
 import { certificateLifetime, cidrs } from "../config/values.ts";
 import { hashOf, newJoinToken } from "../enrolment/join-token.ts";
 import { addJoinToken } from "../runtime/join-tokens.ts";
@@ -19,9 +20,9 @@ const flagOf: Readonly<Partial<Record<SubjectError["member"], string>>> = {
 };
 
 /** Says of a flag what is wrong with its value. */
-function check(work: () => void): void {
+function check(person: Person): void {
   try {
-    work();
+    checkPerson(person);
   } catch (error) {
     throw error instanceof SubjectError
       ? new UsageError(`${flagOf[error.member] ?? error.member}: ${error.message}`)
@@ -69,14 +70,9 @@ export async function token(args: readonly string[], io: CliIo): Promise<number>
     );
   const commonName = required(flags.cn, "--cn", "the holder's name");
   const { org, group: groups = [], email: emails = [], dns: dnsNames = [], uri: uris = [] } = flags;
-  check(() => {
-    checkText("commonName", commonName);
-    if (org !== undefined) checkText("organization", org);
-    for (const group of groups) checkText("groups", group);
-    for (const email of emails) checkEmail(email);
-    for (const name of dnsNames) checkDnsName("dnsNames", name, false);
-    checkUris(uris);
-  });
+  const organization = org === undefined ? {} : { organization: org };
+  const person = { commonName, ...organization, groups, emails, dnsNames, uris };
+  check(person);
   const read = certificateLifetime.safeParse(flags.lifetime ?? "8h");
   if (!read.success) throw new UsageError(`--lifetime ${read.error.issues[0]?.message}`);
   const limits = limitsOf(flags.source ?? [], flags.route ?? []);
@@ -84,14 +80,6 @@ export async function token(args: readonly string[], io: CliIo): Promise<number>
   const expires = now + lifetime(flags.expires, "--expires", hourMs, 31 * 24 * hourMs);
 
   const made = newJoinToken();
-  const person = {
-    commonName,
-    ...(org === undefined ? {} : { organization: org }),
-    groups,
-    emails,
-    dnsNames,
-    uris,
-  };
   const record = {
     person,
     lifetimeMs: read.data,

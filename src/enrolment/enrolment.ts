@@ -1,6 +1,6 @@
 import type { Person } from "../authority/authority.ts";
 import type { Issuer } from "../authority/issuer.ts";
-import { SubjectError } from "../authority/subject.ts";
+import { checkPerson, SubjectError } from "../authority/subject.ts";
 import { Refusal } from "../errors.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { Presented } from "../identity/verifier.ts";
@@ -92,6 +92,7 @@ export class Enrolment {
     const { renewed, ...grant } = await this.#grant(asked, request, presented, notes, now);
     const { person } = grant;
     notes.identity = identityOf(person);
+    checkPerson(person);
     refuseOtherNames(request, person);
     this.#perIdentity.take(JSON.stringify([person.commonName, person.uris]), now);
     // Before anything is issued: of two that come at once, one gets a certificate.

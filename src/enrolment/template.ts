@@ -32,7 +32,8 @@ function lookUp(claims: Claims, name: string): unknown {
   if (Object.hasOwn(claims, name)) return claims[name];
   let value: unknown = claims;
   for (const step of name.split(".")) {
-    if (typeof value !== "object" || value === null || !Object.hasOwn(value, step)) return undefined;
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
+    if (!Object.hasOwn(value, step)) return undefined;
     value = (value as Claims)[step];
   }
   return value;
@@ -47,6 +48,9 @@ export function claimValues(claims: Claims, name: string): readonly string[] | n
   );
   return texts.every((text) => text !== null) ? texts : null;
 }
+
+/** What a segment of a URI can hold as it stands, and no step up or down. */
+const isSegment = (text: string): boolean => /^[A-Za-z0-9._~-]+$/.test(text) && text !== "." && text !== "..";
 
 /** Why a template could not be filled in. */
 export class MissingClaim extends Error {
@@ -68,7 +72,7 @@ export function fillIn(template: Template, claims: Claims, uri: boolean): readon
     }
     const values = claimValues(claims, part.claim);
     if (values === null) throw new MissingClaim(`the token has no claim ${part.claim} that is text`);
-    if (uri && values.some((value) => value === "" || (!part.path && /[^A-Za-z0-9._~-]/.test(value))))
+    if (uri && !values.every((value) => (part.path ? value.split("/") : [value]).every(isSegment)))
       throw new MissingClaim(`the claim ${part.claim} has characters that can't stand in a URI's segment`);
     if (texts.length * values.length > 256) throw new MissingClaim(`${template.text} makes too many values`);
     texts = texts.flatMap((text) => values.map((value) => text + value));

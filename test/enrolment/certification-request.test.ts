@@ -40,7 +40,10 @@ describe("a certification request", () => {
     await assert.rejects(readCertificationRequest(stolen), refused("request_invalid", /proof of possession/));
     const der = body(await certificationRequest());
     der.writeUInt8(der.readUInt8(der.length - 1) ^ 1, der.length - 1);
-    await assert.rejects(readCertificationRequest(pem(der)), refused("request_invalid", /possession|signature/));
+    await assert.rejects(
+      readCertificationRequest(pem(der)),
+      refused("request_invalid", /possession|signature/),
+    );
   });
 
   it("must not be signed with SHA-1", async () => {
@@ -61,7 +64,11 @@ describe("a certification request", () => {
       pem(der.subarray(0, der.length - 1)),
       pem(Buffer.alloc(30_000, 0x30)),
     ])
-      await assert.rejects(readCertificationRequest(bad), refused("request_invalid", /^csr: /), bad.slice(0, 80));
+      await assert.rejects(
+        readCertificationRequest(bad),
+        refused("request_invalid", /^csr: /),
+        bad.slice(0, 80),
+      );
     // RFC 7468 §7: the other label that is about.
     await readCertificationRequest(good.replaceAll("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"));
   });
@@ -107,7 +114,14 @@ describe("the names in a request", () => {
   });
 
   it("may not be another's", async () => {
-    for (const subject of ["CN=bob", "CN=Alice", "CN=alice, CN=bob", "CN=alice, OU=admins", "O=Other", "C=DE"])
+    for (const subject of [
+      "CN=bob",
+      "CN=Alice",
+      "CN=alice, CN=bob",
+      "CN=alice, OU=admins",
+      "O=Other",
+      "C=DE",
+    ])
       await assert.rejects(judge({ subject }), refused("identity_mismatch", /^csr: names /), subject);
     for (const name of [
       { type: "email", value: "bob@example.com" },
@@ -116,6 +130,10 @@ describe("the names in a request", () => {
       { type: "ip", value: "10.0.0.1" },
       { type: "url", value: "alice.example.com" },
     ] as const)
-      await assert.rejects(judge({ names: [name] }), refused("identity_mismatch", /alternative name/), name.value);
+      await assert.rejects(
+        judge({ names: [name] }),
+        refused("identity_mismatch", /alternative name/),
+        name.value,
+      );
   });
 });

@@ -47,7 +47,11 @@ describe("an ID token", () => {
     const token = await issuer.token();
     for (const alg of ["none", "None", "NONE", ""])
       for (const typ of [{}, { typ: "JWT" }])
-        await assert.rejects(judge(forged(token, { alg, ...typ }, () => "")), invalid(/algorithm|verified/), alg);
+        await assert.rejects(
+          judge(forged(token, { alg, ...typ }, () => "")),
+          invalid(/algorithm|verified/),
+          alg,
+        );
     await assert.rejects(judge(`${token.slice(0, token.lastIndexOf("."))}.`), invalid(/signature|verified/));
   });
 
@@ -99,7 +103,10 @@ describe("an ID token", () => {
     await assert.rejects(judge(await issuer.token(expired)), refused("token_expired", /too old/));
     const future = { iat: seconds(-300), exp: seconds(-600) };
     await assert.rejects(judge(await issuer.token(future)), refused("token_expired", /future/));
-    await assert.rejects(judge(await issuer.token({ nbf: seconds(-300) })), refused("token_expired", /future/));
+    await assert.rejects(
+      judge(await issuer.token({ nbf: seconds(-300) })),
+      refused("token_expired", /future/),
+    );
     const old = { iat: seconds(3600), exp: seconds(-3600) };
     await assert.rejects(judge(await issuer.token(old)), refused("token_expired", /too old/));
     await judge(await issuer.token(old), provider("client_id=sallyport&max_age=2h"));
@@ -137,7 +144,11 @@ describe("an ID token", () => {
   it("fits one of several rules for one issuer", async () => {
     const [app, site] = [
       provider("audience=sallyport&require=repository:acme/app&name={sub}", issuer.issuer, "app"),
-      provider("audience=sallyport&require=repository:acme/site&name={sub}&lifetime=10m", issuer.issuer, "site"),
+      provider(
+        "audience=sallyport&require=repository:acme/site&name={sub}&lifetime=10m",
+        issuer.issuer,
+        "site",
+      ),
     ];
     const { voucher, lifetimeMs } = await judge(await issuer.token({ repository: "acme/site" }), app, site);
     assert.deepEqual([voucher, lifetimeMs], ["site:user-1", 600_000]);
@@ -212,7 +223,10 @@ describe("a provider's keys", () => {
       const tokens = new IdTokens([provider("client_id=sallyport", one.issuer)]);
       const token = await one.token();
       for (let i = 0; i < 3; i++)
-        await assert.rejects(tokens.verify(token, keyHash, Date.now()), refused("upstream_unreachable", /500/));
+        await assert.rejects(
+          tokens.verify(token, keyHash, Date.now()),
+          refused("upstream_unreachable", /500/),
+        );
       assert.equal(one.asked.length, 1);
     } finally {
       one.close();

@@ -1,3 +1,4 @@
+import { toPem } from "../../src/authority/pem.ts";
 import {
   BasicConstraintsExtension,
   type Extension,
@@ -5,7 +6,6 @@ import {
   Pkcs10CertificateRequestGenerator,
   SubjectAlternativeNameExtension,
 } from "../../src/authority/x509.ts";
-import { toPem } from "../../src/authority/pem.ts";
 import { algorithms } from "./pki.ts";
 
 export interface RequestRecipe {

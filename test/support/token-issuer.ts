@@ -25,7 +25,10 @@ export class TokenIssuer {
     const one = new TokenIssuer();
     await new Promise<void>((resolve) => one.#server.listen(0, "127.0.0.1", resolve));
     one.issuer = `http://127.0.0.1:${(one.#server.address() as AddressInfo).port}`;
-    one.documents["/.well-known/openid-configuration"] = { issuer: one.issuer, jwks_uri: `${one.issuer}/keys` };
+    one.documents["/.well-known/openid-configuration"] = {
+      issuer: one.issuer,
+      jwks_uri: `${one.issuer}/keys`,
+    };
     await one.rotate();
     return one;
   }
@@ -45,7 +48,10 @@ export class TokenIssuer {
   }
 
   /** A good token but for what is changed; a claim that is `undefined` is left out. */
-  token(claims: Readonly<Record<string, unknown>> = {}, header: Readonly<Record<string, unknown>> = {}): Promise<string> {
+  token(
+    claims: Readonly<Record<string, unknown>> = {},
+    header: Readonly<Record<string, unknown>> = {},
+  ): Promise<string> {
     if (this.#private === undefined) throw new Error("not started");
     const now = Math.floor(Date.now() / 1000);
     const payload = {
