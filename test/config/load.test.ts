@@ -123,7 +123,6 @@ describe("the environment", () => {
     ["SALLYPORT_WORKERS", "4", /not available in this version/],
     ["SALLYPORT_WORKERS", "few", /^expected 1/],
     ["SALLYPORT_CRL", "x", /^is not available in this version/],
-    ["SALLYPORT_JWT_KEY", "x", /^is not available in this version/],
     ["SALLYPORT_TUNNEL_ALLOW", "a=b", /^is not available in this version/],
     ["SALLYPORT_PORT_POSTGRES", "1", /^is not available in this version/],
     ["SALLYPORT_LISTN", ":1", /is no variable of Sallyport; did you mean SALLYPORT_LISTEN\?/],
