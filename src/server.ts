@@ -4,7 +4,7 @@ import { appAdapter } from "./adapters/app.ts";
 import { refuseHttp } from "./adapters/http/index.ts";
 import { adapters } from "./adapters/registry.ts";
 import { certificatesFromPem } from "./authority/pem.ts";
-import { openAuthorityApi } from "./authority-api.ts";
+import { assertionKeysOf, openAuthorityApi } from "./authority-api.ts";
 import { selectCertificate } from "./config/certificates.ts";
 import type { Config } from "./config/load.ts";
 import { Admission } from "./core/admission.ts";
@@ -15,7 +15,6 @@ import { Router } from "./core/router.ts";
 import type { CertificateRecord } from "./enrolment/record.ts";
 import { ConfigError } from "./errors.ts";
 import { answerWithFetch } from "./http/fetch.ts";
-import { assertionKeys, type KeySet } from "./identity/assertion-key.ts";
 import { type ClientVerifier, createClientVerifier } from "./identity/verifier.ts";
 import type { Log } from "./observe/log.ts";
 import { Metrics } from "./observe/metrics.ts";
@@ -54,7 +53,7 @@ export async function startServer(
           audit,
           log,
         });
-  const app = createApp({ version, assertionKeys: await jwtKeys(config.jwtKey), authority });
+  const app = createApp({ version, assertionKeys: await assertionKeysOf(config.jwtKey), authority });
   const router = new Router({
     runtime,
     table: config.table,
@@ -166,15 +165,6 @@ export async function startServer(
 
 const text = ({ address, port }: Endpoint): string =>
   `${address.includes(":") ? `[${address}]` : address}:${port}`;
-
-async function jwtKeys(pem: string | null): Promise<KeySet> {
-  try {
-    return await assertionKeys(pem);
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    throw new ConfigError([{ name: "SALLYPORT_JWT_KEY", message }]);
-  }
-}
 
 /** One verifier a set of anchors: routes that trust the same authorities share what was verified. */
 function verifiers(routes: readonly Route[]): (route: Route) => ClientVerifier {

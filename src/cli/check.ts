@@ -1,4 +1,5 @@
 import { schemes } from "../adapters/registry.ts";
+import { assertionKeysOf, openIssuerOf } from "../authority-api.ts";
 import { type Config, loadConfig } from "../config/load.ts";
 import { upstreamText } from "../core/dial.ts";
 import type { Route } from "../core/route.ts";
@@ -55,6 +56,37 @@ function table(config: Config): string[] {
   );
 }
 
+/** Who gets certificates from the router, and by whose word. */
+function enrolmentSummary({ enrolment }: Config) {
+  if (enrolment === null) return null;
+  const { directory, lifetimeMs, providers } = enrolment;
+  return {
+    directory,
+    lifetime_ms: lifetimeMs,
+    providers: providers.map(({ name, issuer, clientId, audiences, require, lifetimeMs: own }) => ({
+      name,
+      issuer,
+      client_id: clientId,
+      audiences,
+      require: require.map((all) => all.map(({ claim, pattern }) => `${claim}:${pattern}`)),
+      lifetime_ms: own,
+    })),
+  };
+}
+
+function enrolmentLines(config: Config): string[] {
+  const summary = enrolmentSummary(config);
+  if (summary === null) return [];
+  return [
+    "",
+    `AUTHORITY  ${summary.directory}`,
+    ...summary.providers.map(({ name, issuer, audiences, require }) => {
+      const rules = require.length === 0 ? "everybody" : require.map((all) => all.join(",")).join(" or ");
+      return `PROVIDER   ${name}: ${issuer}, for ${audiences.join(" ")}: ${rules}`;
+    }),
+  ];
+}
+
 export const check: Command = {
   name: "check",
   summary: "validate the environment, print the routing table",
@@ -66,18 +98,28 @@ and exits with 2 where the router would not start.`,
   async run(args, io) {
     const flags = options(args, { json: { type: "boolean" } });
     const config = loadConfig(io.env, schemes, files);
+    const own = config.table.routes.find(({ adapter }) => adapter === "app");
+    await assertionKeysOf(config.jwtKey);
+    if (config.enrolment !== null) await openIssuerOf(config.enrolment, own?.anchors ?? []);
     if (flags.json === true) {
       const { listen, admin, host, warnings } = config;
       io.out(
         JSON.stringify(
-          { listen, admin, host, routes: config.table.routes.map(routeSummary), warnings },
+          {
+            listen,
+            admin,
+            host,
+            routes: config.table.routes.map(routeSummary),
+            authority: enrolmentSummary(config),
+            warnings,
+          },
           null,
           2,
         ),
       );
       return 0;
     }
-    for (const line of table(config)) io.out(line);
+    for (const line of [...table(config), ...enrolmentLines(config)]) io.out(line);
     for (const warning of config.warnings) io.err(`warning: ${warning}`);
     return 0;
   },

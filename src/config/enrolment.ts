@@ -9,6 +9,8 @@ export interface EnrolmentConfig {
   /** The authority's folder. */
   readonly directory: string;
   readonly lifetimeMs: number;
+  /** How long certificates can be renewed from when their holder showed a token. */
+  readonly renewalSpanMs: number;
   /** Requests a minute. */
   readonly perSource: number;
   readonly perIdentity: number;
@@ -45,6 +47,7 @@ export function readEnrolment(
   return {
     directory,
     lifetimeMs,
+    renewalSpanMs: values.SALLYPORT_RENEWAL_SPAN ?? 0,
     perSource: values.SALLYPORT_CERTIFICATES_PER_SOURCE ?? 0,
     perIdentity: values.SALLYPORT_CERTIFICATES_PER_IDENTITY ?? 0,
     providers,

@@ -106,6 +106,10 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
     problems,
   );
   const app = ownApp(values, anchors ?? [], certificates, idleTimeoutMs, problems, warnings);
+  if (enrolment !== null && app === null) {
+    const message = "its API is served at SALLYPORT_HOST, for which there is no certificate";
+    problems.push({ name: "SALLYPORT_AUTHORITY", message });
+  }
   checkRoutes(routes, app, problems);
   checkPorts(routes, values.SALLYPORT_LISTEN, admin, problems);
   // Where a certificate can't be read, routes are not blamed for lacking it.

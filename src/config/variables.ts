@@ -63,6 +63,11 @@ export const variables = {
     "8h",
     "of those certificates, `5m` to `24h`; a join token and a provider may have their own",
   ),
+  SALLYPORT_RENEWAL_SPAN: variable(
+    duration,
+    "168h",
+    "how long they can be renewed, from when their holder showed a token: then it takes another",
+  ),
   SALLYPORT_CERTIFICATES_PER_SOURCE: variable(
     count,
     "60",

@@ -3,32 +3,42 @@ import type { Issuer } from "../authority/issuer.ts";
 import { checkPerson, SubjectError } from "../authority/subject.ts";
 import { Refusal } from "../errors.ts";
 import type { Identity } from "../identity/identity.ts";
-import type { Presented } from "../identity/verifier.ts";
+import type { Presented, VerifiedClient } from "../identity/verifier.ts";
 import type { Log } from "../observe/log.ts";
 import type { Endpoint } from "../types.ts";
 import { type Application, readApplication } from "./application.ts";
 import { type CertificationRequest, readCertificationRequest } from "./certification-request.ts";
 import type { Grant } from "./grant.ts";
 import type { IdTokens } from "./id-token.ts";
+import type { IssuedStore } from "./issued-record.ts";
 import { findToken, hashOf, type JoinTokenStore, refuseOldToken, spend } from "./join-token.ts";
 import { keyHash } from "./key-hash.ts";
 import { refuseOtherNames } from "./named-identity.ts";
 import { Rate, sourceKey } from "./rate.ts";
 import type { CertificateRecord } from "./record.ts";
 import { EnrolmentRefusal } from "./refusal.ts";
-import { checkSameHolder, personOf, refuseOldKey } from "./renewal.ts";
+import {
+  checkSameHolder,
+  identityIn,
+  personOf,
+  recordByHand,
+  refuseOldKey,
+  renewableFor,
+} from "./renewal.ts";
 
 export interface EnrolmentParts {
   readonly issuer: Issuer;
   readonly tokens: JoinTokenStore;
   readonly idTokens: IdTokens;
-  /** Of a renewed certificate. */
+  readonly issued: IssuedStore;
+  /** Of a renewed certificate of which there is no record. */
   readonly lifetimeMs: number;
+  readonly renewalSpanMs: number;
   /**
    * Who a client's certificate says they are, found out anew: it must be this authority's own, in date and not
    * revoked. Throws a `Refusal`.
    */
-  readonly verify: (presented: Presented, now: number) => Promise<Identity>;
+  readonly verify: (presented: Presented, now: number) => Promise<VerifiedClient>;
   /** Requests a minute. */
   readonly perSource: number;
   readonly perIdentity: number;
@@ -87,9 +97,9 @@ export class Enrolment {
     notes: Notes,
     now: number,
   ): Promise<IssuedCertificate> {
-    const { issuer, tokens } = this.#parts;
+    const { issuer, tokens, issued: records } = this.#parts;
     const request = await readCertificationRequest(asked.csr);
-    const { renewed, ...grant } = await this.#grant(asked, request, presented, notes, now);
+    const { renewed, since = now, ...grant } = await this.#grant(asked, request, presented, notes, now);
     const { person } = grant;
     notes.identity = identityOf(person);
     checkPerson(person);
@@ -98,7 +108,10 @@ export class Enrolment {
     // Before anything is issued: of two that come at once, one gets a certificate.
     if (asked.join_token !== undefined) await spend(tokens, asked.join_token);
     const issued = await issuer.issueClient({ publicKey: request.publicKey, ...grant }, now);
-    if (renewed !== undefined) await checkSameHolder(renewed, issued.certificate);
+    const made = await identityIn(issued.certificate);
+    if (renewed !== undefined) checkSameHolder(renewed, made);
+    const { person: _, ...kept } = grant;
+    await records.save(made.serial, { ...kept, since, expires: Date.parse(issued.expires) }, now);
     return issued;
   }
 
@@ -108,8 +121,8 @@ export class Enrolment {
     presented: Presented | null,
     notes: Notes,
     now: number,
-  ): Promise<Grant & { readonly renewed?: Identity }> {
-    const { tokens, idTokens, verify, lifetimeMs } = this.#parts;
+  ): Promise<Grant & { readonly renewed?: Identity; readonly since?: number }> {
+    const { tokens, idTokens, verify, issued, lifetimeMs, renewalSpanMs } = this.#parts;
     if (joinToken !== undefined) {
       notes.credential = "join_token";
       notes.voucher = (await hashOf(joinToken)).slice(0, 16);
@@ -131,12 +144,15 @@ export class Enrolment {
         "expected join_token, id_token, or the certificate to renew as the client certificate",
       );
     notes.credential = "certificate";
-    const renewed = await verify(presented, now);
+    const { identity: renewed, certificate } = await verify(presented, now);
     notes.voucher = renewed.serial;
     const person = personOf(renewed);
     notes.identity = identityOf(person);
     await refuseOldKey(renewed, publicKey);
-    return { person, lifetimeMs, renewed };
+    const record = (await issued.find(renewed.serial)) ?? recordByHand(certificate, lifetimeMs);
+    const { since, limits } = record;
+    const lasts = renewableFor(record, renewalSpanMs, now);
+    return { person, lifetimeMs: lasts, ...(limits === undefined ? {} : { limits }), since, renewed };
   }
 
   #asRefusal(error: unknown): EnrolmentRefusal {

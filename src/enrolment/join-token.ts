@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { sha256Hex } from "../identity/identity.ts";
+import { limits, person } from "./grant.ts";
 import { EnrolmentRefusal } from "./refusal.ts";
 
 /** In front of every token, so that scanners for leaked secrets know one. */
@@ -9,23 +10,14 @@ const form = /^sallyport-join-[A-Za-z0-9_-]{43}$/;
 /** True of a text that is meant as a join token, rather than as an ID token. */
 export const looksLikeJoinToken = (text: string): boolean => text.startsWith(prefix);
 
-const texts = z.array(z.string().max(4096)).max(64);
-
 /** What a token stands for, as it is kept: beside it only the token's hash is known. */
 export const joinTokenRecord = z.strictObject({
-  person: z.strictObject({
-    commonName: z.string(),
-    organization: z.string().exactOptional(),
-    groups: texts,
-    emails: texts,
-    dnsNames: texts,
-    uris: texts,
-  }),
+  person,
   /** Of the certificate. */
   lifetimeMs: z.int().positive(),
   /** Milliseconds since 1970: the token can't be used from then on. */
   expires: z.int().positive(),
-  limits: z.strictObject({ sources: texts.exactOptional(), routes: texts.exactOptional() }).exactOptional(),
+  limits: limits.exactOptional(),
 });
 
 export type JoinTokenRecord = z.output<typeof joinTokenRecord>;

@@ -51,6 +51,7 @@ interface Setting {
   readonly perSource?: number;
   readonly perIdentity?: number;
   readonly verifier?: AuthorityWorld["verifier"];
+  readonly renewalSpanMs?: number;
   readonly anchors?: readonly string[];
 }
 
@@ -62,7 +63,14 @@ async function start(setting: Setting = {}) {
   const anchors = setting.anchors ?? [anchor];
   const api = createAuthorityApi(
     await openAuthorityApi(
-      { directory: dir, lifetimeMs: hourMs, perSource, perIdentity, providers: [provider] },
+      {
+        directory: dir,
+        lifetimeMs: hourMs,
+        renewalSpanMs: setting.renewalSpanMs ?? 24 * hourMs,
+        perSource,
+        perIdentity,
+        providers: [provider],
+      },
       {
         anchors,
         verifier: setting.verifier ?? createClientVerifier(anchors.flatMap(certificatesFromPem)),
@@ -251,6 +259,32 @@ describe("POST /v1/certificates with the certificate to renew", () => {
     assert.notEqual(now.serial, before.serial);
     const record = records.at(-1);
     assert.deepEqual([record?.credential, record?.voucher], ["certificate", before.serial]);
+  });
+
+  it("lasts as long as the first did, and not beyond the span of renewals", async () => {
+    const { post } = await start();
+    const token = await joinToken("--lifetime", "20m");
+    const old = (await post({ csr: await csr(), join_token: token })).answer;
+    const minutes = (answer: Readonly<Record<string, unknown>>): number =>
+      Math.round((Date.parse(String(answer.expires)) - Date.now()) / 60_000);
+    const second = (await post({ csr: await csr() }, present(old))).answer;
+    assert.equal(minutes(second), 20);
+    const { post: shorter } = await start({ renewalSpanMs: 10 * 60_000 });
+    assert.equal(minutes((await shorter({ csr: await csr() }, present(second))).answer), 10);
+    const { post: over } = await start({ renewalSpanMs: 4 * 60_000 });
+    const late = await over({ csr: await csr() }, present(second));
+    assert.deepEqual([late.status, late.reason], [403, "client_cert_expired"]);
+    assert.match(late.detail, /log in anew/);
+  });
+
+  it("counts the span of one that was issued by hand from its own beginning", async () => {
+    const authority = await Authority.open({ cert: anchor, key: readFileSync(join(dir, "ca.key"), "utf8") });
+    const byHand = await authority.client({ commonName: "a" }, 24 * hourMs, Date.now() - 5 * hourMs);
+    const shown = present({ certificate: byHand.cert, chain: [] });
+    const { post } = await start();
+    assert.equal((await post({ csr: await csr() }, shown)).status, 201);
+    const { post: over } = await start({ renewalSpanMs: 5 * hourMs });
+    assert.equal((await over({ csr: await csr() }, shown)).reason, "client_cert_expired");
   });
 
   it("refuses the old key, and another's name", async () => {
