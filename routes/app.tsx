@@ -84,6 +84,7 @@ export function createApp({ version, assertionKeys, authority }: AppParts): Hono
   });
   app.get("/.well-known/jwks.json", (c) => c.json(assertionKeys));
   if (authority !== null) app.route("/", createAuthorityApi(authority));
+  app.onError((_, c) => c.json({ error: { reason: "internal", detail: "the log says why" } }, 500));
   app.notFound((c) => c.json({ error: { reason: "not_found", detail: `nothing at ${c.req.path}` } }, 404));
   return app;
 }

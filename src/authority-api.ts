@@ -88,8 +88,11 @@ export async function openAuthorityApi(
       if (crl === undefined || Date.now() - crl.at >= crlMs) {
         const made = { text: issuer.crl(), at: Date.now() };
         crl = made;
-        made.text.catch(() => {
+        made.text.catch((error) => {
           if (crl === made) crl = undefined;
+          log.error("the authority could not list what it revoked", {
+            detail: error instanceof Error ? error.message : String(error),
+          });
         });
       }
       return crl.text;

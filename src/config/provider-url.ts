@@ -22,6 +22,11 @@ export const providerParameters: Readonly<
   name: { meaning: "template of the common name; default `{email}`" },
   org: { meaning: "the organization" },
   group: { meaning: "template of groups; a claim that is missing makes none", many: true },
+  group_match: {
+    meaning:
+      "which of these groups are taken, `*` as in `require`; default all, and a certificate for nobody who has more than 64",
+    many: true,
+  },
   email: { meaning: "template of email addresses", many: true },
   uri: {
     meaning:
@@ -113,6 +118,7 @@ function parse(name: string, value: string, defaultLifetimeMs: number): Provider
       name: template("name", one("name") ?? "{email}"),
       organization: one("org") ?? null,
       groups: all("group").map((text) => template("group", text)),
+      groupMatch: all("group_match"),
       emails: all("email").map((text) => template("email", text)),
       uris: all("uri").map((text) => template("uri", text)),
     },

@@ -77,7 +77,7 @@ export const variables = {
   SALLYPORT_JWT_KEY: variable(
     text,
     null,
-    "private key of the router's assertions, PEM or a path: P-256, Ed25519 or RSA; made anew at every start if unset. Its public half is at `/.well-known/jwks.json`",
+    "private key of the router's assertions, PEM or a path: P-256, Ed25519 or RSA; made anew at every start if unset. Its public half is at `/.well-known/jwks.json`; assertions for HTTP upstreams are not made in this version",
   ),
   SALLYPORT_LISTENER_MODE: variable(
     onlyAsYet("multiplex", /^separate$/),

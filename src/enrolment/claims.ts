@@ -2,18 +2,18 @@ import type { Person } from "../authority/authority.ts";
 import { globMatches } from "../identity/policy.ts";
 import type { Condition, Provider } from "./provider.ts";
 import { EnrolmentRefusal } from "./refusal.ts";
-import { type Claims, claimValues, fillIn, MissingClaim, type Template } from "./template.ts";
+import { type Claims, claimValues, fillIn, MissingClaim, type Template, UnfitClaim } from "./template.ts";
 
 /** More groups than anybody has on purpose. */
 const maxGroups = 64;
 
-function holds({ claim, pattern }: Condition, claims: Claims): boolean {
-  const parts = pattern.split("/");
-  return (claimValues(claims, claim) ?? []).some((value) => {
-    const found = value.split("/");
-    return found.length === parts.length && parts.every((part, i) => globMatches(part, found[i] ?? ""));
-  });
+function matches(pattern: string, value: string): boolean {
+  const [parts, found] = [pattern.split("/"), value.split("/")];
+  return found.length === parts.length && parts.every((part, i) => globMatches(part, found[i] ?? ""));
 }
+
+const holds = ({ claim, pattern }: Condition, claims: Claims): boolean =>
+  (claimValues(claims, claim) ?? []).some((value) => matches(pattern, value));
 
 const refused = (detail: string): EnrolmentRefusal =>
   new EnrolmentRefusal("identity_not_allowed", `id_token: ${detail}`);
@@ -28,7 +28,10 @@ function refuseUnconfirmedEmail(templates: readonly Template[], claims: Claims):
 }
 
 /** Groups may be missing: without them somebody can do less, never more. */
-function groupsOf(templates: readonly Template[], claims: Claims): readonly string[] {
+function groupsOf(
+  { groups: templates, groupMatch }: Provider["identity"],
+  claims: Claims,
+): readonly string[] {
   const groups = templates.flatMap((template) => {
     try {
       return fillIn(template, claims, false);
@@ -37,7 +40,9 @@ function groupsOf(templates: readonly Template[], claims: Claims): readonly stri
       throw error;
     }
   });
-  const found = [...new Set(groups)];
+  const taken = (group: string): boolean =>
+    groupMatch.length === 0 || groupMatch.some((pattern) => matches(pattern, group));
+  const found = [...new Set(groups)].filter(taken);
   if (found.length > maxGroups) throw refused(`has more than ${maxGroups} groups`);
   return found;
 }
@@ -55,12 +60,12 @@ export function personFrom(provider: Provider, claims: Claims): Person {
     return {
       commonName,
       ...(organization === null ? {} : { organization }),
-      groups: groupsOf(groups, claims),
+      groups: groupsOf(identity, claims),
       emails: emails.flatMap((template) => fillIn(template, claims, false)),
       dnsNames: [],
       uris: uris.flatMap((template) => fillIn(template, claims, true)),
     };
   } catch (error) {
-    throw error instanceof MissingClaim ? refused(error.message) : error;
+    throw error instanceof UnfitClaim ? refused(error.message) : error;
   }
 }

@@ -24,6 +24,8 @@ export interface Provider {
     readonly name: Template;
     readonly organization: string | null;
     readonly groups: readonly Template[];
+    /** Patterns of the groups that are taken; none: all. */
+    readonly groupMatch: readonly string[];
     readonly emails: readonly Template[];
     readonly uris: readonly Template[];
   };

@@ -53,15 +53,15 @@ export function claimValues(claims: Claims, name: string): readonly string[] | n
 const isSegment = (text: string): boolean => /^[A-Za-z0-9._~-]+$/.test(text) && text !== "." && text !== "..";
 
 /** Why a template could not be filled in. */
-export class MissingClaim extends Error {
-  override readonly name = "MissingClaim";
-}
+export class UnfitClaim extends Error {}
+/** There is no such claim, or none that is text. */
+export class MissingClaim extends UnfitClaim {}
 
 /**
  * The texts that a template makes of these claims, one for each value where a claim is a list.
  *
  * @param uri whether it makes a URI, in which a value must stay within its segment
- * @throws MissingClaim
+ * @throws UnfitClaim
  */
 export function fillIn(template: Template, claims: Claims, uri: boolean): readonly string[] {
   let texts = [""];
@@ -73,8 +73,8 @@ export function fillIn(template: Template, claims: Claims, uri: boolean): readon
     const values = claimValues(claims, part.claim);
     if (values === null) throw new MissingClaim(`the token has no claim ${part.claim} that is text`);
     if (uri && !values.every((value) => (part.path ? value.split("/") : [value]).every(isSegment)))
-      throw new MissingClaim(`the claim ${part.claim} has characters that can't stand in a URI's segment`);
-    if (texts.length * values.length > 256) throw new MissingClaim(`${template.text} makes too many values`);
+      throw new UnfitClaim(`the claim ${part.claim} has characters that can't stand in a URI's segment`);
+    if (texts.length * values.length > 1024) throw new UnfitClaim(`${template.text} makes too many values`);
     texts = texts.flatMap((text) => values.map((value) => text + value));
   }
   return texts;

@@ -214,6 +214,23 @@ describe("POST /v1/certificates with an ID token", () => {
     assert.ok(!JSON.stringify(records).includes(token));
   });
 
+  it("says when to come back where the provider can't be asked", async () => {
+    const { post } = await start();
+    const path = "/.well-known/openid-configuration";
+    const sound = issuer.documents[path] ?? {};
+    issuer.documents[path] = 500;
+    try {
+      const { status, reason, response } = await post({ csr: await csr(), id_token: await issuer.token() });
+      assert.deepEqual(
+        [status, reason, response.headers.get("retry-after")],
+        [503, "upstream_unreachable", "10"],
+      );
+      assert.equal(records.at(-1)?.outcome, "failed");
+    } finally {
+      issuer.documents[path] = sound;
+    }
+  });
+
   it("refuses what would get in by another way", async () => {
     const { post } = await start();
     const seconds = Math.floor(Date.now() / 1000);

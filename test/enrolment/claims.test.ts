@@ -60,6 +60,21 @@ describe("claims", () => {
     assert.throws(() => from("name={sub}&group={groups}", { sub: "1", groups }), refused(/64 groups/));
   });
 
+  it("make those groups alone that are taken", () => {
+    const groups = [
+      ...Array.from({ length: 500 }, (_, i) => `g${i}`),
+      "gate-ops",
+      "gate-ops/eu",
+      "x".repeat(99),
+    ];
+    const rules = "name={sub}&group={groups}&group=staff&group_match=gate-*&group_match=staff";
+    assert.deepEqual(from(rules, { sub: "1", groups }).groups, ["gate-ops", "staff"]);
+    assert.throws(
+      () => from(rules, { sub: "1", groups: Array.from({ length: 2000 }, (_, i) => `${i}`) }).groups,
+      refused(/too many/),
+    );
+  });
+
   it("count an email only once it is verified", () => {
     for (const more of [{}, { email_verified: false }, { email_verified: "yes" }, { email_verified: 1 }])
       assert.throws(
