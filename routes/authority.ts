@@ -1,4 +1,4 @@
-import { type Context, Hono } from "hono";
+import { Hono } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { Applicant, IssuedCertificate } from "../src/enrolment/enrolment.ts";
 import type { EnrolmentRefusal } from "../src/enrolment/refusal.ts";
@@ -28,19 +28,11 @@ const pem = { "Content-Type": "application/x-pem-file" };
 /** The authority's API: how people and machines get their certificates. */
 export function createAuthorityApi(parts: AuthorityParts): Hono<{ Bindings: Applicant }> {
   const api = new Hono<{ Bindings: Applicant }>();
-  const invalid = (c: Context, status: ContentfulStatusCode, detail: string) =>
-    c.json({ error: { reason: "request_invalid", detail } }, status);
-
   api.post("/v1/certificates", async (c) => {
     // No form of another site's can send this type, so no page can spend a browser's certificate.
-    if (!/^application\/json\s*(;|$)/i.test(c.req.header("Content-Type") ?? ""))
-      return invalid(c, 415, "expected Content-Type: application/json");
-    let body: unknown;
-    try {
-      body = await c.req.json();
-    } catch {
-      return invalid(c, 400, "body: is no JSON");
-    }
+    const isJson = /^application\/json\s*(;|$)/i.test(c.req.header("Content-Type") ?? "");
+    // What is no JSON is refused like anything else: counted, and recorded.
+    const body: unknown = isJson ? await c.req.json().catch(() => undefined) : undefined;
     try {
       return c.json(await parts.issue(body, c.env), 201);
     } catch (error) {

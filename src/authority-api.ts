@@ -64,6 +64,8 @@ export async function openAuthorityApi(
   const { issuer, root } = await openIssuerOf(config, anchors);
   // Another authority's certificate may be good for a route; it must not be turned into one of ours.
   const own = createClientVerifier([root]);
+  // A resumed session may bring the leaf alone.
+  const chain = issuer.chain.flatMap(certificatesFromPem);
   const enrolment = new Enrolment({
     issuer,
     tokens: joinTokenFiles(config.directory),
@@ -73,7 +75,8 @@ export async function openAuthorityApi(
     renewalSpanMs: config.renewalSpanMs,
     verify: async (presented, now) => {
       await verifier?.verify(presented, now);
-      return await own.verify(presented, now);
+      const { leaf } = presented;
+      return await own.verify({ leaf, chain: () => [leaf, ...chain] }, now);
     },
     perSource: config.perSource,
     perIdentity: config.perIdentity,

@@ -1,6 +1,6 @@
 import type { Person } from "../authority/authority.ts";
 import { checkPerson, SubjectError } from "../authority/subject.ts";
-import { certificateLifetime, cidrs } from "../config/values.ts";
+import { certificateLifetime, cidrs, delay } from "../config/values.ts";
 import { hashOf, newJoinToken } from "../enrolment/join-token.ts";
 import { addJoinToken } from "../runtime/join-tokens.ts";
 import { exists } from "../runtime/key-files.ts";
@@ -58,6 +58,7 @@ export async function token(args: readonly string[], io: CliIo): Promise<number>
     dns: many,
     uri: many,
     lifetime: { type: "string" },
+    renewable: { type: "string" },
     expires: { type: "string" },
     source: many,
     route: many,
@@ -75,6 +76,8 @@ export async function token(args: readonly string[], io: CliIo): Promise<number>
   check(person);
   const read = certificateLifetime.safeParse(flags.lifetime ?? "8h");
   if (!read.success) throw new UsageError(`--lifetime ${read.error.issues[0]?.message}`);
+  const renewal = flags.renewable === undefined ? null : delay.safeParse(flags.renewable);
+  if (renewal?.success === false) throw new UsageError(`--renewable ${renewal.error.issues[0]?.message}`);
   const limits = limitsOf(flags.source ?? [], flags.route ?? []);
   const now = Date.now();
   const expires = now + lifetime(flags.expires, "--expires", hourMs, 31 * 24 * hourMs);
@@ -83,6 +86,7 @@ export async function token(args: readonly string[], io: CliIo): Promise<number>
   const record = {
     person,
     lifetimeMs: read.data,
+    ...(renewal === null ? {} : { renewalSpanMs: renewal.data }),
     expires,
     ...(Object.keys(limits).length === 0 ? {} : { limits }),
   };

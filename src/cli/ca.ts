@@ -16,7 +16,7 @@ const usage = `Usage: sallyport ca init   --dir DIR [--name NAME] [--force]
                            [--email ADDRESS]... [--dns NAME]... [--uri URI]... [--lifetime 8h]
        sallyport ca token  --dir DIR --cn NAME [--org NAME] [--group NAME]... [--email ADDRESS]...
                            [--dns NAME]... [--uri URI]... [--lifetime 8h] [--expires 1h]
-                           [--source CIDR]... [--route NAME]...
+                           [--renewable 24h] [--source CIDR]... [--route NAME]...
 
 An authority of your own, in a folder: no server, no database.
 
@@ -25,8 +25,9 @@ An authority of your own, in a folder: no server, no database.
   issue   makes PREFIX.crt and PREFIX.key for a person or a machine; a group is an
           organizational unit in the certificate, and a --uri may be a SPIFFE ID
   token   prints a token with which a machine gets one such certificate from the router
-          ("sallyport login --token"), within --expires; the key is made there. --source
-          and --route limit where the certificate may be used from, and for which routes
+          ("sallyport login --token"), within --expires; the key is made there. --renewable
+          says how long it can be renewed; --source and --route limit where it may be used
+          from, and for which routes
 
 Keys are written with mode 0600. With --json, says what was made as JSON.`;
 

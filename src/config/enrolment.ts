@@ -9,7 +9,7 @@ export interface EnrolmentConfig {
   /** The authority's folder. */
   readonly directory: string;
   readonly lifetimeMs: number;
-  /** How long certificates can be renewed from when their holder showed a token. */
+  /** How long certificates can be renewed from when their holder showed a token, which may say otherwise. */
   readonly renewalSpanMs: number;
   /** Requests a minute. */
   readonly perSource: number;
@@ -25,6 +25,7 @@ export function readEnrolment(
 ): EnrolmentConfig | null {
   const { SALLYPORT_AUTHORITY: directory } = values;
   const lifetimeMs = values.SALLYPORT_CERTIFICATE_LIFETIME ?? 0;
+  const renewalSpanMs = values.SALLYPORT_RENEWAL_SPAN ?? 0;
   const providers: Provider[] = [];
   for (const variable of Object.keys(env).sort()) {
     const value = env[variable];
@@ -35,7 +36,8 @@ export function readEnrolment(
       problems.push({ name: variable, message });
       continue;
     }
-    const provider = parseProvider(variable, suffix.toLowerCase().replaceAll("_", "-"), value, lifetimeMs);
+    const name = suffix.toLowerCase().replaceAll("_", "-");
+    const provider = parseProvider(variable, name, value, { lifetimeMs, renewalSpanMs });
     if ("message" in provider) problems.push(provider);
     else providers.push(provider);
     if (directory === null) {
@@ -47,7 +49,7 @@ export function readEnrolment(
   return {
     directory,
     lifetimeMs,
-    renewalSpanMs: values.SALLYPORT_RENEWAL_SPAN ?? 0,
+    renewalSpanMs,
     perSource: values.SALLYPORT_CERTIFICATES_PER_SOURCE ?? 0,
     perIdentity: values.SALLYPORT_CERTIFICATES_PER_IDENTITY ?? 0,
     providers,

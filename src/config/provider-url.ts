@@ -3,7 +3,7 @@ import { isSecureUrl } from "../enrolment/secure-url.ts";
 import { parseTemplate, type Template } from "../enrolment/template.ts";
 import type { ConfigProblem } from "../errors.ts";
 import { didYouMean } from "./suggest.ts";
-import { certificateLifetime, duration, list, oneOf } from "./values.ts";
+import { certificateLifetime, delay, duration, list, oneOf } from "./values.ts";
 
 /** Every parameter of an OpenID provider's URL; the reference table is made from this. */
 export const providerParameters: Readonly<
@@ -39,7 +39,10 @@ export const providerParameters: Readonly<
   },
   max_age: { meaning: "how old a token may be; default `10m`" },
   lifetime: { meaning: "of its certificates, instead of `SALLYPORT_CERTIFICATE_LIFETIME`" },
+  renewal: { meaning: "how long they can be renewed, instead of `SALLYPORT_RENEWAL_SPAN`" },
 };
+
+export type ProviderDefaults = Pick<Provider, "lifetimeMs" | "renewalSpanMs">;
 
 /** Thrown inside this file only: one problem of one provider. */
 class Problem extends Error {}
@@ -88,7 +91,7 @@ function conditions(text: string): Condition[] {
   });
 }
 
-function parse(name: string, value: string, defaultLifetimeMs: number): Provider {
+function parse(name: string, value: string, unset: ProviderDefaults): Provider {
   const [issuer = "", query = ""] = value.trim().split(/\?(.*)/s);
   // OpenID Connect Discovery 1.0 §3.
   if (!isSecureUrl(issuer) || issuer.includes("#"))
@@ -124,7 +127,8 @@ function parse(name: string, value: string, defaultLifetimeMs: number): Provider
     },
     nonce: read("nonce", oneOf("bound", "required", "any"), "bound"),
     maxAgeMs: read("max_age", duration, 10 * 60_000),
-    lifetimeMs: read("lifetime", certificateLifetime, defaultLifetimeMs),
+    lifetimeMs: read("lifetime", certificateLifetime, unset.lifetimeMs),
+    renewalSpanMs: read("renewal", delay, unset.renewalSpanMs),
   };
 }
 
@@ -137,10 +141,10 @@ export function parseProvider(
   variable: string,
   name: string,
   value: string,
-  defaultLifetimeMs: number,
+  unset: ProviderDefaults,
 ): Provider | ConfigProblem {
   try {
-    return parse(name, value, defaultLifetimeMs);
+    return parse(name, value, unset);
   } catch (error) {
     if (error instanceof Problem) return { name: variable, message: error.message };
     throw error;

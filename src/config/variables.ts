@@ -64,9 +64,9 @@ export const variables = {
     "of those certificates, `5m` to `24h`; a join token and a provider may have their own",
   ),
   SALLYPORT_RENEWAL_SPAN: variable(
-    duration,
-    "168h",
-    "how long they can be renewed, from when their holder showed a token: then it takes another",
+    delay,
+    "24h",
+    "how long they can be renewed, from when their holder showed a token: then it takes another; a token and a provider may have their own. `0s`: not at all",
   ),
   SALLYPORT_CERTIFICATES_PER_SOURCE: variable(
     count,

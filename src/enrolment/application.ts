@@ -13,6 +13,8 @@ export type Application = z.output<typeof schema>;
 
 /** Reads it. Throws an `EnrolmentRefusal`. */
 export function readApplication(body: unknown): Application {
+  if (typeof body !== "object")
+    throw new EnrolmentRefusal("request_invalid", "body: expected JSON, with Content-Type: application/json");
   const read = schema.safeParse(body);
   if (!read.success) {
     const [issue] = read.error.issues;

@@ -33,6 +33,7 @@ export interface EnrolmentParts {
   readonly issued: IssuedStore;
   /** Of a renewed certificate of which there is no record. */
   readonly lifetimeMs: number;
+  /** Of every certificate, unless what was shown for it says otherwise. */
   readonly renewalSpanMs: number;
   /**
    * Who a client's certificate says they are, found out anew: it must be this authority's own, in date and not
@@ -99,19 +100,18 @@ export class Enrolment {
   ): Promise<IssuedCertificate> {
     const { issuer, tokens, issued: records } = this.#parts;
     const request = await readCertificationRequest(asked.csr);
-    const { renewed, since = now, ...grant } = await this.#grant(asked, request, presented, notes, now);
-    const { person } = grant;
+    const { renewed, ...grant } = await this.#grant(asked, request, presented, notes, now);
+    const { person, renewableUntil, ...kept } = grant;
     notes.identity = identityOf(person);
     checkPerson(person);
     refuseOtherNames(request, person);
     this.#perIdentity.take(JSON.stringify([person.commonName, person.uris]), now);
     // Before anything is issued: of two that come at once, one gets a certificate.
     if (asked.join_token !== undefined) await spend(tokens, asked.join_token);
-    const issued = await issuer.issueClient({ publicKey: request.publicKey, ...grant }, now);
+    const issued = await issuer.issueClient({ publicKey: request.publicKey, person, ...kept }, now);
     const made = await identityIn(issued.certificate);
     if (renewed !== undefined) checkSameHolder(renewed, made);
-    const { person: _, ...kept } = grant;
-    await records.save(made.serial, { ...kept, since, expires: Date.parse(issued.expires) }, now);
+    await records.save(made.serial, { ...kept, renewableUntil, expires: Date.parse(issued.expires) }, now);
     return issued;
   }
 
@@ -121,16 +121,16 @@ export class Enrolment {
     presented: Presented | null,
     notes: Notes,
     now: number,
-  ): Promise<Grant & { readonly renewed?: Identity; readonly since?: number }> {
+  ): Promise<Grant & { readonly renewed?: Identity }> {
     const { tokens, idTokens, verify, issued, lifetimeMs, renewalSpanMs } = this.#parts;
     if (joinToken !== undefined) {
       notes.credential = "join_token";
       notes.voucher = (await hashOf(joinToken)).slice(0, 16);
       const found = await findToken(tokens, joinToken);
-      const { expires: _, ...grant } = found.record;
+      const { expires: _, renewalSpanMs: own = renewalSpanMs, ...grant } = found.record;
       notes.identity = identityOf(grant.person);
       refuseOldToken(found, now);
-      return grant;
+      return { ...grant, renewableUntil: now + own };
     }
     if (idToken !== undefined) {
       notes.credential = "id_token";
@@ -149,10 +149,10 @@ export class Enrolment {
     const person = personOf(renewed);
     notes.identity = identityOf(person);
     await refuseOldKey(renewed, publicKey);
-    const record = (await issued.find(renewed.serial)) ?? recordByHand(certificate, lifetimeMs);
-    const { since, limits } = record;
-    const lasts = renewableFor(record, renewalSpanMs, now);
-    return { person, lifetimeMs: lasts, ...(limits === undefined ? {} : { limits }), since, renewed };
+    const record =
+      (await issued.find(renewed.serial)) ?? recordByHand(certificate, { lifetimeMs, renewalSpanMs });
+    const { expires: _, ...kept } = record;
+    return { ...kept, person, lifetimeMs: renewableFor(record, now), renewed };
   }
 
   #asRefusal(error: unknown): EnrolmentRefusal {

@@ -21,5 +21,7 @@ export const person = z.strictObject({
 export interface Grant {
   readonly person: Person;
   readonly lifetimeMs: number;
+  /** Until when it can be renewed, milliseconds since 1970. */
+  readonly renewableUntil: number;
   readonly limits?: Limits;
 }

@@ -114,6 +114,7 @@ export class IdTokens {
         return {
           person: personFrom(provider, payload),
           lifetimeMs: provider.lifetimeMs,
+          renewableUntil: now + provider.renewalSpanMs,
           voucher: `${provider.name}:${payload.sub}`,
         };
       } catch (error) {

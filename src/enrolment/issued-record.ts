@@ -3,9 +3,9 @@ import { limits } from "./grant.ts";
 
 /** What a renewal has to know of a certificate beside what stands in it. */
 export const issuedRecord = z.strictObject({
-  /** When its holder last showed anything but a certificate, milliseconds since 1970. */
-  since: z.int(),
   lifetimeMs: z.int().positive(),
+  /** Milliseconds since 1970, from what its holder showed at first. */
+  renewableUntil: z.int(),
   limits: limits.exactOptional(),
   /** When the certificate does, and this can be forgotten. */
   expires: z.int(),

@@ -15,6 +15,8 @@ export const joinTokenRecord = z.strictObject({
   person,
   /** Of the certificate. */
   lifetimeMs: z.int().positive(),
+  /** How long it can be renewed; the router's own span unless it is said. */
+  renewalSpanMs: z.int().nonnegative().exactOptional(),
   /** Milliseconds since 1970: the token can't be used from then on. */
   expires: z.int().positive(),
   limits: limits.exactOptional(),

@@ -35,4 +35,6 @@ export interface Provider {
   readonly maxAgeMs: number;
   /** Of the certificate. */
   readonly lifetimeMs: number;
+  /** How long it can be renewed from now on. */
+  readonly renewalSpanMs: number;
 }

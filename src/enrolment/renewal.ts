@@ -24,11 +24,16 @@ const plain: ReadonlySet<string> = new Set([
  * What there is to know of a certificate that was issued by hand. What an extension says must not get lost on the way
  * into the next one: throws an `EnrolmentRefusal` where there is another.
  */
-export function recordByHand(certificate: Uint8Array, lifetimeMs: number): Omit<IssuedRecord, "expires"> {
+export function recordByHand(
+  certificate: Uint8Array,
+  { lifetimeMs, renewalSpanMs }: { readonly lifetimeMs: number; readonly renewalSpanMs: number },
+): IssuedRecord {
   const parsed = parseCertificate(certificate);
   if ("malformed" in parsed) throw new TypeError(parsed.malformed);
   const other = [...parsed.extensions.keys()].find((oid) => !plain.has(oid));
-  if (other === undefined) return { since: parsed.notBefore, lifetimeMs };
+  const { notBefore, notAfter } = parsed;
+  if (other === undefined)
+    return { lifetimeMs, renewableUntil: notBefore + renewalSpanMs, expires: notAfter };
   throw new EnrolmentRefusal(
     "client_cert_unfit",
     `this certificate has the extension ${other}, which a renewal could not carry on`,
@@ -38,16 +43,17 @@ export function recordByHand(certificate: Uint8Array, lifetimeMs: number): Omit<
 /** Shorter certificates would be expired before they are used. */
 const leastMs = 5 * 60_000;
 
-/** How long a renewed certificate may last: as long as the first, and not beyond the span of renewals. */
+/** How long a renewed certificate may last: as long as the first, and not longer than it can be renewed. */
 export function renewableFor(
-  first: Pick<IssuedRecord, "since" | "lifetimeMs">,
-  spanMs: number,
+  { lifetimeMs, renewableUntil }: Pick<IssuedRecord, "lifetimeMs" | "renewableUntil">,
   now: number,
 ): number {
-  const left = first.since + spanMs - now;
-  if (left >= leastMs) return Math.min(first.lifetimeMs, left);
-  const at = new Date(first.since).toISOString();
-  throw new EnrolmentRefusal("client_cert_expired", `can't be renewed any longer, since ${at}: log in anew`);
+  const left = renewableUntil - now;
+  if (left >= leastMs) return Math.min(lifetimeMs, left);
+  throw new EnrolmentRefusal(
+    "client_cert_expired",
+    "this certificate can't be renewed any longer: log in anew",
+  );
 }
 
 /** The holder of a verified certificate, as the authority takes them: all of the identity, or a refusal. */

@@ -40,7 +40,18 @@ describe("ca token", () => {
       "--uri",
       "spiffe://example.com/ci",
     ];
-    const limits = ["--source", "10.0.0.0/8", "--route", "orders", "--lifetime", "30m", "--expires", "10m"];
+    const limits = [
+      "--source",
+      "10.0.0.0/8",
+      "--route",
+      "orders",
+      "--lifetime",
+      "30m",
+      "--renewable",
+      "100h",
+      "--expires",
+      "10m",
+    ];
     const { out, err } = await run("token", "--dir", dir, ...names, ...limits);
     assert.match(err, /good for one certificate until/);
     const path = join(dir, "tokens", `${await hashOf(out)}.json`);
@@ -55,6 +66,7 @@ describe("ca token", () => {
         uris: ["spiffe://example.com/ci"],
       },
       lifetimeMs: 1_800_000,
+      renewalSpanMs: 360_000_000,
       limits: { sources: ["10.0.0.0/8"], routes: ["orders"] },
     });
     assert.ok(Math.abs(expires - Date.now() - 600_000) < 60_000);
@@ -81,6 +93,7 @@ describe("ca token", () => {
       ["--uri", "spiffe://Example.com"],
       ["--lifetime", "48h"],
       ["--lifetime", "soon"],
+      ["--renewable", "forever"],
       ["--expires", "90d"],
       ["--source", "10.0.0.1/8"],
       ["--route", "Orders!"],

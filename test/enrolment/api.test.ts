@@ -56,17 +56,20 @@ interface Setting {
 }
 
 async function start(setting: Setting = {}) {
+  const { perSource = 1000, perIdentity = 1000, renewalSpanMs = 24 * hourMs } = setting;
   const rules = "client_id=sallyport&group={groups}&uri=spiffe://example.com/user/{sub}";
-  const provider = parseProvider("SALLYPORT_OIDC_X", "staff", `${issuer.issuer}?${rules}`, hourMs);
+  const provider = parseProvider("SALLYPORT_OIDC_X", "staff", `${issuer.issuer}?${rules}`, {
+    lifetimeMs: hourMs,
+    renewalSpanMs,
+  });
   if ("message" in provider) throw new Error(provider.message);
-  const { perSource = 1000, perIdentity = 1000 } = setting;
   const anchors = setting.anchors ?? [anchor];
   const api = createAuthorityApi(
     await openAuthorityApi(
       {
         directory: dir,
         lifetimeMs: hourMs,
-        renewalSpanMs: setting.renewalSpanMs ?? 24 * hourMs,
+        renewalSpanMs,
         perSource,
         perIdentity,
         providers: [provider],
@@ -286,12 +289,21 @@ describe("POST /v1/certificates with the certificate to renew", () => {
       Math.round((Date.parse(String(answer.expires)) - Date.now()) / 60_000);
     const second = (await post({ csr: await csr() }, present(old))).answer;
     assert.equal(minutes(second), 20);
-    const { post: shorter } = await start({ renewalSpanMs: 10 * 60_000 });
-    assert.equal(minutes((await shorter({ csr: await csr() }, present(second))).answer), 10);
-    const { post: over } = await start({ renewalSpanMs: 4 * 60_000 });
-    const late = await over({ csr: await csr() }, present(second));
+    const brief = await joinToken("--lifetime", "20m", "--renewable", "10m");
+    const short = (await post({ csr: await csr(), join_token: brief })).answer;
+    assert.equal(minutes((await post({ csr: await csr() }, present(short))).answer), 10);
+  });
+
+  it("ends when the span of what was shown at first is over", async () => {
+    const { post } = await start();
+    const token = await joinToken("--renewable", "0s");
+    const once = (await post({ csr: await csr(), join_token: token })).answer;
+    const late = await post({ csr: await csr() }, present(once));
     assert.deepEqual([late.status, late.reason], [403, "client_cert_expired"]);
     assert.match(late.detail, /log in anew/);
+    const { post: never } = await start({ renewalSpanMs: 0 });
+    const vouched = (await never({ csr: await csr(), id_token: await issuer.token() })).answer;
+    assert.equal((await post({ csr: await csr() }, present(vouched))).reason, "client_cert_expired");
   });
 
   it("counts the span of one that was issued by hand from its own beginning", async () => {
@@ -360,7 +372,8 @@ describe("POST /v1/certificates", () => {
       "multipart/form-data",
       "application/jsonp",
     ])
-      assert.equal((await post({ csr: request }, null, type)).status, 415, type);
+      assert.match((await post({ csr: request }, null, type)).detail, /expected JSON/, type);
+    assert.equal(records.length, 4);
     for (const body of ["", "{", "[]", "null", '"x"', {}, { csr: 1 }, { csr: request, person: {} }]) {
       const { status, reason } = await post(body);
       assert.deepEqual([status, reason], [400, "request_invalid"], JSON.stringify(body));

@@ -11,7 +11,12 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 describe("records of certificates", () => {
   it("are found by another router, until the certificate expires", async () => {
     const now = Date.now();
-    const record = { since: now, lifetimeMs: 3_600_000, limits: { routes: ["orders"] }, expires: now + 1000 };
+    const record = {
+      lifetimeMs: 3_600_000,
+      renewableUntil: now,
+      limits: { routes: ["orders"] },
+      expires: now + 1000,
+    };
     await issuedRecordFiles(folder).save("4a2b", record, now);
     const other = issuedRecordFiles(folder);
     assert.deepEqual(await other.find("4a2b"), record);
