@@ -150,6 +150,24 @@ describe("POST /v1/certificates with a join token", () => {
     });
   });
 
+  it("certifies keys of every kind that is strong enough", async () => {
+    const { post } = await start();
+    const kinds = [
+      { name: "ECDSA", namedCurve: "P-384", hash: "SHA-384" },
+      { name: "Ed25519" },
+      algorithms.rsa2048,
+    ] as const;
+    for (const algorithm of kinds) {
+      const keys = await newKeys(algorithm);
+      const request = await csr({ keys, algorithm });
+      const { status, answer } = await post({ csr: request, join_token: await joinToken() });
+      assert.equal(status, 201, algorithm.name);
+      const spki = new Uint8Array(await crypto.subtle.exportKey("spki", keys.publicKey));
+      const digest = Buffer.from(await crypto.subtle.digest("SHA-256", spki)).toString("hex");
+      assert.equal((await identityOf(present(answer))).keyFingerprint, digest);
+    }
+  });
+
   it("refuses one that was used, also when many come at once", async () => {
     const { post } = await start();
     const token = await joinToken();

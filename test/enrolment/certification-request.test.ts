@@ -13,6 +13,23 @@ const body = (pem: string): Buffer => Buffer.from(pem.replace(/-----[^-]+-----|\
 const pem = (der: Uint8Array): string =>
   `-----BEGIN CERTIFICATE REQUEST-----\n${Buffer.from(der).toString("base64")}\n-----END CERTIFICATE REQUEST-----\n`;
 
+/** SEQUENCEs in SEQUENCEs. */
+function nested(depth: number): Buffer {
+  const headers: Buffer[] = [];
+  for (let i = 0, length = 0; i < depth; i++) {
+    const header = Buffer.from([0x30, 0x82, length >> 8, length & 0xff]);
+    headers.unshift(
+      length < 0x80
+        ? Buffer.from([0x30, length])
+        : length < 0x100
+          ? Buffer.from([0x30, 0x81, length])
+          : header,
+    );
+    length += headers[0]?.length ?? 0;
+  }
+  return Buffer.concat(headers);
+}
+
 describe("a certification request", () => {
   const p384 = { name: "ECDSA", namedCurve: "P-384", hash: "SHA-384" } as const;
   for (const [kind, algorithm] of Object.entries({
@@ -63,6 +80,8 @@ describe("a certification request", () => {
       pem(new Uint8Array(0)),
       pem(der.subarray(0, der.length - 1)),
       pem(Buffer.alloc(30_000, 0x30)),
+      pem(Buffer.alloc(12_000, Uint8Array.of(0x30, 0x80))),
+      pem(nested(3000)),
     ])
       await assert.rejects(
         readCertificationRequest(bad),

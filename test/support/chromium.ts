@@ -30,7 +30,7 @@ class Chromium {
         "--remote-debugging-pipe",
         `--user-data-dir=${this.#folder}`,
       ],
-      { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"] },
+      { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"], detached: true },
     );
     let text = "";
     (this.#child.stdio[4] as Readable).setEncoding("utf8").on("data", (chunk: string) => {
@@ -86,9 +86,10 @@ class Chromium {
 
   async close(): Promise<void> {
     const gone = new Promise((resolve) => this.#child.once("exit", resolve));
-    this.#child.kill("SIGKILL");
+    // All of its processes: what is left of them would go on writing to the folder.
+    if (this.#child.pid !== undefined) process.kill(-this.#child.pid, "SIGKILL");
     await gone;
-    rmSync(this.#folder, { recursive: true, force: true, maxRetries: 5 });
+    rmSync(this.#folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   }
 }
 
