@@ -138,7 +138,7 @@ export const variables = {
   SALLYPORT_AUDIT_LOG: variable(
     text,
     "-",
-    "one JSON line a connection: `-` for standard output, a path, or `off`",
+    "one JSON line a connection, and one a request for a certificate: `-` for standard output, a path, or `off`",
   ),
 } as const;
 

@@ -6,6 +6,12 @@ const maxBytes = 256 * 1024;
 const unreachable = (url: string, why: string): EnrolmentRefusal =>
   new EnrolmentRefusal("upstream_unreachable", `the provider's ${url} ${why}`, 10);
 
+/** Node says "fetch failed" of everything, and why in the cause. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
+}
+
 /** The body as text, up to the bound. */
 async function textOf(url: string, response: Response): Promise<string> {
   const reader = response.body?.getReader();
@@ -39,6 +45,6 @@ export async function fetchJson(url: string): Promise<unknown> {
     return JSON.parse(await textOf(url, response));
   } catch (error) {
     if (error instanceof EnrolmentRefusal) throw error;
-    throw unreachable(url, `can't be read: ${error instanceof Error ? error.message : String(error)}`);
+    throw unreachable(url, `can't be read: ${reasonOf(error)}`);
   }
 }

@@ -1,4 +1,5 @@
 import * as client from "openid-client";
+import { reasonOf } from "../../enrolment/bounded-fetch.ts";
 import { isSecureUrl } from "../../enrolment/secure-url.ts";
 import type { CliIo } from "../command.ts";
 import { listenForRedirect } from "./loopback.ts";
@@ -32,8 +33,7 @@ function asError(error: unknown): Error {
     const words = error.error_description === undefined ? "" : `: ${printable(error.error_description)}`;
     return new Error(`the provider refuses: ${printable(error.error)}${words}`);
   }
-  const why = error instanceof Error ? error.message : String(error);
-  return new Error(`logging in at the provider failed: ${printable(why)}`);
+  return new Error(`logging in at the provider failed: ${printable(reasonOf(error))}`);
 }
 
 function idTokenOf(tokens: { readonly id_token?: string | undefined }): string {
