@@ -3,21 +3,25 @@ import { problem } from "./problem.ts";
 
 /** Larger than anything our own pages and API take. */
 const maxBodyBytes = 64 * 1024;
-/** For all of it: whoever sends slower is not waited for. */
-const bodyTimeoutMs = 30_000;
 
-/** Puts a fetch-style handler (a Hono app) behind an exchange. `url` is what it is asked for. */
+/**
+ * Puts a fetch-style handler (a Hono app) behind an exchange.
+ *
+ * @param url what it is asked for
+ * @param bodyMs for all of the body: whoever sends slower is not waited for
+ */
 export async function answerWithFetch(
   exchange: HttpExchange,
   url: string,
   fetch: (request: Request) => Response | Promise<Response>,
+  bodyMs = 30_000,
 ): Promise<void> {
   const { request } = exchange;
-  const body = await bodyOf(request);
+  const body = await bodyOf(request, bodyMs);
   if (body === "too large")
     return exchange.respond(problem(413, "protocol_error", `more than ${maxBodyBytes} bytes`));
   if (body === "too slow")
-    return exchange.respond(problem(408, "protocol_error", `no whole request in ${bodyTimeoutMs / 1000} s`));
+    return exchange.respond(problem(408, "protocol_error", `no whole request within ${bodyMs} ms`));
   let response: Response;
   try {
     const headers = new Headers(request.fields.map(([name, value]): [string, string] => [name, value]));
@@ -34,11 +38,14 @@ export async function answerWithFetch(
 }
 
 /** The body, which there is none of where fetch knows of none; or why there is none to be had. */
-async function bodyOf({ method, body }: HttpRequest): Promise<BodyInit | null | "too large" | "too slow"> {
+async function bodyOf(
+  { method, body }: HttpRequest,
+  withinMs: number,
+): Promise<BodyInit | null | "too large" | "too slow"> {
   if (body === null || method === "GET" || method === "HEAD") return null;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<"too slow">((resolve) => {
-    timer = setTimeout(() => resolve("too slow"), bodyTimeoutMs);
+    timer = setTimeout(() => resolve("too slow"), withinMs);
   });
   try {
     return await Promise.race([collect(body), late]);

@@ -162,6 +162,19 @@ describe("certificates over the one port", { skip: missing("curl", "openssl") },
     assert.match(answer, /^HTTP\/1\.1 200 [\s\S]*\{"providers":\[\]\}/);
   });
 
+  it("are refused alike however the body is framed", async () => {
+    const body = ["-H", "Content-Type: application/json", "-d", '{"csr":"x"}'];
+    for (const how of [["--http1.1", "-H", "Transfer-Encoding: chunked"], ["--http1.1"], ["--http2"]]) {
+      const { status, text } = await curl("/v1/certificates", ...how, ...body);
+      assert.equal(status, 400, text);
+      assert.match(text, /csr: expected one PKCS #10 request/);
+    }
+    const record = await router.record(
+      (one) => (one.event as string) === "certificate" && one.reason !== "ok",
+    );
+    assert.equal(record.outcome, "refused");
+  });
+
   it("come with what checks them", async () => {
     const keys = JSON.parse((await curl("/.well-known/jwks.json")).text) as {
       keys: Record<string, string>[];

@@ -8,7 +8,7 @@ async function* parts(...texts: readonly string[]): AsyncIterable<Uint8Array> {
 }
 
 /** What is answered to a request with this body by an app that says what it got. */
-async function ask(method: string, body: AsyncIterable<Uint8Array> | null) {
+async function ask(method: string, body: AsyncIterable<Uint8Array> | null, bodyMs?: number) {
   let response: HttpResponse | undefined;
   const exchange: HttpExchange = {
     request: { method, target: "/", authority: "a.test", version: "1.1", fields: [], body },
@@ -20,11 +20,8 @@ async function ask(method: string, body: AsyncIterable<Uint8Array> | null) {
       throw new TypeError("not asked for");
     },
   };
-  await answerWithFetch(
-    exchange,
-    "https://a.test/",
-    async (request) => new Response(`got ${await request.text()}`),
-  );
+  const app = async (request: Request): Promise<Response> => new Response(`got ${await request.text()}`);
+  await answerWithFetch(exchange, "https://a.test/", app, bodyMs);
   let text = "";
   for await (const chunk of response?.body ?? []) text += new TextDecoder().decode(chunk);
   return { status: response?.status, text };
@@ -50,6 +47,16 @@ describe("an app behind an exchange", () => {
     assert.equal(status, 413);
     assert.match(text, /more than 65536 bytes/);
     assert.equal(read, 65);
+  });
+
+  it("gets none of one that does not come, and the client hears of it", async () => {
+    async function* stuck(): AsyncIterable<Uint8Array> {
+      yield new Uint8Array(1);
+      await new Promise<never>(() => {});
+    }
+    const { status, text } = await ask("POST", stuck(), 20);
+    assert.equal(status, 408);
+    assert.match(text, /no whole request within 20 ms/);
   });
 
   it("gets none with GET and HEAD, which have none for fetch", async () => {
