@@ -106,11 +106,11 @@ export class Enrolment {
     checkPerson(person);
     refuseOtherNames(request, person);
     this.#perIdentity.take(JSON.stringify([person.commonName, person.uris]), now);
-    // Before anything is issued: of two that come at once, one gets a certificate.
-    if (asked.join_token !== undefined) await spend(tokens, asked.join_token);
     const issued = await issuer.issueClient({ publicKey: request.publicKey, person, ...kept }, now);
     const made = await identityIn(issued.certificate);
     if (renewed !== undefined) checkSameHolder(renewed, made);
+    // Before anything is given out: of two that come at once, one gets a certificate. And not before there is one.
+    if (asked.join_token !== undefined) await spend(tokens, asked.join_token);
     await records.save(made.serial, { ...kept, renewableUntil, expires: Date.parse(issued.expires) }, now);
     return issued;
   }
