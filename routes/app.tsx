@@ -1,10 +1,20 @@
 /** @jsxImportSource hono/jsx */
 import { Hono } from "hono";
+import type { Applicant } from "../src/enrolment/enrolment.ts";
+import type { KeySet } from "../src/identity/assertion-key.ts";
 import type { Identity } from "../src/identity/identity.ts";
+import { type AuthorityParts, createAuthorityApi } from "./authority.ts";
 
 /** What the router tells its app with every request. */
-export interface AppBindings {
+export interface AppBindings extends Applicant {
   readonly identity: Identity | null;
+}
+
+export interface AppParts {
+  readonly version: string;
+  readonly assertionKeys: KeySet;
+  /** `null` where no authority is configured. */
+  readonly authority: AuthorityParts | null;
 }
 
 const style = `
@@ -43,7 +53,7 @@ function Page({ version, identity }: { version: string; identity: Identity | nul
 }
 
 /** The router's own app, at `SALLYPORT_HOST`. */
-export function createApp(version: string): Hono<{ Bindings: AppBindings }> {
+export function createApp({ version, assertionKeys, authority }: AppParts): Hono<{ Bindings: AppBindings }> {
   const app = new Hono<{ Bindings: AppBindings }>();
 
   app.use(async (c, next) => {
@@ -72,6 +82,9 @@ export function createApp(version: string): Hono<{ Bindings: AppBindings }> {
     }
     return c.json(identity);
   });
+  app.get("/.well-known/jwks.json", (c) => c.json(assertionKeys));
+  if (authority !== null) app.route("/", createAuthorityApi(authority));
+  app.onError((_, c) => c.json({ error: { reason: "internal", detail: "the log says why" } }, 500));
   app.notFound((c) => c.json({ error: { reason: "not_found", detail: `nothing at ${c.req.path}` } }, 404));
   return app;
 }

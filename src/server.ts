@@ -4,6 +4,7 @@ import { appAdapter } from "./adapters/app.ts";
 import { refuseHttp } from "./adapters/http/index.ts";
 import { adapters } from "./adapters/registry.ts";
 import { certificatesFromPem } from "./authority/pem.ts";
+import { assertionKeysOf, openAuthorityApi } from "./authority-api.ts";
 import { selectCertificate } from "./config/certificates.ts";
 import type { Config } from "./config/load.ts";
 import { Admission, connectionRoom } from "./core/admission.ts";
@@ -11,6 +12,7 @@ import { TlsContexts } from "./core/contexts.ts";
 import type { ConnectionRecord } from "./core/record.ts";
 import type { Route } from "./core/route.ts";
 import { Router } from "./core/router.ts";
+import type { CertificateRecord } from "./enrolment/record.ts";
 import { ConfigError } from "./errors.ts";
 import { answerWithFetch } from "./http/fetch.ts";
 import type { Profile } from "./identity/profile.ts";
@@ -43,14 +45,25 @@ export async function startServer(
   runtime: Runtime,
   config: Config,
   log: Log,
-  audit: (record: ConnectionRecord) => void,
+  audit: (record: ConnectionRecord | CertificateRecord) => void,
   files: ListFiles,
 ): Promise<RunningServer> {
   const metrics = new Metrics();
   metrics.build.set(1, version, `${runtime.name} ${runtime.version}`);
   const revocations = new RevocationWatch(config.revocation, files, log, metrics);
   const contexts = new TlsContexts(runtime, (name) => selectCertificate(config.certificates, name));
-  const app = createApp(version);
+  const verifierFor = verifiers(config.table.routes, config.profile, (route) => revocations.of(route.crl));
+  const own = config.table.routes.find(({ adapter }) => adapter === "app");
+  const authority =
+    config.enrolment === null
+      ? null
+      : await openAuthorityApi(config.enrolment, {
+          anchors: own?.anchors ?? [],
+          verifier: own === undefined || own.client === "none" ? null : verifierFor(own),
+          audit,
+          log,
+        });
+  const app = createApp({ version, assertionKeys: await assertionKeysOf(config.jwtKey), authority });
   const router = new Router({
     runtime,
     table: config.table,
@@ -61,7 +74,7 @@ export async function startServer(
       ]),
     ),
     contexts,
-    verifierFor: verifiers(config.table.routes, config.profile, (route) => revocations.of(route.crl)),
+    verifierFor,
     admission: new Admission({ ...config.caps, connections: roomFor(config.caps.connections, log) }),
     proxyProtocol: config.proxyProtocol,
     timeouts: config.timeouts,

@@ -91,6 +91,8 @@ export interface TlsClientOptions {
   readonly ca: readonly string[] | null;
   readonly cert: string | null;
   readonly key: string | null;
+  /** The one protocol to ask for. */
+  readonly alpn?: string;
 }
 
 export interface DialTarget {

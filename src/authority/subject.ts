@@ -1,6 +1,7 @@
 import { isSpiffeId } from "../identity/identity.ts";
 import { parseIp } from "../wire/ip.ts";
 import { normaliseServerName } from "../wire/server-name.ts";
+import type { Person } from "./authority.ts";
 
 /** What can't stand in a certificate, with words for the person who asked for it. */
 export class SubjectError extends Error {
@@ -59,4 +60,15 @@ export function checkUris(values: readonly string[]): void {
     if (values.length > 1)
       throw new SubjectError("uris", `beside the SPIFFE ID ${shown(value)} there can be no other URI`);
   }
+}
+
+/** Throws unless all of it can stand in a client certificate. */
+export function checkPerson(person: Person): void {
+  const { commonName, organization, groups = [], emails = [], dnsNames = [], uris = [] } = person;
+  checkText("commonName", commonName);
+  if (organization !== undefined) checkText("organization", organization);
+  for (const group of groups) checkText("groups", group);
+  for (const email of emails) checkEmail(email);
+  for (const name of dnsNames) checkDnsName("dnsNames", name, false);
+  checkUris(uris);
 }

@@ -3,6 +3,7 @@ import { Authority, createAuthority, type Issued } from "../authority/authority.
 import { SubjectError } from "../authority/subject.ts";
 import { files } from "../runtime/files.ts";
 import { exists, writeAtomically } from "../runtime/key-files.ts";
+import { token } from "./ca-token.ts";
 import { type CliIo, type Command, UsageError } from "./command.ts";
 import { lifetime, options, required } from "./options.ts";
 
@@ -13,6 +14,9 @@ const usage = `Usage: sallyport ca init   --dir DIR [--name NAME] [--force]
        sallyport ca server --dir DIR --name DNS_NAME... --out PREFIX [--lifetime 90d]
        sallyport ca issue  --dir DIR --cn NAME --out PREFIX [--org NAME] [--group NAME]...
                            [--email ADDRESS]... [--dns NAME]... [--uri URI]... [--lifetime 8h]
+       sallyport ca token  --dir DIR --cn NAME [--org NAME] [--group NAME]... [--email ADDRESS]...
+                           [--dns NAME]... [--uri URI]... [--lifetime 8h] [--expires 1h]
+                           [--renewable 24h] [--source CIDR]... [--route NAME]...
 
 An authority of your own, in a folder: no server, no database.
 
@@ -20,6 +24,10 @@ An authority of your own, in a folder: no server, no database.
   server  makes PREFIX.crt and PREFIX.key for a router; --name also takes *.example.com
   issue   makes PREFIX.crt and PREFIX.key for a person or a machine; a group is an
           organizational unit in the certificate, and a --uri may be a SPIFFE ID
+  token   prints a token with which a machine gets one such certificate from the router
+          ("sallyport login --token"), within --expires; the key is made there. --renewable
+          says how long it can be renewed; --source and --route limit where it may be used
+          from, and for which routes
 
 Keys are written with mode 0600. With --json, says what was made as JSON.`;
 
@@ -158,6 +166,7 @@ const actions: Readonly<Record<string, (args: readonly string[], io: CliIo) => P
   init,
   server,
   issue,
+  token,
 };
 
 export const ca: Command = {
@@ -169,7 +178,7 @@ export const ca: Command = {
     const action = Object.hasOwn(actions, name) ? actions[name] : undefined;
     if (action === undefined) {
       throw new UsageError(
-        `${name === "" ? "what to do is missing" : `there is no "ca ${name}"`}: expected init, server or issue`,
+        `${name === "" ? "what to do is missing" : `there is no "ca ${name}"`}: expected init, server, issue or token`,
       );
     }
     return action(rest, io);

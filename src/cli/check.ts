@@ -1,4 +1,5 @@
 import { schemes } from "../adapters/registry.ts";
+import { assertionKeysOf, openIssuerOf } from "../authority-api.ts";
 import { type Config, loadConfig } from "../config/load.ts";
 import { upstreamText } from "../core/dial.ts";
 import type { Route } from "../core/route.ts";
@@ -72,6 +73,37 @@ function table(config: Config): string[] {
   );
 }
 
+/** Who gets certificates from the router, and by whose word. */
+function enrolmentSummary({ enrolment }: Config) {
+  if (enrolment === null) return null;
+  const { directory, lifetimeMs, providers } = enrolment;
+  return {
+    directory,
+    lifetime_ms: lifetimeMs,
+    providers: providers.map(({ name, issuer, clientId, audiences, require, lifetimeMs: own }) => ({
+      name,
+      issuer,
+      client_id: clientId,
+      audiences,
+      require: require.map((all) => all.map(({ claim, pattern }) => `${claim}:${pattern}`)),
+      lifetime_ms: own,
+    })),
+  };
+}
+
+function enrolmentLines(config: Config): string[] {
+  const summary = enrolmentSummary(config);
+  if (summary === null) return [];
+  return [
+    "",
+    `AUTHORITY  ${summary.directory}`,
+    ...summary.providers.map(({ name, issuer, audiences, require }) => {
+      const rules = require.length === 0 ? "everybody" : require.map((all) => all.join(",")).join(" or ");
+      return `PROVIDER   ${name}: ${issuer}, for ${audiences.join(" ")}: ${rules}`;
+    }),
+  ];
+}
+
 export const check: Command = {
   name: "check",
   summary: "validate the environment, print the routing table",
@@ -83,6 +115,9 @@ and exits with 2 where the router would not start.`,
   async run(args, io) {
     const flags = options(args, { json: { type: "boolean" } });
     const config = loadConfig(io.env, schemes, files);
+    const own = config.table.routes.find(({ adapter }) => adapter === "app");
+    await assertionKeysOf(config.jwtKey);
+    if (config.enrolment !== null) await openIssuerOf(config.enrolment, own?.anchors ?? []);
     if (flags.json === true) {
       const { listen, admin, host, warnings } = config;
       io.out(
@@ -93,6 +128,7 @@ and exits with 2 where the router would not start.`,
             host,
             routes: config.table.routes.map(routeSummary),
             revocation_lists: revocationLists(config),
+            authority: enrolmentSummary(config),
             warnings,
           },
           null,
@@ -101,7 +137,7 @@ and exits with 2 where the router would not start.`,
       );
       return 0;
     }
-    for (const line of table(config)) io.out(line);
+    for (const line of [...table(config), ...enrolmentLines(config)]) io.out(line);
     for (const { source, lists } of revocationLists(config)) {
       for (const { issuer, revoked, next_update } of lists ?? [])
         io.out(`revocation list ${source}: ${issuer}, ${revoked} revoked, next update ${next_update}`);

@@ -169,7 +169,9 @@ reason. --port is 8443 if that is free. --for ends the demo by itself.`,
       });
       const ssh = await sshIsHere(io.env.PATH);
       const log = createLog({ write: io.err, close: async () => {} }, "text", "warn");
-      const live = (record: ConnectionRecord): void => io.out(liveLine(record, colour));
+      const live: Parameters<typeof startServer>[3] = (record) => {
+        if (record.event === "connection") io.out(liveLine(record, colour));
+      };
       const start = (port: string) =>
         startServer(runtime, loadConfig(environment(port), schemes, files), log, live, files);
       // 8443 is the port of the documentation; if it is taken and nobody insisted, any other will do.

@@ -5,9 +5,12 @@ import { check } from "./check.ts";
 import { type CliIo, type Command, UsageError } from "./command.ts";
 import { demo } from "./demo.ts";
 import { explain } from "./explain.ts";
+import { login } from "./login.ts";
+import { logout } from "./logout.ts";
 import { serve } from "./serve.ts";
+import { status } from "./status.ts";
 
-const commands: readonly Command[] = [serve, demo, check, explain, ca];
+const commands: readonly Command[] = [serve, demo, check, explain, ca, login, logout, status];
 
 const overview = (): string => `Usage: sallyport COMMAND [--help]
 

@@ -13,6 +13,7 @@ import {
   selectCertificate,
 } from "./certificates.ts";
 import { appRoute, checkCertificates, checkPorts, checkRoutes } from "./checks.ts";
+import { type EnrolmentConfig, readEnrolment } from "./enrolment.ts";
 import { parseNamePattern } from "./names.ts";
 import { chainFrom, clientAnchorsFrom, type Files, pemOrPath } from "./pem.ts";
 import { denyListFrom, sourcesFrom } from "./revocation.ts";
@@ -25,6 +26,7 @@ import {
   clientVariables,
   futurePrefix,
   futureVariables,
+  providerPrefix,
   routePrefix,
   type Values,
   type VariableName,
@@ -55,6 +57,10 @@ export interface Config {
   readonly revocation: RevocationSettings;
   /** `-` standard output, `off`, or a path. */
   readonly audit: string;
+  /** `null` where no authority issues certificates over the API. */
+  readonly enrolment: EnrolmentConfig | null;
+  /** The key of the router's assertions, PEM; `null`: one is made. */
+  readonly jwtKey: string | null;
   /** What a careful reader would want to know, none of it wrong. */
   readonly warnings: readonly string[];
 }
@@ -97,6 +103,10 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
   const deny = values.SALLYPORT_DENY;
   if (deny !== null) attempt("SALLYPORT_DENY", () => denyListFrom(deny, files));
   const expiryGraceMs = values.SALLYPORT_EXPIRY_GRACE ?? 0;
+  const enrolment = readEnrolment(env, values, problems);
+  const jwtKeyText = values.SALLYPORT_JWT_KEY;
+  const jwtKey =
+    jwtKeyText === null ? null : attempt("SALLYPORT_JWT_KEY", () => pemOrPath(jwtKeyText, files));
   const idleTimeoutMs = values.SALLYPORT_IDLE_TIMEOUT ?? 0;
   // Where the anchors can't be read, routes are not blamed for lacking them.
   const routes = readRoutes(
@@ -108,6 +118,10 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
   );
   const ofApp = { idleTimeoutMs, expiryGraceMs, crl, anchors: anchors ?? [] };
   const app = ownApp(values, ofApp, certificates, problems, warnings);
+  if (enrolment !== null && app === null) {
+    const message = "its API is served at SALLYPORT_HOST, for which there is no certificate";
+    problems.push({ name: "SALLYPORT_AUTHORITY", message });
+  }
   checkRoutes(routes, app, problems);
   checkPorts(routes, values.SALLYPORT_LISTEN, admin, problems);
   // Where a certificate can't be read, routes are not blamed for lacking it.
@@ -152,6 +166,8 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
     profile: values.SALLYPORT_CLIENT_PROFILE ?? "private",
     revocation: { rule: values.SALLYPORT_CRL_RULE ?? "hard", deny, ocsp: ocspSettings(values, warnings) },
     audit: values.SALLYPORT_AUDIT_LOG ?? "-",
+    enrolment,
+    jwtKey,
     warnings,
   };
 }
@@ -182,7 +198,7 @@ function refuseUnknown(env: Environment, problems: ConfigProblem[]): void {
   const known: readonly string[] = [...Object.keys(variables), ...clientVariables];
   for (const name of Object.keys(env).sort()) {
     if (!name.startsWith("SALLYPORT_") || known.includes(name)) continue;
-    if (name.startsWith(routePrefix) || name.startsWith(clientPrefix)) continue;
+    if ([routePrefix, providerPrefix, clientPrefix].some((prefix) => name.startsWith(prefix))) continue;
     if (futureVariables.includes(name) || name.startsWith(futurePrefix)) {
       problems.push({ name, message: "is not available in this version" });
     } else {
@@ -279,7 +295,8 @@ function ownApp(
     adapter: "app",
     terminates: true,
     names: [pattern],
-    alpn: ["h2", "http/1.1"],
+    // The authority's id is for clients that want it and nothing else; inside it is HTTP/1.1.
+    alpn: values.SALLYPORT_AUTHORITY === null ? ["h2", "http/1.1"] : ["h2", "http/1.1", "sallyport-auth"],
     takesNoAlpn: true,
     sources: null,
     ...defaults,

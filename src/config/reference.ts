@@ -1,6 +1,7 @@
+import { providerParameters } from "./provider-url.ts";
 import { parameters } from "./route-url.ts";
 import type { SchemeInfo } from "./scheme.ts";
-import { routePrefix, variables } from "./variables.ts";
+import { providerPrefix, routePrefix, variables } from "./variables.ts";
 
 /** The tables of docs/configuration.md, made from what the program reads: the two can't drift apart. */
 
@@ -24,6 +25,11 @@ function variableTable(): string {
         "",
         "one route, as a URL; `<NAME>` in lower case, `_` as `-`, is its name",
       ],
+      [
+        code(`${providerPrefix}<NAME>`),
+        "",
+        "one OpenID provider that vouches for people or machines, as a URL",
+      ],
     ],
   );
 }
@@ -36,6 +42,15 @@ function parameterTable(): string {
     terminatedOnly === true ? "refused" : "",
   ]);
   return table(["parameter", "meaning", "may repeat", "on `tls`"], rows);
+}
+
+function providerTable(): string {
+  const rows = Object.entries(providerParameters).map(([name, { meaning, many }]) => [
+    code(name),
+    meaning,
+    many === true ? "yes" : "",
+  ]);
+  return table(["parameter", "meaning", "may repeat"], rows);
 }
 
 function schemeTable(schemes: readonly SchemeInfo[]): string {
@@ -51,7 +66,7 @@ function schemeTable(schemes: readonly SchemeInfo[]): string {
 
 /**
  * A document with its tables made anew: each stands between `<!-- table: NAME -->` and `<!-- end -->`, NAME
- * being `variables`, `parameters` or `schemes`.
+ * being `variables`, `parameters`, `providers` or `schemes`.
  *
  * @throws Error where a marker names no table
  */
@@ -59,6 +74,7 @@ export function withTables(document: string, schemes: readonly SchemeInfo[]): st
   const tables: Readonly<Record<string, string>> = {
     variables: variableTable(),
     parameters: parameterTable(),
+    providers: providerTable(),
     schemes: schemeTable(schemes),
   };
   return document.replace(/(<!-- table: (\w+) -->\n)[\s\S]*?(<!-- end -->)/g, (_, open, name, close) => {

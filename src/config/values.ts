@@ -42,6 +42,13 @@ export const responder = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
+/** How long a client certificate lasts, in milliseconds: long enough for clocks that differ, short enough to forget. */
+export const certificateLifetime = duration.transform((ms, context) => {
+  if (ms >= 5 * 60_000 && ms <= 24 * 3_600_000) return ms;
+  context.addIssue("is out of bounds: expected 5m to 24h");
+  return z.NEVER;
+});
+
 const whole = (min: number, max: number, what: string) =>
   z.string().transform((text, context) => {
     const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;

@@ -3,6 +3,7 @@ import { profiles } from "../identity/profile.ts";
 import { crlRules } from "../identity/revocation/lists.ts";
 import {
   address,
+  certificateLifetime,
   cidrs,
   count,
   delay,
@@ -87,6 +88,32 @@ export const variables = {
     "30s",
     "how long an open connection may outlive its client's certificate; `off`: as long as it likes",
   ),
+  SALLYPORT_AUTHORITY: variable(
+    text,
+    null,
+    "the folder of an authority (`sallyport ca init`) from which people and machines get certificates over the API",
+  ),
+  SALLYPORT_CERTIFICATE_LIFETIME: variable(
+    certificateLifetime,
+    "8h",
+    "of those certificates, `5m` to `24h`; a join token and a provider may have their own",
+  ),
+  SALLYPORT_RENEWAL_SPAN: variable(
+    delay,
+    "24h",
+    "how long they can be renewed, from when their holder showed a token: then it takes another; a token and a provider may have their own. `0s`: not at all",
+  ),
+  SALLYPORT_CERTIFICATES_PER_SOURCE: variable(
+    count,
+    "60",
+    "requests for a certificate a minute from one source (IPv6: one /64), refused ones included",
+  ),
+  SALLYPORT_CERTIFICATES_PER_IDENTITY: variable(count, "10", "certificates a minute for one identity"),
+  SALLYPORT_JWT_KEY: variable(
+    text,
+    null,
+    "private key of the router's assertions, PEM or a path: P-256, Ed25519 or RSA; made anew at every start if unset. Its public half is at `/.well-known/jwks.json`; assertions for HTTP upstreams are not made in this version",
+  ),
   SALLYPORT_LISTENER_MODE: variable(
     onlyAsYet("multiplex", /^separate$/),
     "multiplex",
@@ -150,7 +177,7 @@ export const variables = {
   SALLYPORT_AUDIT_LOG: variable(
     text,
     "-",
-    "one JSON line a connection: `-` for standard output, a path, or `off`",
+    "one JSON line a connection, and one a request for a certificate: `-` for standard output, a path, or `off`",
   ),
 } as const;
 
@@ -160,6 +187,7 @@ export type Values = {
 };
 
 export const routePrefix = "SALLYPORT_ROUTE_";
+export const providerPrefix = "SALLYPORT_OIDC_";
 
 /** Read by the client commands, so a shell that has them may run `serve` too. */
 export const clientVariables: readonly string[] = [
@@ -172,5 +200,5 @@ export const clientVariables: readonly string[] = [
 export const clientPrefix = "SALLYPORT_SERVICE_";
 
 /** Promised names that this version would have to ignore: refused, since each one guards something. */
-export const futureVariables: readonly string[] = ["SALLYPORT_JWT_KEY", "SALLYPORT_TUNNEL_ALLOW"];
+export const futureVariables: readonly string[] = ["SALLYPORT_TUNNEL_ALLOW"];
 export const futurePrefix = "SALLYPORT_PORT_";

@@ -39,7 +39,8 @@ function spiffeOf(uris: readonly string[]): string | null {
   return uri !== undefined && uris.length === 1 && isSpiffeId(uri) ? uri : null;
 }
 
-async function sha256Hex(bytes: Uint8Array): Promise<string> {
+/** Lower-case hexadecimal. */
+export async function sha256Hex(bytes: Uint8Array): Promise<string> {
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes as BufferSource));
   return [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -31,7 +31,7 @@ function segments(key: Key, value: string): string[] {
 }
 
 /** `*` is one or more characters. Linear but for the last `*` tried: values come from the peer. */
-function globMatches(pattern: string, text: string): boolean {
+export function globMatches(pattern: string, text: string): boolean {
   let p = 0;
   let star = -1;
   let starEnd = 0;

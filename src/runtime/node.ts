@@ -165,6 +165,7 @@ function dialTls(
       ...(options.ca === null ? {} : { ca: [...options.ca] }),
       ...(options.cert === null ? {} : { cert: options.cert }),
       ...(options.key === null ? {} : { key: options.key }),
+      ...(options.alpn === undefined ? {} : { ALPNProtocols: [options.alpn] }),
     });
     let cause: Error | undefined;
     const late = deadline(target.withinMs, () => tls.destroy(tooLate(target)));

@@ -52,7 +52,9 @@ export async function selfTest(runtime: Runtime, files: Files): Promise<void> {
     runtime,
     loadConfig(environment, schemes, files),
     silentLog,
-    (r) => void records.push(r),
+    (record) => {
+      if (record.event === "connection") records.push(record);
+    },
     files,
   );
   try {

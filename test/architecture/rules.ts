@@ -83,6 +83,11 @@ export function rules(dependencies: readonly string[]): readonly Rule[] {
       (specifier) => under("src/runtime", "src/config", "src/adapters", "src/cli")(specifier),
     ),
     imports(
+      "certificates are granted without runtime, configuration or adapters",
+      under("src/enrolment"),
+      (specifier) => under("src/runtime", "src/config", "src/adapters", "src/cli", "routes")(specifier),
+    ),
+    imports(
       "nothing but the entry needs the command line",
       (path) => shipped(path) && !under("src/cli", "src/main.ts")(path),
       under("src/cli"),

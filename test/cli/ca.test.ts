@@ -157,7 +157,7 @@ describe("ca server", () => {
 
 describe("ca", () => {
   it("says what it can do", async () => {
-    await assert.rejects(run(), usageError(/expected init, server or issue/));
+    await assert.rejects(run(), usageError(/expected init, server, issue or token/));
     await assert.rejects(run("toString"), usageError(/there is no "ca toString"/));
   });
 });

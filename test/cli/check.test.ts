@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, it } from "node:test";
+import { ca } from "../../src/cli/ca.ts";
 import { check } from "../../src/cli/check.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { root } from "../support/crafted-certificates.ts";
@@ -116,4 +120,43 @@ describe("check", () => {
     }));
 
   it("knows its flags", () => assert.rejects(run({}, "--jsn"), { name: "UsageError" }));
+});
+
+describe("check, where there is an authority", () => {
+  const folder = mkdtempSync(join(tmpdir(), "sallyport-check-"));
+  after(() => rmSync(folder, { recursive: true, force: true }));
+  const dir = join(folder, "ca");
+  const made = ca.run(["init", "--dir", dir], { env: {}, out: () => {}, err: () => {} });
+  const variables = {
+    SALLYPORT_AUTHORITY: dir,
+    SALLYPORT_CLIENT_CA: join(dir, "ca.crt"),
+    SALLYPORT_OIDC_CI: "https://ci.example.com?audience=gate&require=repository:acme/app",
+  };
+  const refused = (name: string) => (error: unknown) =>
+    error instanceof ConfigError && error.problems[0]?.name === name;
+
+  it("shows it, and who vouches for whom", async () => {
+    await made;
+    const { status, out } = await run(variables);
+    assert.equal(status, 0);
+    assert.match(out, /^AUTHORITY +.*ca$/m);
+    assert.match(out, /^PROVIDER +ci: https:\/\/ci\.example\.com, for gate: repository:acme\/app$/m);
+    const { authority } = JSON.parse((await run(variables, "--json")).out);
+    assert.equal(authority.lifetime_ms, 8 * 3_600_000);
+    assert.deepEqual(authority.providers[0].require, [["repository:acme/app"]]);
+  });
+
+  it("refuses one that is not there, that nobody trusts, or that can't be reached", async () => {
+    await made;
+    await assert.rejects(run({ ...variables, SALLYPORT_AUTHORITY: folder }), refused("SALLYPORT_AUTHORITY"));
+    const others = { ...variables, SALLYPORT_CLIENT_CA: base.SALLYPORT_CLIENT_CA ?? "" };
+    await assert.rejects(run(others), refused("SALLYPORT_CLIENT_CA"));
+    const noPages = { ...variables, SALLYPORT_CERT: "", SALLYPORT_KEY: "" };
+    await assert.rejects(run(noPages), refused("SALLYPORT_AUTHORITY"));
+  });
+
+  it("refuses a key for assertions that can't be one", async () => {
+    await assert.rejects(run({ SALLYPORT_JWT_KEY: "-----BEGIN X" }), refused("SALLYPORT_JWT_KEY"));
+    assert.equal((await run({ SALLYPORT_JWT_KEY: server.key })).status, 0);
+  });
 });

@@ -122,7 +122,6 @@ describe("the environment", () => {
     ["SALLYPORT_WORKERS", "auto", /not available in this version: expected 1/],
     ["SALLYPORT_WORKERS", "4", /not available in this version/],
     ["SALLYPORT_WORKERS", "few", /^expected 1/],
-    ["SALLYPORT_JWT_KEY", "x", /^is not available in this version/],
     ["SALLYPORT_TUNNEL_ALLOW", "a=b", /^is not available in this version/],
     ["SALLYPORT_PORT_POSTGRES", "1", /^is not available in this version/],
     ["SALLYPORT_LISTN", ":1", /is no variable of Sallyport; did you mean SALLYPORT_LISTEN\?/],

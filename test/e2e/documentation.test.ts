@@ -46,8 +46,18 @@ describe("the README", { skip: missing("bash") }, () => {
     assert.match(out, /^redis +tcp +redis\.example\.com/m);
   });
 
+  const exports = shellBlock("Configure it by environment variables").replace(/^.* check$/m, "");
+
+  it("lets people and machines get their own certificates", async () => {
+    const { status, out, err } = await bash(
+      exports + shellBlock("Let people and machines get their own certificates"),
+    );
+    assert.equal(status, 0, err);
+    assert.match(out, /^PROVIDER +staff: https:\/\/login\.example\.com, for sallyport: everybody$/m);
+    assert.match(out, /^sallyport-join-[A-Za-z0-9_-]{43}$/m);
+  });
+
   it("explains where a connection goes", async () => {
-    const exports = shellBlock("Configure it by environment variables").replace(/^.* check$/m, "");
     const { status, out, err } = await bash(
       exports + shellBlock("Find out why a connection goes where it goes"),
     );

@@ -1,0 +1,107 @@
+import type { AuthorityParts } from "../routes/authority.ts";
+import { type Issuer, openIssuer } from "./authority/issuer.ts";
+import { certificatesFromPem } from "./authority/pem.ts";
+import type { EnrolmentConfig } from "./config/enrolment.ts";
+import { Enrolment, type EnrolmentParts } from "./enrolment/enrolment.ts";
+import { IdTokens } from "./enrolment/id-token.ts";
+import { ConfigError } from "./errors.ts";
+import { assertionKeys, type KeySet } from "./identity/assertion-key.ts";
+import { sameBytes } from "./identity/same-bytes.ts";
+import { type ClientVerifier, createClientVerifier } from "./identity/verifier.ts";
+import { issuedRecordFiles } from "./runtime/issued-records.ts";
+import { joinTokenFiles } from "./runtime/join-tokens.ts";
+
+/** How long a list of what is revoked is handed out before it is made anew. */
+const crlMs = 60_000;
+
+export interface AuthorityWorld extends Pick<EnrolmentParts, "audit" | "log"> {
+  /** Trust anchors of the router's own pages, PEM. */
+  readonly anchors: readonly string[];
+  /** Verifies clients of the router's own pages, with all that the router knows of revocation. */
+  readonly verifier: ClientVerifier | null;
+}
+
+/**
+ * The authority that issues. Throws a `ConfigError` where there is none, or nobody would take what it issues.
+ *
+ * @param anchors of the router's own pages, PEM
+ */
+export async function openIssuerOf(
+  { directory }: EnrolmentConfig,
+  anchors: readonly string[],
+): Promise<{ readonly issuer: Issuer; readonly root: Uint8Array }> {
+  const fail = (name: string, message: string): never => {
+    throw new ConfigError([{ name, message }]);
+  };
+  const issuer = await openIssuer(directory).catch((error) =>
+    fail("SALLYPORT_AUTHORITY", error instanceof Error ? error.message : String(error)),
+  );
+  const [root] = certificatesFromPem(issuer.chain.at(-1) ?? "");
+  if (root === undefined || !anchors.flatMap(certificatesFromPem).some((der) => sameBytes(der, root)))
+    return fail(
+      "SALLYPORT_CLIENT_CA",
+      `expected the certificate of SALLYPORT_AUTHORITY (${directory}/ca.crt) among them: what it issues would not be accepted`,
+    );
+  return { issuer, root };
+}
+
+/** The public half of the router's own key. Throws a `ConfigError`. */
+export async function assertionKeysOf(pem: string | null): Promise<KeySet> {
+  try {
+    return await assertionKeys(pem);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new ConfigError([{ name: "SALLYPORT_JWT_KEY", message }]);
+  }
+}
+
+/** The parts of the authority's API. Throws a `ConfigError`. */
+export async function openAuthorityApi(
+  config: EnrolmentConfig,
+  world: AuthorityWorld,
+): Promise<AuthorityParts> {
+  const { audit, log, anchors, verifier } = world;
+  const { issuer, root } = await openIssuerOf(config, anchors);
+  // Another authority's certificate may be good for a route; it must not be turned into one of ours.
+  const own = createClientVerifier([root]);
+  // A resumed session may bring the leaf alone.
+  const chain = issuer.chain.flatMap(certificatesFromPem);
+  const enrolment = new Enrolment({
+    issuer,
+    tokens: joinTokenFiles(config.directory),
+    idTokens: new IdTokens(config.providers),
+    issued: issuedRecordFiles(config.directory),
+    lifetimeMs: config.lifetimeMs,
+    renewalSpanMs: config.renewalSpanMs,
+    verify: async (presented, now) => {
+      await verifier?.verify(presented, now);
+      const { leaf } = presented;
+      return await own.verify({ leaf, chain: () => [leaf, ...chain] }, now);
+    },
+    perSource: config.perSource,
+    perIdentity: config.perIdentity,
+    audit,
+    log,
+  });
+  let crl: { readonly text: Promise<string>; readonly at: number } | undefined;
+  return {
+    issue: (body, applicant) => enrolment.issue(body, applicant),
+    bundle: issuer.chain.map((pem) => `${pem.trimEnd()}\n`).join(""),
+    crl: () => {
+      if (crl === undefined || Date.now() - crl.at >= crlMs) {
+        const made = { text: issuer.crl(), at: Date.now() };
+        crl = made;
+        made.text.catch((error) => {
+          if (crl === made) crl = undefined;
+          log.error("the authority could not list what it revoked", {
+            detail: error instanceof Error ? error.message : String(error),
+          });
+        });
+      }
+      return crl.text;
+    },
+    logins: config.providers.flatMap(({ name, issuer: url, clientId, scope }) =>
+      clientId === null ? [] : [{ name, issuer: url, client_id: clientId, scope }],
+    ),
+  };
+}

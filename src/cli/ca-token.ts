@@ -1,0 +1,101 @@
+import type { Person } from "../authority/authority.ts";
+import { checkPerson, SubjectError } from "../authority/subject.ts";
+import { certificateLifetime, cidrs, delay } from "../config/values.ts";
+import { hashOf, newJoinToken } from "../enrolment/join-token.ts";
+import { addJoinToken } from "../runtime/join-tokens.ts";
+import { exists } from "../runtime/key-files.ts";
+import { type CliIo, UsageError } from "./command.ts";
+import { lifetime, options, required } from "./options.ts";
+
+const hourMs = 3_600_000;
+const many = { type: "string", multiple: true } as const;
+
+const flagOf: Readonly<Partial<Record<SubjectError["member"], string>>> = {
+  commonName: "--cn",
+  organization: "--org",
+  groups: "--group",
+  emails: "--email",
+  dnsNames: "--dns",
+  uris: "--uri",
+};
+
+/** Says of a flag what is wrong with its value. */
+function check(person: Person): void {
+  try {
+    checkPerson(person);
+  } catch (error) {
+    throw error instanceof SubjectError
+      ? new UsageError(`${flagOf[error.member] ?? error.member}: ${error.message}`)
+      : error;
+  }
+}
+
+function limitsOf(sources: readonly string[], routes: readonly string[]) {
+  for (const source of sources) {
+    const read = cidrs.safeParse(source);
+    if (!read.success) throw new UsageError(`--source ${read.error.issues[0]?.message}`);
+  }
+  for (const route of routes) {
+    if (!/^[a-z0-9]+(-[a-z0-9]+)*$/.test(route))
+      throw new UsageError(
+        `--route ${JSON.stringify(route)} is no route's name: expected one such as orders`,
+      );
+  }
+  return {
+    ...(sources.length === 0 ? {} : { sources: [...sources] }),
+    ...(routes.length === 0 ? {} : { routes: [...routes] }),
+  };
+}
+
+/** `ca token`: a one-time token with which a machine gets its first certificate. */
+export async function token(args: readonly string[], io: CliIo): Promise<number> {
+  const flags = options(args, {
+    dir: { type: "string" },
+    cn: { type: "string" },
+    org: { type: "string" },
+    group: many,
+    email: many,
+    dns: many,
+    uri: many,
+    lifetime: { type: "string" },
+    renewable: { type: "string" },
+    expires: { type: "string" },
+    source: many,
+    route: many,
+    json: { type: "boolean" },
+  });
+  const folder = required(flags.dir, "--dir", "the folder that `sallyport ca init` made");
+  if (!exists(`${folder}/ca.crt`))
+    throw new UsageError(
+      `--dir ${folder} holds no authority: make one with "sallyport ca init --dir ${folder}"`,
+    );
+  const commonName = required(flags.cn, "--cn", "the holder's name");
+  const { org, group: groups = [], email: emails = [], dns: dnsNames = [], uri: uris = [] } = flags;
+  const organization = org === undefined ? {} : { organization: org };
+  const person = { commonName, ...organization, groups, emails, dnsNames, uris };
+  check(person);
+  const read = certificateLifetime.safeParse(flags.lifetime ?? "8h");
+  if (!read.success) throw new UsageError(`--lifetime ${read.error.issues[0]?.message}`);
+  const renewal = flags.renewable === undefined ? null : delay.safeParse(flags.renewable);
+  if (renewal?.success === false) throw new UsageError(`--renewable ${renewal.error.issues[0]?.message}`);
+  const limits = limitsOf(flags.source ?? [], flags.route ?? []);
+  const now = Date.now();
+  const expires = now + lifetime(flags.expires, "--expires", hourMs, 31 * 24 * hourMs);
+
+  const made = newJoinToken();
+  const record = {
+    person,
+    lifetimeMs: read.data,
+    ...(renewal === null ? {} : { renewalSpanMs: renewal.data }),
+    expires,
+    ...(Object.keys(limits).length === 0 ? {} : { limits }),
+  };
+  addJoinToken(folder, await hashOf(made), record, now);
+  const until = new Date(expires).toISOString();
+  if (flags.json === true) io.out(JSON.stringify({ token: made, expires: until }));
+  else {
+    io.out(made);
+    io.err(`good for one certificate until ${until}; it is not shown again`);
+  }
+  return 0;
+}

@@ -1,0 +1,76 @@
+import { chmodSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { writeAtomically } from "../runtime/key-files.ts";
+import { type CliIo, UsageError } from "./command.ts";
+
+/** What `login` keeps for the other client commands. */
+export interface Profile {
+  /** `host:port`. */
+  readonly router: string;
+  /** PEM trust anchors for the router; `null`: the system's. */
+  readonly ca: string | null;
+  /** PEM, leaf first. */
+  readonly certificate: string;
+  /** PEM. */
+  readonly key: string;
+}
+
+/** The user's own folder for it (XDG Base Directory Specification). */
+export function profileFolder(env: CliIo["env"]): string {
+  const { XDG_CONFIG_HOME: config = "", HOME: home = "", APPDATA: data = "" } = env;
+  // A relative one is to be ignored, says the specification.
+  if (config.startsWith("/")) return join(config, "sallyport");
+  if (home !== "") return join(home, ".config", "sallyport");
+  if (data !== "") return join(data, "sallyport");
+  throw new UsageError("HOME is not set: expected it, or XDG_CONFIG_HOME, for the profile");
+}
+
+const names = { state: "profile.json", ca: "ca.crt", certificate: "client.crt", key: "client.key" } as const;
+
+/** Writes it; the key is its owner's alone from the first byte. */
+export function writeProfile(folder: string, { router, ca, certificate, key }: Profile): void {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  chmodSync(folder, 0o700);
+  const file = (name: keyof typeof names): string => join(folder, names[name]);
+  if (ca === null) rmSync(file("ca"), { force: true });
+  else writeAtomically(file("ca"), ca, false);
+  writeAtomically(file("state"), `${JSON.stringify({ router })}\n`, false);
+  // The certificate last: with it the profile is whole.
+  writeAtomically(file("key"), key, true);
+  writeAtomically(file("certificate"), certificate, false);
+}
+
+function text(path: string): string | null {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if ((error as { readonly code?: unknown }).code === "ENOENT") return null;
+    throw error;
+  }
+}
+
+/** What is there of it: each part may be missing. */
+export function readProfile(folder: string): { readonly [K in keyof Profile]: string | null } {
+  const read = (name: keyof typeof names): string | null => text(join(folder, names[name]));
+  let router: unknown;
+  try {
+    router = (JSON.parse(read("state") ?? "{}") as { readonly router?: unknown }).router;
+  } catch {
+    // As good as none: a login writes it anew.
+  }
+  return {
+    router: typeof router === "string" ? router : null,
+    ca: read("ca"),
+    certificate: read("certificate"),
+    key: read("key"),
+  };
+}
+
+/** Forgets it. True when there was one. */
+export function removeProfile(folder: string): boolean {
+  const there = text(join(folder, names.certificate)) !== null || text(join(folder, names.key)) !== null;
+  // The key first: nothing else of it is a secret.
+  for (const name of ["key", "certificate", "ca", "state"] as const)
+    rmSync(join(folder, names[name]), { force: true });
+  return there;
+}
