@@ -1,5 +1,5 @@
 import type { AuthorityParts } from "../routes/authority.ts";
-import { type Issuer, openIssuer } from "./authority/issuer.ts";
+import { createIssuer, type Issuer, openAuthority } from "./authority/issuer.ts";
 import { certificatesFromPem } from "./authority/pem.ts";
 import type { EnrolmentConfig } from "./config/enrolment.ts";
 import { Enrolment, type EnrolmentParts } from "./enrolment/enrolment.ts";
@@ -8,8 +8,10 @@ import { ConfigError } from "./errors.ts";
 import { assertionKeys, type KeySet } from "./identity/assertion-key.ts";
 import { sameBytes } from "./identity/same-bytes.ts";
 import { type ClientVerifier, createClientVerifier } from "./identity/verifier.ts";
+import { files } from "./runtime/files.ts";
 import { issuedRecordFiles } from "./runtime/issued-records.ts";
 import { joinTokenFiles } from "./runtime/join-tokens.ts";
+import { revokedIn } from "./runtime/revoked-records.ts";
 
 /** How long a list of what is revoked is handed out before it is made anew. */
 const crlMs = 60_000;
@@ -33,9 +35,10 @@ export async function openIssuerOf(
   const fail = (name: string, message: string): never => {
     throw new ConfigError([{ name, message }]);
   };
-  const issuer = await openIssuer(directory).catch((error) =>
+  const authority = await openAuthority(directory, files).catch((error) =>
     fail("SALLYPORT_AUTHORITY", error instanceof Error ? error.message : String(error)),
   );
+  const issuer = createIssuer(authority, () => revokedIn(directory));
   const [root] = certificatesFromPem(issuer.chain.at(-1) ?? "");
   if (root === undefined || !anchors.flatMap(certificatesFromPem).some((der) => sameBytes(der, root)))
     return fail(

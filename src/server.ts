@@ -15,7 +15,6 @@ import { Router } from "./core/router.ts";
 import type { CertificateRecord } from "./enrolment/record.ts";
 import { ConfigError } from "./errors.ts";
 import { answerWithFetch } from "./http/fetch.ts";
-import type { Profile } from "./identity/profile.ts";
 import type { Revocation } from "./identity/revocation/revocation.ts";
 import { type ClientVerifier, createClientVerifier } from "./identity/verifier.ts";
 import type { Log } from "./observe/log.ts";
@@ -52,7 +51,7 @@ export async function startServer(
   metrics.build.set(1, version, `${runtime.name} ${runtime.version}`);
   const revocations = new RevocationWatch(config.revocation, files, log, metrics);
   const contexts = new TlsContexts(runtime, (name) => selectCertificate(config.certificates, name));
-  const verifierFor = verifiers(config.table.routes, config.profile, (route) => revocations.of(route.crl));
+  const verifierFor = verifiers(config, (route) => revocations.of(route.crl));
   const own = config.table.routes.find(({ adapter }) => adapter === "app");
   const authority =
     config.enrolment === null
@@ -200,19 +199,19 @@ const text = ({ address, port }: Endpoint): string =>
 
 /** One verifier a set of anchors and revocation lists: routes that have both in common share what was verified. */
 function verifiers(
-  routes: readonly Route[],
-  profile: Profile,
+  config: Config,
   revocationOf: (route: Route) => Revocation | undefined,
 ): (route: Route) => ClientVerifier {
   const byAnchors = new Map<string, ClientVerifier>();
   const byRoute = new Map<Route, ClientVerifier>();
-  for (const route of routes) {
+  for (const route of config.table.routes) {
     if (route.client === "none") continue;
     const key = JSON.stringify([route.anchors, route.crl]);
     let verifier = byAnchors.get(key);
     if (verifier === undefined) {
       verifier = createClientVerifier(route.anchors.flatMap(certificatesFromPem), {
-        profile,
+        profile: config.profile,
+        groups: config.groups,
         revocation: revocationOf(route),
       });
       byAnchors.set(key, verifier);

@@ -1,24 +1,27 @@
-import { parseIp } from "../wire/ip.ts";
-import { toPem } from "./pem.ts";
-import { checkDnsName, checkEmail, checkServerName, checkText, checkUris, maxTextLength } from "./subject.ts";
+import { encodeGrants, grantsOid } from "../identity/grants.ts";
+import { parseCidr, parseIp } from "../wire/ip.ts";
+import { importSigningKey, type KeyKind, keyPem, newKeys, type SigningKey } from "./keys.ts";
+import { nameConstraints, type Permitted } from "./name-constraints.ts";
+import { checkPerson, checkServerName, checkText, maxTextLength, type Person } from "./subject.ts";
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
   ExtendedKeyUsage,
   ExtendedKeyUsageExtension,
-  type Extension,
+  Extension,
   type JsonGeneralNames,
   type JsonNameParams,
   KeyUsageFlags,
   KeyUsagesExtension,
   Name,
+  PublicKey,
   SubjectAlternativeNameExtension,
   SubjectKeyIdentifierExtension,
   X509Certificate,
   X509CertificateGenerator,
 } from "./x509.ts";
 
-/** A certificate with its private key, both PEM (PKCS #8). */
+/** A certificate with its private key, both PEM (PKCS #8). The chain, the root aside, follows the certificate. */
 export interface Issued {
   readonly cert: string;
   readonly key: string;
@@ -27,21 +30,26 @@ export interface Issued {
 /** A certificate authority as it is kept. */
 export type AuthorityFiles = Issued;
 
-export interface Person {
-  readonly commonName: string;
-  readonly organization?: string;
-  /** Groups, written as organizational units. */
-  readonly groups?: readonly string[];
-  readonly emails?: readonly string[];
-  readonly dnsNames?: readonly string[];
-  /** A SPIFFE ID, for example. */
-  readonly uris?: readonly string[];
+/** Where from and for what a certificate may be used. */
+export interface Limits {
+  /** Networks (CIDR). */
+  readonly sources?: readonly string[];
+  readonly routes?: readonly string[];
 }
 
-const keyAlgorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
+/** What is to be certified: a key that its holder has proven to have, and who they are. */
+export interface ClientRequest {
+  /** SubjectPublicKeyInfo, DER. */
+  readonly publicKey: Uint8Array;
+  readonly person: Person;
+  readonly lifetimeMs: number;
+  readonly limits?: Limits;
+}
+
 /** So that a machine whose clock runs behind takes a certificate that was just made. */
 const clockSkewMs = 5 * 60_000;
 const dayMs = 24 * 3_600_000;
+const authorityLifetimeMs = 3650 * dayMs;
 
 /** 127 random bits: positive, and never twice (RFC 5280 §4.1.2.2). */
 function serialNumber(): string {
@@ -50,92 +58,161 @@ function serialNumber(): string {
   return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-const newKeys = (): Promise<CryptoKeyPair> =>
-  crypto.subtle.generateKey(keyAlgorithm, true, ["sign", "verify"]);
-
-async function keyPem(key: CryptoKey): Promise<string> {
-  return toPem("PRIVATE KEY", new Uint8Array(await crypto.subtle.exportKey("pkcs8", key)));
-}
-
 /** One RDN a value. Not as a bare string, in which the library would read escapes. */
 const rdns = (type: string, values: readonly string[]): JsonNameParams =>
   values.map((utf8String) => ({ [type]: [{ utf8String }] }));
 
+const pem = (certificate: X509Certificate): string => `${certificate.toString("pem")}\n`;
+
+export interface RootOptions {
+  readonly algorithm?: KeyKind;
+  /** How many authorities there may be between it and a holder's certificate; none unless given. */
+  readonly authoritiesBelow?: number;
+}
+
 /**
- * A new root: ten years, ECDSA P-256, allowed to issue holders' certificates and no further authorities.
+ * A new root: ten years, allowed to issue certificates.
  *
  * @throws SubjectError when the name can't be one
  */
-export async function createAuthority(name: string, now = Date.now()): Promise<AuthorityFiles> {
+export async function createAuthority(
+  name: string,
+  { algorithm = "ecdsa", authoritiesBelow = 0 }: RootOptions = {},
+  now = Date.now(),
+): Promise<AuthorityFiles> {
   checkText("commonName", name);
-  const keys = await newKeys();
+  const keys = await newKeys(algorithm);
+  const key = await keyPem(keys.privateKey);
   const certificate = await X509CertificateGenerator.createSelfSigned({
     serialNumber: serialNumber(),
     name: new Name(rdns("CN", [name])),
     notBefore: new Date(now - clockSkewMs),
-    notAfter: new Date(now + 3650 * dayMs),
+    notAfter: new Date(now + authorityLifetimeMs),
     keys,
-    signingAlgorithm: keyAlgorithm,
+    signingAlgorithm: (await importSigningKey(key)).algorithm,
     extensions: [
-      new BasicConstraintsExtension(true, 0, true),
+      new BasicConstraintsExtension(true, authoritiesBelow, true),
       new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
       await SubjectKeyIdentifierExtension.create(keys.publicKey),
     ],
   });
-  return { cert: `${certificate.toString("pem")}\n`, key: await keyPem(keys.privateKey) };
+  return { cert: pem(certificate), key };
 }
 
-/** A private key that this authority made, PEM (PKCS #8), for signing. Throws where it is none. */
-export async function importSigningKey(pem: string): Promise<CryptoKey> {
-  const [, body] =
-    /^\s*-----BEGIN PRIVATE KEY-----([A-Za-z0-9+/=\s]+)-----END PRIVATE KEY-----\s*$/.exec(pem) ?? [];
+function readCertificate(text: string): X509Certificate {
   try {
-    const der = Uint8Array.from(atob((body ?? "-").replace(/\s/g, "")), (c) => c.charCodeAt(0));
-    return await crypto.subtle.importKey("pkcs8", der, keyAlgorithm, false, ["sign"]);
-  } catch {
-    // Whatever the library says of a key that it could not read stays unsaid.
-    throw new Error("the private key can't be read: expected PEM, PKCS #8, unencrypted, ECDSA P-256");
-  }
-}
-
-function readCertificate(pem: string): X509Certificate {
-  try {
-    return new X509Certificate(pem);
+    return new X509Certificate(text);
   } catch (error) {
     throw new Error("the certificate can't be read: expected one in PEM", { cause: error });
   }
 }
 
-async function belongTogether(certificate: X509Certificate, key: CryptoKey): Promise<boolean> {
+async function belongTogether(
+  certificate: X509Certificate,
+  { key, algorithm }: SigningKey,
+): Promise<boolean> {
   try {
-    const publicKey = await certificate.publicKey.export(keyAlgorithm, ["verify"]);
+    const publicKey = await certificate.publicKey.export(algorithm, ["verify"]);
     const probe = crypto.getRandomValues(new Uint8Array(32));
-    const signature = await crypto.subtle.sign(keyAlgorithm, key, probe);
-    return await crypto.subtle.verify(keyAlgorithm, publicKey, signature, probe);
+    const signature = await crypto.subtle.sign(algorithm, key, probe);
+    return await crypto.subtle.verify(algorithm, publicKey, signature, probe);
   } catch {
     // Another kind of key, which this one can't be the half of.
     return false;
   }
 }
 
+/** What is to stand in a certificate beside what stands in each. */
+interface Contents {
+  readonly subject: JsonNameParams;
+  readonly publicKey: PublicKey | CryptoKey;
+  readonly lifetimeMs: number;
+  readonly extensions: readonly Extension[];
+}
+
+/** The end-entity extensions that holders of every kind have. */
+const holderExtensions = (
+  purpose: ExtendedKeyUsage,
+  names: JsonGeneralNames,
+  named: boolean,
+): Extension[] => [
+  new BasicConstraintsExtension(false, undefined, true),
+  new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+  new ExtendedKeyUsageExtension([purpose]),
+  // Critical where it is all there is (RFC 5280 §4.1.2.6).
+  ...(names.length === 0 ? [] : [new SubjectAlternativeNameExtension(names, !named)]),
+];
+
+function grantsExtension(groups: readonly string[], { sources, routes }: Limits): Extension[] {
+  if (groups.length === 0 && sources === undefined && routes === undefined) return [];
+  const networks = sources?.map((text) => {
+    const cidr = parseCidr(text);
+    if (cidr === null) throw new Error(`${JSON.stringify(text)} is no network`);
+    return cidr;
+  });
+  const value = encodeGrants({ groups, sources: networks ?? null, routes: routes ?? null });
+  return [new Extension(grantsOid, false, value as BufferSource)];
+}
+
 /** Issues certificates with an authority's key. */
 export class Authority {
   readonly certificate: X509Certificate;
-  readonly #key: CryptoKey;
+  /** PEM: its own certificate first, the root last. */
+  readonly chain: readonly string[];
+  readonly #key: SigningKey;
 
-  private constructor(certificate: X509Certificate, key: CryptoKey) {
+  private constructor(certificate: X509Certificate, above: readonly string[], key: SigningKey) {
     this.certificate = certificate;
+    this.chain = [pem(certificate), ...above];
     this.#key = key;
   }
 
-  /** Throws when the files can't be read, don't belong together or are no authority's. */
-  static async open(files: AuthorityFiles): Promise<Authority> {
-    const key = await importSigningKey(files.key);
+  /**
+   * Throws when the files can't be read, don't belong together or are no authority's.
+   *
+   * @param above PEM of the authorities above it, the root last
+   */
+  static async open(
+    files: AuthorityFiles,
+    { above = [], passphrase }: { readonly above?: readonly string[]; readonly passphrase?: string } = {},
+  ): Promise<Authority> {
+    const key = await importSigningKey(files.key, passphrase);
     const certificate = readCertificate(files.cert);
     if (!(await belongTogether(certificate, key))) throw new Error("the key is not the certificate's");
     if (certificate.getExtension(BasicConstraintsExtension)?.ca !== true)
       throw new Error("the certificate is no authority's");
-    return new Authority(certificate, key);
+    return new Authority(certificate, above, key);
+  }
+
+  /** The key it signs with, for lists of what it revoked. */
+  get signer(): SigningKey {
+    return this.#key;
+  }
+
+  /**
+   * An authority below this one, which issues holders' certificates and no further authorities.
+   *
+   * @throws SubjectError when the name, or one that it is to be limited to, can't be one
+   */
+  async authority(
+    name: string,
+    { algorithm = "ecdsa", permitted }: { readonly algorithm?: KeyKind; readonly permitted?: Permitted } = {},
+    now = Date.now(),
+  ): Promise<Issued> {
+    checkText("commonName", name);
+    const keys = await newKeys(algorithm);
+    const limits = permitted === undefined ? [] : nameConstraints(permitted);
+    const contents = {
+      subject: rdns("CN", [name]),
+      publicKey: keys.publicKey,
+      lifetimeMs: authorityLifetimeMs,
+      extensions: [
+        new BasicConstraintsExtension(true, 0, true),
+        new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+        ...limits,
+      ],
+    };
+    return { cert: pem(await this.#certify(contents, now)), key: await keyPem(keys.privateKey) };
   }
 
   /**
@@ -143,7 +220,12 @@ export class Authority {
    *
    * @throws SubjectError when one of them can't be one
    */
-  async server(names: readonly string[], lifetimeMs: number, now = Date.now()): Promise<Issued> {
+  async server(
+    names: readonly string[],
+    lifetimeMs: number,
+    now = Date.now(),
+    algorithm: KeyKind = "ecdsa",
+  ): Promise<Issued> {
     for (const name of names) checkServerName(name);
     const sans: JsonGeneralNames = names.map((value) => ({
       type: parseIp(value) === null ? "dns" : "ip",
@@ -151,63 +233,82 @@ export class Authority {
     }));
     // A common name is for people; what is too long for one stands in the alternative names alone.
     const label = names.filter((name) => name.length <= maxTextLength).slice(0, 1);
-    return this.#issue(rdns("CN", label), sans, ExtendedKeyUsage.serverAuth, lifetimeMs, now);
+    const keys = await newKeys(algorithm);
+    const contents = {
+      subject: rdns("CN", label),
+      publicKey: keys.publicKey,
+      lifetimeMs,
+      extensions: holderExtensions(ExtendedKeyUsage.serverAuth, sans, label.length > 0),
+    };
+    return this.#withChain(await this.#certify(contents, now), keys);
   }
 
   /**
-   * A client certificate.
+   * A client certificate with a new key.
    *
    * @throws SubjectError when something about the person can't stand in one
    */
-  async client(person: Person, lifetimeMs: number, now = Date.now()): Promise<Issued> {
+  async client(
+    person: Person,
+    lifetimeMs: number,
+    now = Date.now(),
+    { algorithm = "ecdsa", limits = {} }: { readonly algorithm?: KeyKind; readonly limits?: Limits } = {},
+  ): Promise<Issued> {
+    const keys = await newKeys(algorithm);
+    const publicKey = new Uint8Array(await crypto.subtle.exportKey("spki", keys.publicKey));
+    return this.#withChain(await this.certify({ publicKey, person, lifetimeMs, limits }, now), keys);
+  }
+
+  /**
+   * A client certificate for a key that somebody else made.
+   *
+   * @throws SubjectError when something about the person can't stand in one
+   */
+  async certify(request: ClientRequest, now = Date.now()): Promise<X509Certificate> {
+    const { person, publicKey, lifetimeMs, limits = {} } = request;
+    checkPerson(person);
     const { commonName, groups = [], emails = [], dnsNames = [], uris = [] } = person;
     const organizations = person.organization === undefined ? [] : [person.organization];
-    checkText("commonName", commonName);
-    for (const organization of organizations) checkText("organization", organization);
-    for (const group of groups) checkText("groups", group);
-    for (const email of emails) checkEmail(email);
-    for (const name of dnsNames) checkDnsName("dnsNames", name, false);
-    checkUris(uris);
-    const subject = [...rdns("O", organizations), ...rdns("OU", groups), ...rdns("CN", [commonName])];
     const sans: JsonGeneralNames = [
       ...emails.map((value) => ({ type: "email" as const, value })),
       ...dnsNames.map((value) => ({ type: "dns" as const, value })),
       ...uris.map((value) => ({ type: "url" as const, value })),
     ];
-    return this.#issue(subject, sans, ExtendedKeyUsage.clientAuth, lifetimeMs, now);
+    const contents = {
+      subject: [...rdns("O", organizations), ...rdns("OU", groups), ...rdns("CN", [commonName])],
+      publicKey: new PublicKey(publicKey as BufferSource),
+      lifetimeMs,
+      extensions: [
+        ...holderExtensions(ExtendedKeyUsage.clientAuth, sans, true),
+        ...grantsExtension(groups, limits),
+      ],
+    };
+    return this.#certify(contents, now);
   }
 
-  async #issue(
-    subject: JsonNameParams,
-    sans: JsonGeneralNames,
-    purpose: ExtendedKeyUsage,
-    lifetimeMs: number,
-    now: number,
-  ): Promise<Issued> {
+  async #certify({ subject, publicKey, lifetimeMs, extensions }: Contents, now: number) {
     const { notAfter } = this.certificate;
     if (now > notAfter.getTime()) throw new Error(`the authority expired at ${notAfter.toISOString()}`);
-    const keys = await newKeys();
-    const extensions: Extension[] = [
-      new BasicConstraintsExtension(false, undefined, true),
-      new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-      new ExtendedKeyUsageExtension([purpose]),
-      await SubjectKeyIdentifierExtension.create(keys.publicKey),
-      await AuthorityKeyIdentifierExtension.create(this.certificate),
-    ];
-    // Critical where it is all there is (RFC 5280 §4.1.2.6).
-    if (sans.length > 0) extensions.push(new SubjectAlternativeNameExtension(sans, subject.length === 0));
-    const certificate = await X509CertificateGenerator.create({
+    return X509CertificateGenerator.create({
       serialNumber: serialNumber(),
       subject: new Name(subject),
       issuer: this.certificate.subjectName,
       notBefore: new Date(now - clockSkewMs),
       // Never past the authority itself: nobody would accept it then.
       notAfter: new Date(Math.min(now + lifetimeMs, notAfter.getTime())),
-      publicKey: keys.publicKey,
-      signingKey: this.#key,
-      signingAlgorithm: keyAlgorithm,
-      extensions,
+      publicKey,
+      signingKey: this.#key.key,
+      signingAlgorithm: this.#key.algorithm,
+      extensions: [
+        ...extensions,
+        await SubjectKeyIdentifierExtension.create(publicKey),
+        await AuthorityKeyIdentifierExtension.create(this.certificate),
+      ],
     });
-    return { cert: `${certificate.toString("pem")}\n`, key: await keyPem(keys.privateKey) };
+  }
+
+  async #withChain(certificate: X509Certificate, keys: CryptoKeyPair): Promise<Issued> {
+    const between = this.chain.slice(0, -1);
+    return { cert: [pem(certificate), ...between].join(""), key: await keyPem(keys.privateKey) };
   }
 }

@@ -1,39 +1,6 @@
-import { files } from "../runtime/files.ts";
-import { Authority, importSigningKey, type Person } from "./authority.ts";
-import { toPem } from "./pem.ts";
-import { checkPerson } from "./subject.ts";
-import {
-  AuthorityKeyIdentifierExtension,
-  BasicConstraintsExtension,
-  ExtendedKeyUsage,
-  ExtendedKeyUsageExtension,
-  type Extension,
-  type JsonNameParams,
-  KeyUsageFlags,
-  KeyUsagesExtension,
-  Name,
-  PublicKey,
-  SubjectAlternativeNameExtension,
-  SubjectKeyIdentifierExtension,
-  type X509Certificate,
-  X509CertificateGenerator,
-  X509CrlGenerator,
-} from "./x509.ts";
-
-/** Where from and for what a certificate may be used. */
-export interface Limits {
-  readonly sources?: readonly string[];
-  readonly routes?: readonly string[];
-}
-
-/** What is to be certified: a key that its holder has proven to have, and who they are. */
-export interface ClientRequest {
-  /** SubjectPublicKeyInfo, DER. */
-  readonly publicKey: Uint8Array;
-  readonly person: Person;
-  readonly lifetimeMs: number;
-  readonly limits?: Limits;
-}
+import type { Files } from "../config/pem.ts";
+import { Authority, type ClientRequest } from "./authority.ts";
+import { type RevokedCertificate, revocationList } from "./crl.ts";
 
 /** An authority at work: it certifies keys that others made. */
 export interface Issuer {
@@ -48,82 +15,43 @@ export interface Issuer {
   crl(): Promise<string>;
 }
 
-const signingAlgorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
-const clockSkewMs = 5 * 60_000;
+/** How long a list that is asked for is good: whoever asks may ask again. */
 const crlMs = 24 * 3_600_000;
 
-const rdns = (type: string, values: readonly string[]): JsonNameParams =>
-  values.map((utf8String) => ({ [type]: [{ utf8String }] }));
+const textOf = (files: Pick<Files, "read">, path: string): string | null => {
+  try {
+    return files.read(path);
+  } catch (error) {
+    if ((error as { readonly code?: unknown }).code === "ENOENT") return null;
+    throw error;
+  }
+};
 
-async function extensionsOf(
-  { emails = [], dnsNames = [], uris = [] }: Person,
-  key: PublicKey,
-  issuer: X509Certificate,
-): Promise<Extension[]> {
-  const names = [
-    ...emails.map((value) => ({ type: "email" as const, value })),
-    ...dnsNames.map((value) => ({ type: "dns" as const, value })),
-    ...uris.map((value) => ({ type: "url" as const, value })),
-  ];
-  return [
-    new BasicConstraintsExtension(false, undefined, true),
-    new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-    new ExtendedKeyUsageExtension([ExtendedKeyUsage.clientAuth]),
-    await SubjectKeyIdentifierExtension.create(key),
-    await AuthorityKeyIdentifierExtension.create(issuer),
-    ...(names.length === 0 ? [] : [new SubjectAlternativeNameExtension(names)]),
-  ];
+/**
+ * The authority in a folder that issues: `issuing.crt` and `issuing.key` below the root `ca.crt`, or, in a
+ * folder without them, the root itself. Throws with words for people where there is none.
+ */
+export async function openAuthority(directory: string, files: Pick<Files, "read">): Promise<Authority> {
+  const root = files.read(`${directory}/ca.crt`);
+  const cert = textOf(files, `${directory}/issuing.crt`);
+  if (cert === null) return Authority.open({ cert: root, key: files.read(`${directory}/ca.key`) });
+  return Authority.open({ cert, key: files.read(`${directory}/issuing.key`) }, { above: [root] });
 }
 
-/** The authority in a folder. Throws with words for people where there is none. */
-export async function openIssuer(directory: string): Promise<Issuer> {
-  const pair = { cert: files.read(`${directory}/ca.crt`), key: files.read(`${directory}/ca.key`) };
-  const { certificate: issuer } = await Authority.open(pair);
-  const signingKey = await importSigningKey(pair.key);
-  const chain = [`${issuer.toString("pem")}\n`];
+/** @param revoked what the authority revoked, read whenever a list is made */
+export function createIssuer(authority: Authority, revoked: () => readonly RevokedCertificate[]): Issuer {
+  const { chain } = authority;
   return {
     chain,
-    issueClient: async ({ publicKey, person, lifetimeMs, limits }, now = Date.now()) => {
-      checkPerson(person);
-      // Better none than one without its limits.
-      if (limits !== undefined) throw new Error("this authority can't limit where a certificate is used");
-      if (now > issuer.notAfter.getTime())
-        throw new Error(`the authority expired at ${issuer.notAfter.toISOString()}`);
-      const key = new PublicKey(publicKey as BufferSource);
-      const { commonName, organization, groups = [] } = person;
-      const bytes = crypto.getRandomValues(new Uint8Array(16));
-      // Positive, and of one length (RFC 5280 §4.1.2.2).
-      bytes[0] = ((bytes[0] ?? 0) & 0x7f) | 0x40;
-      const serial = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-      const made = await X509CertificateGenerator.create({
-        serialNumber: serial,
-        subject: new Name([
-          ...rdns("O", organization === undefined ? [] : [organization]),
-          ...rdns("OU", groups),
-          ...rdns("CN", [commonName]),
-        ]),
-        issuer: issuer.subjectName,
-        notBefore: new Date(now - clockSkewMs),
-        notAfter: new Date(Math.min(now + lifetimeMs, issuer.notAfter.getTime())),
-        publicKey: key,
-        signingKey,
-        signingAlgorithm,
-        extensions: await extensionsOf(person, key, issuer),
-      });
-      const expires = made.notAfter.toISOString();
-      return { certificate: `${made.toString("pem")}\n`, chain, serial, expires };
+    issueClient: async (request, now) => {
+      const made = await authority.certify(request, now);
+      return {
+        certificate: `${made.toString("pem")}\n`,
+        chain,
+        serial: made.serialNumber,
+        expires: made.notAfter.toISOString(),
+      };
     },
-    crl: async () => {
-      const list = await X509CrlGenerator.create({
-        issuer: issuer.subjectName,
-        thisUpdate: new Date(),
-        nextUpdate: new Date(Date.now() + crlMs),
-        entries: [],
-        extensions: [await AuthorityKeyIdentifierExtension.create(issuer)],
-        signingKey,
-        signingAlgorithm,
-      });
-      return toPem("X509 CRL", new Uint8Array(list.rawData));
-    },
+    crl: () => revocationList(authority, revoked(), crlMs),
   };
 }

@@ -1,7 +1,18 @@
 import { isSpiffeId } from "../identity/identity.ts";
 import { parseIp } from "../wire/ip.ts";
 import { normaliseServerName } from "../wire/server-name.ts";
-import type { Person } from "./authority.ts";
+
+/** Whom a client certificate is for. */
+export interface Person {
+  readonly commonName: string;
+  readonly organization?: string;
+  /** Groups, written as organizational units and into an extension of our own. */
+  readonly groups?: readonly string[];
+  readonly emails?: readonly string[];
+  readonly dnsNames?: readonly string[];
+  /** A SPIFFE ID, for example. */
+  readonly uris?: readonly string[];
+}
 
 /** What can't stand in a certificate, with words for the person who asked for it. */
 export class SubjectError extends Error {

@@ -1,9 +1,10 @@
-import type { Person } from "../authority/authority.ts";
+import type { Person } from "../authority/subject.ts";
 import { checkPerson, SubjectError } from "../authority/subject.ts";
-import { certificateLifetime, cidrs, delay } from "../config/values.ts";
+import { certificateLifetime, delay } from "../config/values.ts";
 import { hashOf, newJoinToken } from "../enrolment/join-token.ts";
 import { addJoinToken } from "../runtime/join-tokens.ts";
-import { exists } from "../runtime/key-files.ts";
+import { folderOf } from "./ca-folder.ts";
+import { limitsOf } from "./ca-limits.ts";
 import { type CliIo, UsageError } from "./command.ts";
 import { lifetime, options, required } from "./options.ts";
 
@@ -30,23 +31,6 @@ function check(person: Person): void {
   }
 }
 
-function limitsOf(sources: readonly string[], routes: readonly string[]) {
-  for (const source of sources) {
-    const read = cidrs.safeParse(source);
-    if (!read.success) throw new UsageError(`--source ${read.error.issues[0]?.message}`);
-  }
-  for (const route of routes) {
-    if (!/^[a-z0-9]+(-[a-z0-9]+)*$/.test(route))
-      throw new UsageError(
-        `--route ${JSON.stringify(route)} is no route's name: expected one such as orders`,
-      );
-  }
-  return {
-    ...(sources.length === 0 ? {} : { sources: [...sources] }),
-    ...(routes.length === 0 ? {} : { routes: [...routes] }),
-  };
-}
-
 /** `ca token`: a one-time token with which a machine gets its first certificate. */
 export async function token(args: readonly string[], io: CliIo): Promise<number> {
   const flags = options(args, {
@@ -64,11 +48,7 @@ export async function token(args: readonly string[], io: CliIo): Promise<number>
     route: many,
     json: { type: "boolean" },
   });
-  const folder = required(flags.dir, "--dir", "the folder that `sallyport ca init` made");
-  if (!exists(`${folder}/ca.crt`))
-    throw new UsageError(
-      `--dir ${folder} holds no authority: make one with "sallyport ca init --dir ${folder}"`,
-    );
+  const folder = folderOf(flags.dir);
   const commonName = required(flags.cn, "--cn", "the holder's name");
   const { org, group: groups = [], email: emails = [], dns: dnsNames = [], uri: uris = [] } = flags;
   const organization = org === undefined ? {} : { organization: org };

@@ -6,13 +6,13 @@ import { pemOrPath } from "../config/pem.ts";
 import { upstreamText } from "../core/dial.ts";
 import type { Match, Question } from "../core/match.ts";
 import { type Reason, Refusal } from "../errors.ts";
-import { admittedBy } from "../identity/policy.ts";
+import { admittedBy, brokenLimit } from "../identity/policy.ts";
 import { createClientVerifier } from "../identity/verifier.ts";
 import { silentLog } from "../observe/log.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { RevocationWatch } from "../revocation/watch.ts";
 import { files } from "../runtime/files.ts";
-import { parseIp } from "../wire/ip.ts";
+import { type Ip, parseIp } from "../wire/ip.ts";
 import { type Command, UsageError } from "./command.ts";
 import { options } from "./options.ts";
 
@@ -39,6 +39,7 @@ function presented(path: string): readonly [Uint8Array, ...Uint8Array[]] {
 async function certificateVerdict(
   { route }: Extract<Match, { ok: true }>,
   path: string | undefined,
+  source: Ip,
   config: Config,
 ): Promise<{ readonly reason: Reason; readonly text: string }> {
   if (!route.terminates) return { reason: "ok", text: "TLS passes through: the upstream authenticates" };
@@ -56,9 +57,16 @@ async function certificateVerdict(
     await watch.start();
     watch.stop();
     const anchors = route.anchors.flatMap(certificatesFromPem);
-    const verifier = createClientVerifier(anchors, { profile: config.profile, revocation });
+    const verifier = createClientVerifier(anchors, {
+      profile: config.profile,
+      groups: config.groups,
+      revocation,
+    });
     const { identity } = await verifier.verify({ leaf: chain[0], chain: () => chain }, Date.now());
     const rule = admittedBy(route.allow, identity);
+    const limit = brokenLimit(identity, route.upstream === null ? null : route.name, source);
+    if (rule !== null && limit !== null)
+      return { reason: limit.reason, text: `${identity.subject}: refused, ${limit.reason}: ${limit.detail}` };
     if (rule !== null) return { reason: "ok", text: `${identity.subject}: admitted by ${rule}` };
     return {
       reason: "identity_not_allowed",
@@ -117,7 +125,7 @@ others do not match. Nothing is dialled; only revocation lists at URLs are asked
       }
       return 0;
     }
-    const verdict = await certificateVerdict(match, flags.cert, config);
+    const verdict = await certificateVerdict(match, flags.cert, source, config);
     const answer = {
       outcome: verdict.reason === "ok" ? "admitted" : "refused",
       reason: verdict.reason,

@@ -1,6 +1,7 @@
 import { RouteTable } from "../core/match.ts";
 import type { Route } from "../core/route.ts";
 import { ConfigError, type ConfigProblem } from "../errors.ts";
+import type { GroupSource } from "../identity/groups.ts";
 import type { Profile } from "../identity/profile.ts";
 import type { RevocationSettings } from "../revocation/watch.ts";
 import type { Cidr } from "../wire/ip.ts";
@@ -55,6 +56,8 @@ export interface Config {
   /** Whose rules client certificates are held to. */
   readonly profile: Profile;
   readonly revocation: RevocationSettings;
+  /** Where groups are found in client certificates. */
+  readonly groups: readonly GroupSource[];
   /** `-` standard output, `off`, or a path. */
   readonly audit: string;
   /** `null` where no authority issues certificates over the API. */
@@ -102,6 +105,7 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
   const crl = crlText === null ? [] : (attempt("SALLYPORT_CRL", () => sourcesFrom(crlText, files)) ?? []);
   const deny = values.SALLYPORT_DENY;
   if (deny !== null) attempt("SALLYPORT_DENY", () => denyListFrom(deny, files));
+  const allow = values.SALLYPORT_ALLOW ?? [];
   const expiryGraceMs = values.SALLYPORT_EXPIRY_GRACE ?? 0;
   const enrolment = readEnrolment(env, values, problems);
   const jwtKeyText = values.SALLYPORT_JWT_KEY;
@@ -113,10 +117,10 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
     env,
     schemes,
     files,
-    { idleTimeoutMs, expiryGraceMs, crl, anchors: anchors ?? ["unreadable"] },
+    { idleTimeoutMs, expiryGraceMs, crl, allow, anchors: anchors ?? ["unreadable"] },
     problems,
   );
-  const ofApp = { idleTimeoutMs, expiryGraceMs, crl, anchors: anchors ?? [] };
+  const ofApp = { idleTimeoutMs, expiryGraceMs, crl, allow: [], anchors: anchors ?? [] };
   const app = ownApp(values, ofApp, certificates, problems, warnings);
   if (enrolment !== null && app === null) {
     const message = "its API is served at SALLYPORT_HOST, for which there is no certificate";
@@ -163,6 +167,7 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
       perIdentity: values.SALLYPORT_MAX_CONNECTIONS_PER_IDENTITY ?? 0,
     },
     log: { format: values.SALLYPORT_LOG_FORMAT, level: values.SALLYPORT_LOG_LEVEL ?? "info" },
+    groups: values.SALLYPORT_GROUPS ?? [],
     profile: values.SALLYPORT_CLIENT_PROFILE ?? "private",
     revocation: { rule: values.SALLYPORT_CRL_RULE ?? "hard", deny, ocsp: ocspSettings(values, warnings) },
     audit: values.SALLYPORT_AUDIT_LOG ?? "-",
@@ -301,7 +306,6 @@ function ownApp(
     sources: null,
     ...defaults,
     client: defaults.anchors.length > 0 ? "optional" : "none",
-    allow: [],
     port: null,
     upstream: null,
     maxConnections: null,

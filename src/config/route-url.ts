@@ -75,6 +75,8 @@ export interface RouteDefaults {
   readonly anchors: readonly string[];
   readonly crl: readonly Source[];
   readonly expiryGraceMs: number;
+  /** For routes that require a certificate and say nothing of their own. */
+  readonly allow: readonly AllowRule[];
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -285,7 +287,7 @@ function clientRules(
     );
   }
   const crl = secret(query, "crl", (text) => sourcesFrom(text, files)) ?? defaults.crl;
-  return { client, anchors, allow, crl };
+  return { client, anchors, crl, allow: allow.length > 0 || client !== "required" ? allow : defaults.allow };
 }
 
 /** A parameter that holds PEM or a path. */

@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { type GroupSource, parseGroupSource } from "../identity/groups.ts";
+import { type AllowRule, parseAllow } from "../identity/policy.ts";
 import { type Cidr, parseCidr, parseIp } from "../wire/ip.ts";
 
 /** The kinds of value that variables and route parameters take, each with an error that says what was expected. */
@@ -33,6 +35,34 @@ export const grace = z.string().transform((text, context) => {
   if (result.success) return result.data;
   context.addIssue(`${result.error.issues[0]?.message}; or off`);
   return z.NEVER;
+});
+
+/** `allow` rules with semicolons between them. */
+export const allowRules = z.string().transform((text, context) => {
+  const rules: AllowRule[] = [];
+  for (const part of text.split(";")) {
+    const rule = parseAllow(part.trim());
+    if ("problem" in rule) {
+      context.addIssue(rule.problem);
+      return z.NEVER;
+    }
+    rules.push(rule);
+  }
+  return rules;
+});
+
+/** Where groups are found, with commas between the places. */
+export const groupSources = z.string().transform((text, context) => {
+  const sources: GroupSource[] = [];
+  for (const part of list(text)) {
+    const source = parseGroupSource(part);
+    if ("problem" in source) {
+      context.addIssue(source.problem);
+      return z.NEVER;
+    }
+    sources.push(source);
+  }
+  return sources;
 });
 
 /** The URL of an OCSP responder. */

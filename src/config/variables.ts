@@ -3,12 +3,14 @@ import { profiles } from "../identity/profile.ts";
 import { crlRules } from "../identity/revocation/lists.ts";
 import {
   address,
+  allowRules,
   certificateLifetime,
   cidrs,
   count,
   delay,
   duration,
   grace,
+  groupSources,
   oneOf,
   onlyAsYet,
   responder,
@@ -56,6 +58,16 @@ export const variables = {
     text,
     null,
     "trust anchors for client certificates, PEM or a path; a route may have its own (`client_ca=`)",
+  ),
+  SALLYPORT_ALLOW: variable(
+    allowRules,
+    null,
+    "who may on routes that require a certificate and have no `allow=` of their own: rules as there, `;` between them, any of which will do",
+  ),
+  SALLYPORT_GROUPS: variable(
+    groupSources,
+    "ou,extension",
+    "where a client certificate has its holder's groups: `ou`, `o`, `extension` (written by `sallyport ca`), or a URI such as `uri:spiffe://example.com/group/{group}`; several: comma",
   ),
   SALLYPORT_CLIENT_PROFILE: variable(
     oneOf(...profiles),

@@ -1,5 +1,5 @@
 import { Refusal } from "../errors.ts";
-import { admittedBy } from "../identity/policy.ts";
+import { admittedBy, brokenLimit } from "../identity/policy.ts";
 import type { VerifiedClient } from "../identity/verifier.ts";
 import type { Connection, Endpoint, TlsConnection } from "../types.ts";
 import { type AlertName, alertRecord } from "../wire/alert.ts";
@@ -235,6 +235,8 @@ export class Visit {
           `no allow rule of route ${route.name} admits ${identity.subject}`,
         );
       }
+      const limit = brokenLimit(identity, route.upstream === null ? null : route.name, ipOf(this.#source));
+      if (limit !== null) throw new Refusal(limit.reason, `${identity.subject}: ${limit.detail}`);
       this.#place?.enterIdentity(identity.keyFingerprint);
     } catch (error) {
       const refusal = this.#verdict ?? asRefusal(error, false);

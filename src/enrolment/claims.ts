@@ -1,4 +1,4 @@
-import type { Person } from "../authority/authority.ts";
+import type { Person } from "../authority/subject.ts";
 import { globMatches } from "../identity/policy.ts";
 import type { Condition, Provider } from "./provider.ts";
 import { EnrolmentRefusal } from "./refusal.ts";

@@ -1,5 +1,5 @@
-import type { Person } from "../authority/authority.ts";
 import type { Issuer } from "../authority/issuer.ts";
+import type { Person } from "../authority/subject.ts";
 import { checkPerson, SubjectError } from "../authority/subject.ts";
 import { Refusal } from "../errors.ts";
 import type { Identity } from "../identity/identity.ts";

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import type { Person } from "../authority/authority.ts";
-import type { Limits } from "../authority/issuer.ts";
+import type { Limits } from "../authority/authority.ts";
+import type { Person } from "../authority/subject.ts";
 
 const texts = z.array(z.string().max(4096)).max(64).readonly();
 

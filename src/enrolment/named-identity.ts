@@ -1,4 +1,4 @@
-import type { Person } from "../authority/authority.ts";
+import type { Person } from "../authority/subject.ts";
 import { valuesOf } from "../identity/name.ts";
 import type { CertificationRequest } from "./certification-request.ts";
 import { EnrolmentRefusal } from "./refusal.ts";

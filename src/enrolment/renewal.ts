@@ -1,7 +1,9 @@
-import type { Person } from "../authority/authority.ts";
 import { certificatesFromPem } from "../authority/pem.ts";
+import type { Person } from "../authority/subject.ts";
 import { parseCertificate } from "../identity/certificate.ts";
+import { grantsOid } from "../identity/grants.ts";
 import { type Identity, identityOf, sha256Hex } from "../identity/identity.ts";
+import { formatCidr } from "../wire/ip.ts";
 import type { IssuedRecord } from "./issued-record.ts";
 import { EnrolmentRefusal } from "./refusal.ts";
 
@@ -18,6 +20,8 @@ export async function refuseOldKey(identity: Identity, publicKey: Uint8Array): P
 const plain: ReadonlySet<string> = new Set([
   ...["2.5.29.14", "2.5.29.35", "2.5.29.15", "2.5.29.37", "2.5.29.17", "2.5.29.19", "2.5.29.31"],
   "1.3.6.1.5.5.7.1.1",
+  // Read below, and written into the next one.
+  grantsOid,
 ]);
 
 /**
@@ -31,9 +35,18 @@ export function recordByHand(
   const parsed = parseCertificate(certificate);
   if ("malformed" in parsed) throw new TypeError(parsed.malformed);
   const other = [...parsed.extensions.keys()].find((oid) => !plain.has(oid));
-  const { notBefore, notAfter } = parsed;
+  const { notBefore, notAfter, grants } = parsed;
+  const limits = {
+    ...(grants?.sources ? { sources: grants.sources.map(formatCidr) } : {}),
+    ...(grants?.routes ? { routes: [...grants.routes] } : {}),
+  };
   if (other === undefined)
-    return { lifetimeMs, renewableUntil: notBefore + renewalSpanMs, expires: notAfter };
+    return {
+      lifetimeMs,
+      renewableUntil: notBefore + renewalSpanMs,
+      expires: notAfter,
+      ...(Object.keys(limits).length === 0 ? {} : { limits }),
+    };
   throw new EnrolmentRefusal(
     "client_cert_unfit",
     `this certificate has the extension ${other}, which a renewal could not carry on`,
@@ -75,8 +88,12 @@ export function personOf(identity: Identity): Person {
   };
 }
 
-const said = ({ subject, dnsNames, emails, uris, ips, groups }: Identity): string =>
-  JSON.stringify([[subject], dnsNames, emails, uris, ips, groups].map((one) => [...one].sort()));
+const said = ({ subject, dnsNames, emails, uris, ips, groups, sources, routes }: Identity): string =>
+  JSON.stringify(
+    [[subject], dnsNames, emails, uris, ips, groups, sources ?? ["any"], routes ?? ["any"]].map((one) =>
+      [...one].sort(),
+    ),
+  );
 
 /** Who a certificate (PEM) that the authority just made is for. Throws an `EnrolmentRefusal`. */
 export async function identityIn(certificate: string): Promise<Identity> {

@@ -12,6 +12,7 @@ import {
   parseSubjectKeyIdentifier,
 } from "./extensions.ts";
 import { type GeneralName, parseSubjectAltName } from "./general-name.ts";
+import { type Grants, grantsOid, parseGrants } from "./grants.ts";
 import { Malformed, must } from "./malformed.ts";
 import { type Attribute, canonicalName, formatName, parseName } from "./name.ts";
 import { type NameConstraints, parseNameConstraints } from "./name-constraints.ts";
@@ -52,6 +53,8 @@ export interface Certificate {
   readonly names: AlternativeNames;
   readonly nameConstraints: NameConstraints | null;
   readonly policies: Policies;
+  /** What an authority of ours wrote; anybody else's may have written it too. */
+  readonly grants: Grants | null;
   readonly authorityKeyId: AuthorityKeyIdentifier | null;
   readonly subjectKeyId: Uint8Array | null;
 }
@@ -122,6 +125,7 @@ function parse(der: Uint8Array): Certificate {
     },
     nameConstraints: parseNameConstraints(value(oids.nameConstraints)),
     policies: parsePolicies(extensions),
+    grants: parseGrants(value(grantsOid)),
     authorityKeyId: parseAuthorityKeyIdentifier(value(oids.authorityKeyIdentifier)),
     subjectKeyId: parseSubjectKeyIdentifier(value(oids.subjectKeyIdentifier)),
   };

@@ -1,4 +1,6 @@
+import { formatCidr } from "../wire/ip.ts";
 import type { Certificate } from "./certificate.ts";
+import { defaultGroupSources, type GroupSource, groupsIn } from "./groups.ts";
 import { formatName, valuesOf } from "./name.ts";
 
 /** What a verified client certificate says of its holder. */
@@ -15,8 +17,11 @@ export interface Identity {
   readonly ips: readonly string[];
   /** A valid SPIFFE ID, or `null`. */
   readonly spiffe: string | null;
-  /** From the organizational units. */
+  /** From wherever the configuration has them found. */
   readonly groups: readonly string[];
+  /** Networks from which, and routes for which, the certificate may be used; `null`: any. */
+  readonly sources: readonly string[] | null;
+  readonly routes: readonly string[] | null;
   /** Lower-case hexadecimal. */
   readonly serial: string;
   /** SHA-256 of the certificate, lower-case hexadecimal. */
@@ -46,20 +51,24 @@ export async function sha256Hex(bytes: Uint8Array): Promise<string> {
 }
 
 /** Reads the identity out of a certificate, which must have been verified. */
-export async function identityOf(certificate: Certificate): Promise<Identity> {
-  const { subjectName, names } = certificate;
-  const units = valuesOf(subjectName, "OU");
+export async function identityOf(
+  certificate: Certificate,
+  groupSources: readonly GroupSource[] = defaultGroupSources,
+): Promise<Identity> {
+  const { subjectName, names, grants } = certificate;
   return {
     subject: formatName(subjectName),
     commonName: valuesOf(subjectName, "CN").at(-1) ?? null,
     organizations: valuesOf(subjectName, "O"),
-    organizationalUnits: units,
+    organizationalUnits: valuesOf(subjectName, "OU"),
     dnsNames: names.dns,
     emails: names.email,
     uris: names.uri,
     ips: names.ip,
     spiffe: spiffeOf(names.uri),
-    groups: units,
+    groups: groupsIn(certificate, groupSources),
+    sources: grants?.sources?.map(formatCidr) ?? null,
+    routes: grants?.routes ?? null,
     serial: certificate.serial,
     fingerprint: await sha256Hex(certificate.raw),
     keyFingerprint: await sha256Hex(certificate.spki),

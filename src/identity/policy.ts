@@ -1,3 +1,4 @@
+import { cidrContains, type Ip, parseCidr } from "../wire/ip.ts";
 import type { Identity } from "./identity.ts";
 
 const keys = ["cn", "o", "ou", "dns", "email", "uri", "group"] as const;
@@ -120,4 +121,25 @@ export function admittedBy(rules: readonly AllowRule[], identity: Identity): str
   if (rules.length === 0) return "any verified certificate";
   const rule = rules.find(({ terms }) => terms.every(({ matches }) => matches(identity)));
   return rule?.text ?? null;
+}
+
+/**
+ * How the limits that an authority wrote into a certificate are broken here: the reason, and words for it.
+ *
+ * @param route `null` on the router's own pages, which holders of limited certificates may reach too
+ */
+export function brokenLimit(
+  { sources, routes }: Identity,
+  route: string | null,
+  source: Ip | null,
+): { readonly reason: "source_not_allowed" | "identity_not_allowed"; readonly detail: string } | null {
+  const networks = sources?.map(parseCidr);
+  const within = networks?.some((cidr) => cidr !== null && source !== null && cidrContains(cidr, source));
+  if (within === false) {
+    const detail = `its certificate may be used from ${sources?.join(", ") || "nowhere"} alone`;
+    return { reason: "source_not_allowed", detail };
+  }
+  if (route === null || routes === null || routes.includes(route)) return null;
+  const detail = `its certificate is for the routes ${routes.join(", ") || "(none)"} alone`;
+  return { reason: "identity_not_allowed", detail };
 }

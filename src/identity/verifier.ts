@@ -2,6 +2,7 @@ import { LruMap } from "../core/lru-map.ts";
 import { Refusal } from "../errors.ts";
 import { type Certificate, parseCertificate } from "./certificate.ts";
 import { validatePath } from "./chain.ts";
+import type { GroupSource } from "./groups.ts";
 import { type Identity, identityOf } from "./identity.ts";
 import type { Profile } from "./profile.ts";
 import type { PathFailure } from "./question.ts";
@@ -39,6 +40,8 @@ export interface ClientVerifier {
 export interface VerifierOptions {
   readonly profile?: Profile;
   readonly revocation?: Revocation | undefined;
+  /** Where groups are found. */
+  readonly groups?: readonly GroupSource[];
 }
 
 const cacheEntries = 10_000;
@@ -55,7 +58,7 @@ interface Checked {
 /** @param anchors DER; throws where one can't be read */
 export function createClientVerifier(
   anchors: readonly Uint8Array[],
-  { profile = "private", revocation }: VerifierOptions = {},
+  { profile = "private", revocation, groups }: VerifierOptions = {},
 ): ClientVerifier {
   const trusted = anchors.map((der) => {
     const parsed = parseCertificate(Uint8Array.from(der));
@@ -116,7 +119,7 @@ export function createClientVerifier(
       if (!result.ok) throw refusal(result.failure);
       const { path, notBefore, notAfter } = result;
       for (const certificate of path.slice(1, -1)) intermediates.set(bytesKey(certificate.raw), certificate);
-      const identity = await identityOf(leaf);
+      const identity = await identityOf(leaf, groups);
       const client = { identity, certificate: leaf.raw, path, notBefore, notAfter };
       checked.set(client, { state, until });
       verified.set(key, client);

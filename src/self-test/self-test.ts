@@ -1,5 +1,6 @@
 import { schemes } from "../adapters/registry.ts";
-import { Authority, createAuthority, type Issued, importSigningKey } from "../authority/authority.ts";
+import { Authority, createAuthority, type Issued } from "../authority/authority.ts";
+import { importSigningKey } from "../authority/keys.ts";
 import { certificatesFromPem } from "../authority/pem.ts";
 import { loadConfig } from "../config/load.ts";
 import type { Files } from "../config/pem.ts";
@@ -146,7 +147,7 @@ async function attempts(ours: Authority, theirs: Authority): Promise<Attempt[]> 
     {
       what: "a good certificate with its own key, played by hand",
       expected: "ok",
-      run: playing(await importSigningKey(good.key)),
+      run: playing((await importSigningKey(good.key)).key),
     },
     { what: "a good certificate with another key", expected: "handshake_failed", run: playing(privateKey) },
   ];

@@ -79,25 +79,30 @@ export function elements(bytes: Uint8Array | undefined): Tlv[] | undefined {
 export const sequence = (bytes: Uint8Array | undefined): Tlv[] | undefined =>
   elements(only(bytes, tag.sequence)?.value);
 
+/** Longer ones than any that is in use; an arc made of a UUID has 19 octets. */
+const maxOidBytes = 128;
+
 /** Dotted decimal. */
 export function oidText(value: Uint8Array): string | undefined {
-  const arcs: number[] = [];
-  let arc = 0;
-  for (const [i, byte] of value.entries()) {
-    if (arc === 0 && byte === 0x80) return undefined;
-    arc = arc * 128 + (byte & 0x7f);
-    if (arc > Number.MAX_SAFE_INTEGER / 128) return undefined;
-    if (byte & 0x80) {
-      if (i === value.length - 1) return undefined;
-      continue;
-    }
+  if (value.length === 0 || value.length > maxOidBytes) return undefined;
+  const arcs: (number | bigint)[] = [];
+  let arc: number | bigint = 0;
+  let fresh = true;
+  for (const byte of value) {
+    if (fresh && byte === 0x80) return undefined;
+    fresh = false;
+    // Numbers as long as they are exact, since nearly all arcs are small.
+    if (typeof arc === "number" && arc > Number.MAX_SAFE_INTEGER / 256) arc = BigInt(arc);
+    arc = typeof arc === "number" ? arc * 128 + (byte & 0x7f) : arc * 128n + BigInt(byte & 0x7f);
+    if (byte & 0x80) continue;
     if (arcs.length === 0) {
-      const top = Math.min(Math.floor(arc / 40), 2);
-      arcs.push(top, arc - top * 40);
+      const top = arc < 80 ? Math.floor(Number(arc) / 40) : 2;
+      arcs.push(top, typeof arc === "number" ? arc - top * 40 : arc - BigInt(top * 40));
     } else arcs.push(arc);
     arc = 0;
+    fresh = true;
   }
-  return arcs.length === 0 ? undefined : arcs.join(".");
+  return fresh ? arcs.join(".") : undefined;
 }
 
 /** Dotted decimal of an OBJECT IDENTIFIER element. */

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { describe, it } from "node:test";
-import { Authority, createAuthority, type Person } from "../../src/authority/authority.ts";
+import { Authority, createAuthority } from "../../src/authority/authority.ts";
 import { certificatesFromPem } from "../../src/authority/pem.ts";
+import type { Person } from "../../src/authority/subject.ts";
 import { SubjectError } from "../../src/authority/subject.ts";
 import { type Certificate, parseCertificate } from "../../src/identity/certificate.ts";
 import { validatePath } from "../../src/identity/chain.ts";

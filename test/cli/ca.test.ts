@@ -30,10 +30,14 @@ const made = run("init", "--dir", dir, "--name", "Example");
 
 describe("ca init", () => {
   it("makes an authority whose key is its owner's alone", async () => {
-    assert.deepEqual(await made, [`${dir}/ca.crt`, `${dir}/ca.key`]);
+    const files = ["ca.crt", "ca.key", "issuing.crt", "issuing.key", "ca.crl"];
+    assert.deepEqual(
+      await made,
+      files.map((name) => `${dir}/${name}`),
+    );
     assert.equal(new X509Certificate(text("authority/ca.crt")).subject, "CN=Example");
-    assert.equal(mode("authority/ca.key"), 0o600);
-    assert.deepEqual(readdirSync(dir).sort(), ["ca.crt", "ca.key"]);
+    for (const key of ["ca.key", "issuing.key"]) assert.equal(mode(`authority/${key}`), 0o600);
+    assert.deepEqual(readdirSync(dir).sort(), [...files].sort());
   });
 
   it("does not replace an authority, but by force", async () => {
@@ -74,10 +78,12 @@ describe("ca issue", () => {
     assert.deepEqual(JSON.parse(lines.join("")), { certificate: `${out}.crt`, key: `${out}.key` });
     assert.equal(mode("alice.key"), 0o600);
     const [anchor] = certificatesFromPem(text("authority/ca.crt"));
-    const [leaf] = certificatesFromPem(text("alice.crt"));
+    const chain = certificatesFromPem(text("alice.crt"));
+    const [leaf] = chain;
     assert.ok(anchor !== undefined && leaf !== undefined);
+    assert.equal(chain.length, 2, "the issuing authority follows, the root does not");
     const verifier = createClientVerifier([anchor]);
-    const { identity, notAfter } = await verifier.verify({ leaf, chain: () => [leaf] }, Date.now());
+    const { identity, notAfter } = await verifier.verify({ leaf, chain: () => chain }, Date.now());
     assert.equal(identity.subject, "CN=alice,OU=ops,OU=payments,O=Example");
     assert.equal(identity.spiffe, "spiffe://example.com/alice");
     assert.ok(Math.abs(notAfter - Date.now() - 30 * 60_000) < 60_000);
@@ -105,6 +111,11 @@ describe("ca issue", () => {
       ["--lifetime", "soon"],
       ["--lifetime", "400d"],
       ["--lifetime", "0s"],
+      ["--lifetime", "4m"],
+      ["--lifetime", "25h"],
+      ["--source", "10.0.0.1/8"],
+      ["--route", "Orders"],
+      ["--algorithm", "dsa"],
     ];
     for (const [flag, value] of flags) {
       await assert.rejects(run(...start, "--cn", "a", flag, value), usageError(new RegExp(`^${flag}`)), flag);
@@ -116,7 +127,7 @@ describe("ca issue", () => {
   it("does not write over the authority itself", async () => {
     await made;
     const before = text("authority/ca.key");
-    for (const out of [`${dir}/ca`, `${dir}/../authority/ca`]) {
+    for (const out of [`${dir}/ca`, `${dir}/../authority/ca`, `${dir}/issuing`]) {
       await assert.rejects(run("issue", "--dir", dir, "--cn", "a", "--out", out), usageError(/^--out/));
     }
     assert.equal(text("authority/ca.key"), before);
@@ -127,7 +138,7 @@ describe("ca issue", () => {
     const start = ["issue", "--cn", "a", "--out", at("none")];
     await assert.rejects(run(...start, "--dir", at("nowhere")), usageError(/holds no authority.*ca init/));
     await run("init", "--dir", at("broken"));
-    writeFileSync(at("broken/ca.key"), text("authority/ca.key"));
+    writeFileSync(at("broken/issuing.key"), text("authority/issuing.key"));
     await assert.rejects(
       run(...start, "--dir", at("broken")),
       usageError(/the key is not the certificate's/),
@@ -157,7 +168,7 @@ describe("ca server", () => {
 
 describe("ca", () => {
   it("says what it can do", async () => {
-    await assert.rejects(run(), usageError(/expected init, server, issue or token/));
+    await assert.rejects(run(), usageError(/expected init, server, issue, token, revoke/));
     await assert.rejects(run("toString"), usageError(/there is no "ca toString"/));
   });
 });

@@ -60,8 +60,8 @@ describe("serve does not start, and says why, with", () => {
     ],
     [
       "what this version does not have",
-      () => ({ SALLYPORT_CRL: "/x.crl" }),
-      /SALLYPORT_CRL: .*not available/,
+      () => ({ SALLYPORT_TUNNEL_ALLOW: "a=b" }),
+      /SALLYPORT_TUNNEL_ALLOW: .*not available/,
     ],
   ];
   for (const [what, env, message] of cases) {

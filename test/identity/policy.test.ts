@@ -14,6 +14,8 @@ const nobody: Identity = {
   ips: [],
   spiffe: null,
   groups: [],
+  sources: null,
+  routes: null,
   serial: "01",
   fingerprint: "",
   keyFingerprint: "",

@@ -3,7 +3,8 @@ import { verify as verifySignature, X509Certificate } from "node:crypto";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { before, describe, it } from "node:test";
 import { createSecureContext, createServer as createTlsServer, TLSSocket } from "node:tls";
-import { Authority, createAuthority, type Issued, importSigningKey } from "../../src/authority/authority.ts";
+import { Authority, createAuthority, type Issued } from "../../src/authority/authority.ts";
+import { importSigningKey } from "../../src/authority/keys.ts";
 import { certificatesFromPem } from "../../src/authority/pem.ts";
 import { selectRuntime } from "../../src/runtime/select.ts";
 import { derSignature, impersonate, type Stream, type Verdict } from "../../src/self-test/impostor.ts";
@@ -38,7 +39,7 @@ before(async () => {
   server = await authority.server([serverName], dayMs);
   const victim = await authority.client({ commonName: "victim" }, dayMs);
   chain = certificatesFromPem(victim.cert);
-  victims = await importSigningKey(victim.key);
+  victims = (await importSigningKey(victim.key)).key;
   impostors = await crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, true, [
     "sign",
     "verify",

@@ -1,8 +1,8 @@
 import { objectIdentifier, sequence, tag } from "../../wire/der.ts";
+import { derElement, derNull, derOid } from "../../wire/der-write.ts";
 import type { Certificate } from "../certificate.ts";
 import { oids } from "../oids.ts";
 import { serialBytes } from "../serial.ts";
-import { derElement, sha1Algorithm } from "./der-writer.ts";
 
 /**
  * Which certificate is meant (RFC 6960 §4.1.1). The hash is SHA-1, which every responder knows (RFC 5019
@@ -14,6 +14,9 @@ export interface CertId {
   /** As a certificate's serial number is written. */
   readonly serial: string;
 }
+
+/** With NULL parameters, as responders expect it. */
+export const sha1Algorithm = derElement(tag.sequence, derOid("1.3.14.3.2.26"), derNull);
 
 const sha1 = async (bytes: Uint8Array): Promise<Uint8Array> =>
   new Uint8Array(await crypto.subtle.digest("SHA-1", bytes as BufferSource));

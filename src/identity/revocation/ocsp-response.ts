@@ -13,8 +13,7 @@ import { Malformed, must } from "../malformed.ts";
 import { sameBytes } from "../same-bytes.ts";
 import { serialText } from "../serial.ts";
 import type { Signed } from "../signature.ts";
-import { sha1Algorithm } from "./der-writer.ts";
-import type { CertId } from "./ocsp-request.ts";
+import { type CertId, sha1Algorithm } from "./ocsp-request.ts";
 
 /** What a responder says of one certificate (RFC 6960 §4.2.1). */
 export interface SingleResponse {

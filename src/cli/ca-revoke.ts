@@ -1,0 +1,99 @@
+import { type RevocationReason, revocationList, revocationReasons } from "../authority/crl.ts";
+import { certificatesFromPem } from "../authority/pem.ts";
+import { pemOrPath } from "../config/pem.ts";
+import { parseCertificate } from "../identity/certificate.ts";
+import { files } from "../runtime/files.ts";
+import { writeAtomically } from "../runtime/key-files.ts";
+import { addRevoked, revokedIn } from "../runtime/revoked-records.ts";
+import { folderOf, open, report } from "./ca-folder.ts";
+import { type CliIo, UsageError } from "./command.ts";
+import { lifetime, options } from "./options.ts";
+
+const dayMs = 24 * 3_600_000;
+/** How long a list in a file is good, unless somebody says otherwise. */
+export const listMs = 30 * dayMs;
+
+async function writeList(dir: string, out: string | undefined, ms: number): Promise<string> {
+  const path = out ?? `${dir}/ca.crl`;
+  writeAtomically(path, await revocationList(await open(dir), revokedIn(dir), ms), false);
+  return path;
+}
+
+/** `ca crl`: the list of what was revoked, made anew. */
+export async function crl(args: readonly string[], io: CliIo): Promise<number> {
+  const flags = options(args, {
+    dir: { type: "string" },
+    out: { type: "string" },
+    lifetime: { type: "string" },
+    json: { type: "boolean" },
+  });
+  const ms = lifetime(flags.lifetime, "--lifetime", listMs, 365 * dayMs);
+  report(io, flags.json, { revocation_list: await writeList(folderOf(flags.dir), flags.out, ms) });
+  return 0;
+}
+
+interface Meant {
+  readonly serial: string;
+  readonly expires: number | null;
+}
+
+function certificateIn(path: string, issuer: string): Meant {
+  let der: Uint8Array | undefined;
+  try {
+    [der] = certificatesFromPem(pemOrPath(path, files));
+  } catch (error) {
+    throw new UsageError(`--cert ${path} ${error instanceof Error ? error.message : error}`);
+  }
+  const parsed = der === undefined ? undefined : parseCertificate(der);
+  const [own] = certificatesFromPem(issuer);
+  const authority = own === undefined ? undefined : parseCertificate(own);
+  if (parsed === undefined || "malformed" in parsed)
+    throw new UsageError(`--cert ${path} holds no certificate: expected PEM`);
+  const theirs =
+    authority !== undefined &&
+    !("malformed" in authority) &&
+    authority.canonicalSubject.join() === parsed.canonicalIssuer.join();
+  if (!theirs) throw new UsageError(`--cert ${path} was issued by another authority`);
+  return { serial: parsed.serial, expires: parsed.notAfter };
+}
+
+function serialOf(text: string): Meant {
+  const digits = text
+    .toLowerCase()
+    .replaceAll(":", "")
+    .replace(/^0+(?=.)/, "");
+  if (!/^[0-9a-f]{1,40}$/.test(digits))
+    throw new UsageError(`--serial ${text} is no serial number: expected hexadecimal`);
+  return { serial: digits.length % 2 === 0 ? digits : `0${digits}`, expires: null };
+}
+
+function reasonOf(text: string | undefined): RevocationReason {
+  const reason = revocationReasons.find((one) => one === (text ?? "privilegeWithdrawn"));
+  if (reason === undefined)
+    throw new UsageError(`--reason ${text} is none: expected one of ${revocationReasons.join(", ")}`);
+  return reason;
+}
+
+/** `ca revoke`: a certificate that is to be good no longer, and the list that says so. */
+export async function revoke(args: readonly string[], io: CliIo): Promise<number> {
+  const flags = options(args, {
+    dir: { type: "string" },
+    cert: { type: "string" },
+    serial: { type: "string" },
+    reason: { type: "string" },
+    out: { type: "string" },
+    lifetime: { type: "string" },
+    json: { type: "boolean" },
+  });
+  const folder = folderOf(flags.dir);
+  const { cert, serial } = flags;
+  if ((cert === undefined) === (serial === undefined))
+    throw new UsageError("which certificate? expected --cert FILE or --serial NUMBER");
+  const ms = lifetime(flags.lifetime, "--lifetime", listMs, 365 * dayMs);
+  const reason = reasonOf(flags.reason);
+  const authority = await open(folder);
+  const meant = cert === undefined ? serialOf(serial ?? "") : certificateIn(cert, authority.chain[0] ?? "");
+  addRevoked(folder, { ...meant, at: Date.now(), reason });
+  report(io, flags.json, { revocation_list: await writeList(folder, flags.out, ms) });
+  return 0;
+}
