@@ -85,4 +85,7 @@ export function prepare() {
   if (!compile()) process.exit(1);
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) prepare();
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  prepare();
+  if (process.argv.includes("--tools")) installTestTools();
+}

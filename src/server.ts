@@ -186,7 +186,7 @@ function roomFor(connections: number, log: Log): number {
   const files = openFiles();
   const room = files === null ? connections : connectionRoom(files);
   if (room >= connections) return connections;
-  log.warn("SALLYPORT_MAX_CONNECTIONS is more than this process may have open; raise its limit (ulimit -n)", {
+  log.info("SALLYPORT_MAX_CONNECTIONS is more than this process may have open; raise its limit (ulimit -n)", {
     configured: connections,
     room,
     open_files: files?.limit,

@@ -11,7 +11,7 @@ import { lifetime, options } from "./options.ts";
 
 const dayMs = 24 * 3_600_000;
 /** How long a list in a file is good, unless somebody says otherwise. */
-export const listMs = 30 * dayMs;
+export const listMs = 90 * dayMs;
 
 async function writeList(dir: string, out: string | undefined, ms: number): Promise<string> {
   const path = out ?? `${dir}/ca.crl`;

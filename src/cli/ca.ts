@@ -17,8 +17,8 @@ const usage = `Usage: sallyport ca init   --dir DIR [--name NAME] [--algorithm e
                            [--dns NAME]... [--uri URI]... [--lifetime 8h] [--expires 1h]
                            [--renewable 24h] [--source CIDR]... [--route NAME]...
        sallyport ca revoke --dir DIR (--cert FILE | --serial NUMBER) [--reason REASON]
-                           [--out FILE] [--lifetime 30d]
-       sallyport ca crl    --dir DIR [--out FILE] [--lifetime 30d]
+                           [--out FILE] [--lifetime 90d]
+       sallyport ca crl    --dir DIR [--out FILE] [--lifetime 90d]
        sallyport ca renew  --dir DIR [--name NAME] [--passphrase-file FILE] [as for init]
 
 An authority of your own, in a folder: no server, no database.

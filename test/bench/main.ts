@@ -9,10 +9,12 @@ import { cpuSeconds, memoryBytes, peakMemoryBytes } from "./accounting.ts";
 import { end, endAll, finished, firstOutput, start } from "./children.ts";
 import { print, report, type Sample, type Samples } from "./results.ts";
 import { type Bench, type Subject, startSubject, subjectNames, subjectVersion } from "./subjects.ts";
+import { measureVerification, printVerification } from "./verification.ts";
 import { allWorks, byDefault, type Work } from "./works.ts";
 
 const usage =
   "Usage: npm run bench -- [--only WORK,…] [--subject NAME,…] [--rounds N] [--size MIB] [--json FILE]";
+const verification = "verify";
 const oneJobMs = 180_000;
 /** What a server still does after the last client has gone, such as its records, is its work too. */
 const settleMs = 500;
@@ -154,7 +156,17 @@ function readArguments() {
   const works = allWorks(positive("--size", values.size) * 1024 * 1024);
   return {
     help: values.help,
-    works: chosen(values.only, works, ({ name }) => name, works.filter(byDefault)),
+    // Of all that is asked for, this alone is no load on a server.
+    verification: values.only === undefined || values.only.split(",").includes(verification),
+    works:
+      values.only === verification
+        ? []
+        : chosen(
+            values.only?.replace(new RegExp(`(^|,)${verification}(?=,|$)`), "").replace(/^,/, ""),
+            works,
+            ({ name }) => name,
+            works.filter(byDefault),
+          ),
     subjects: chosen(values.subject, subjectNames, (name) => name, [...subjectNames]),
     rounds: positive("--rounds", values.rounds),
     json: values.json,
@@ -162,12 +174,12 @@ function readArguments() {
 }
 
 async function main(): Promise<void> {
-  const { help, works, subjects, rounds, json } = readArguments();
+  const { help, works, verification: verifying, subjects, rounds, json } = readArguments();
   if (help) {
     console.log(
       `${usage}\nWork: ${allWorks(1)
         .map(({ name }) => name)
-        .join(" ")}\nNames: ${subjectNames.join(" ")}`,
+        .join(" ")} ${verification}\nNames: ${subjectNames.join(" ")}`,
     );
     return;
   }
@@ -190,19 +202,22 @@ async function main(): Promise<void> {
     process.once(signal, () => process.exit(status));
   }
   await certificates(folder);
+  const started = Date.now();
   const upstream = script("upstream", [`${folder}/server.crt`, `${folder}/server.key`]);
   const ports = JSON.parse(await firstOutput(upstream, "the upstream", 10_000)) as {
     plain: number;
     tls: number;
   };
   const bench: Bench = { folder, root, plainUpstream: ports.plain, tlsUpstream: ports.tls };
-  const started = Date.now();
   const { samples, failures } = await measureAll(bench, works, Object.keys(versions), rounds);
+  const costs = verifying ? await measureVerification(Object.keys(versions), root, rounds) : {};
+  if (verifying) console.log(`\n${printVerification(costs)}`);
   const made = report(samples, versions);
-  console.log(`\n${print(made)}\n\n${rounds} rounds in ${Math.round((Date.now() - started) / 1000)} s`);
+  if (works.length > 0)
+    console.log(`\n${print(made)}\n\n${rounds} rounds in ${Math.round((Date.now() - started) / 1000)} s`);
   if (json !== undefined) {
     const machine = { processor: cpus()[0]?.model ?? "", cores: cpus().length, kernel: release() };
-    writeFileSync(json, `${JSON.stringify({ machine, rounds, ...made }, null, 2)}\n`);
+    writeFileSync(json, `${JSON.stringify({ machine, rounds, ...made, verification: costs }, null, 2)}\n`);
   }
   process.exit(failures === 0 ? 0 : 1);
 }

@@ -74,6 +74,16 @@ const programs: Readonly<Record<string, Program>> = {
 
 export const subjectNames: readonly string[] = Object.keys(programs);
 
+/** How to run a script of ours on a runtime, by its path without an ending; `null` for peers. */
+export function runtimeCommand(name: string, root: string, script: string): [string, ...string[]] | null {
+  const program = programs[name];
+  const command = program?.command(root);
+  if (command === undefined || program?.args === undefined) return null;
+  const isNode = program.args === compiled;
+  const path = isNode ? `${root}/dist/${script}.js` : `${root}/${script}.ts`;
+  return [command, ...program.args(root).slice(0, -1), path];
+}
+
 /** Its version, or `null` when it is not installed. */
 export function subjectVersion(name: string, root: string): string | null {
   const command = programs[name]?.command(root);

@@ -181,7 +181,14 @@ describe("certificates over the one port", { skip: missing("curl", "openssl") },
     };
     assert.deepEqual([keys.keys[0]?.kty, keys.keys[0]?.d], ["EC", undefined]);
     writeFileSync(at("crl.pem"), (await curl("/v1/crl")).text);
-    const crl = await run("openssl", ["crl", "-noout", "-in", at("crl.pem"), "-CAfile", at("ca/ca.crt")]);
+    const crl = await run("openssl", [
+      "crl",
+      "-noout",
+      "-in",
+      at("crl.pem"),
+      "-CAfile",
+      at("ca/issuing.crt"),
+    ]);
     assert.match(crl.err, /verify OK/);
     const back = await post({ csr: "x" }, "--http1.1");
     assert.equal(back.status, 400);

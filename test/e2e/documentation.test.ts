@@ -67,6 +67,25 @@ describe("the README", { skip: missing("bash") }, () => {
   });
 });
 
+describe("docs/certificates.md", { skip: missing("bash") }, () => {
+  it("makes an authority with a passphrase, certificates with limits, and revokes one", async (test) => {
+    const folder = mkdtempSync(join(tmpdir(), "sallyport-docs-"));
+    test.after(() => rmSync(folder, { recursive: true, force: true }));
+    const text = readFileSync("docs/certificates.md", "utf8");
+    const section = text.slice(text.indexOf("## An authority of your own"));
+    const block = /```sh\n([\s\S]*?)```/.exec(section)?.[1] ?? "";
+    const script = `echo 'a long passphrase' > root.passphrase\n${inReadme(block)}`;
+    const { status, err } = await run("bash", ["-euc", script], {
+      cwd: folder,
+      env: environment({}),
+      ms: 60_000,
+    });
+    assert.equal(status, 0, err);
+    assert.match(readFileSync(join(folder, "ca/ca.key"), "utf8"), /ENCRYPTED/);
+    assert.match(readFileSync(join(folder, "ca/ca.crl"), "utf8"), /BEGIN X509 CRL/);
+  });
+});
+
 describe("the demo", { skip: missing("curl", "openssl", "bash") }, () => {
   it("prints commands that work as printed, and shows what became of each", async () => {
     const [command = "", ...args] = absolute;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import type { Limits } from "../../src/authority/authority.ts";
-import { dial, firstBytes } from "../support/client.ts";
+import { dial, firstBytes, readAll } from "../support/client.ts";
 import { createSite, type Site, startRouter, type TestRouter } from "../support/router.ts";
 import { echo, tcpUpstream, type Upstream } from "../support/upstreams.ts";
 
@@ -41,7 +41,8 @@ async function reason(
     const socket = await dial(site, router.port, name, { as: "new", ...more });
     socket.write("x");
     await firstBytes(socket, 5000);
-    socket.destroy();
+    socket.end();
+    await readAll(socket);
   } catch {
     // Refused inside the handshake: the record says why.
   }
