@@ -287,6 +287,29 @@ describe("POST /v1/certificates with the certificate to renew", () => {
       .answer;
   };
 
+  it("keeps the limits of the token it began with, and those of a certificate made by hand", async () => {
+    const { post } = await start();
+    const limits = ["--source", "192.0.2.0/24", "--route", "orders"];
+    const first = await post({ csr: await csr(), join_token: await joinToken(...limits) });
+    assert.equal(first.status, 201, first.detail);
+    const out = join(folder, "by-hand");
+    await command("issue", "--dir", dir, "--cn", "hand", ...limits, "--out", out);
+    const [certificate = "", ...chain] = readFileSync(`${out}.crt`, "utf8").split(
+      /(?<=END CERTIFICATE-----\n)/,
+    );
+    for (const old of [first.answer, { certificate, chain }]) {
+      const renewed = await post({ csr: await csr() }, present(old));
+      assert.equal(renewed.status, 201, renewed.detail);
+      const ders = [renewed.answer.certificate, ...(renewed.answer.chain as string[])].flatMap((pem) =>
+        certificatesFromPem(String(pem)),
+      );
+      const [leaf = new Uint8Array(0)] = ders;
+      const verifier = createClientVerifier(certificatesFromPem(anchor));
+      const { identity } = await verifier.verify({ leaf, chain: () => ders }, Date.now());
+      assert.deepEqual([identity.sources, identity.routes], [["192.0.2.0/24"], ["orders"]]);
+    }
+  });
+
   it("answers one for the same holder and a new key", async () => {
     const { post } = await start();
     const old = await issued(post);
