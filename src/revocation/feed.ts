@@ -1,5 +1,5 @@
 import type { Crl } from "../identity/revocation/crl.ts";
-import { type CrlRule, RevocationLists } from "../identity/revocation/lists.ts";
+import { type CrlRule, isGenuine, RevocationLists } from "../identity/revocation/lists.ts";
 import type { KnownRevocations } from "../identity/revocation/revocation.ts";
 import { sameBytes } from "../identity/same-bytes.ts";
 import { sameName } from "../identity/self-issued.ts";
@@ -42,6 +42,26 @@ const numbered = (number: string | null): bigint => BigInt(`0x${number?.replace(
 const isOlder = (list: Crl, before: Crl): boolean =>
   list.thisUpdate < before.thisUpdate ||
   (list.number !== null && before.number !== null && numbered(list.number) < numbered(before.number));
+
+/** What a source gave before and has no successor: more of it would only be there to fill the memory. */
+const maxKept = 64;
+
+/**
+ * Of the lists that were there before, those that count beside new ones. What new ones say is nobody's word until
+ * a path to their issuer shows it: one that is genuine stays until then, and a list that is left out stays too,
+ * since an issuer without a list would be an issuer that revoked nobody.
+ *
+ * @param remote where anybody on the way may have put anything in its place
+ */
+function stillGood(before: readonly Crl[], lists: readonly Crl[], remote: boolean): readonly Crl[] {
+  return before
+    .filter((old) => {
+      const same = lists.filter((list) => sameKind(list, old));
+      if (lists.includes(old)) return false;
+      return same.length > 0 || remote ? isGenuine(old) && !same.some(isGenuine) : true;
+    })
+    .slice(0, maxKept);
+}
 
 /** Keeps a set of revocation lists current: watches files, and asks URLs again before their lists end. */
 export class RevocationFeed {
@@ -134,9 +154,13 @@ export class RevocationFeed {
     }
   }
 
-  #take(origin: Origin, lists: readonly Crl[]): void {
+  #take(origin: Origin, read: readonly Crl[]): void {
     const before = origin.lists ?? [];
-    const older = lists.find((list) => before.some((one) => sameKind(one, list) && isOlder(list, one)));
+    // Known ones as they are known: what was found out about them holds.
+    const lists = read.map((list) => before.find((one) => sameBytes(one.raw, list.raw)) ?? list);
+    const older = lists.find((list) =>
+      before.some((one) => isGenuine(one) && sameKind(one, list) && isOlder(list, one)),
+    );
     if (older !== undefined) {
       this.#failed(origin, new Error(`its list of ${older.issuer} is older than the one before`));
       return;
@@ -146,11 +170,8 @@ export class RevocationFeed {
       origin.problem = null;
       this.#log.info("a revocation list is good again", { source: origin.source.name });
     }
-    const unchanged =
-      before.length === lists.length &&
-      lists.every((list, i) => sameBytes(list.tbs, before[i]?.tbs ?? empty));
-    if (origin.lists !== null && unchanged) return;
-    origin.lists = lists;
+    if (origin.lists !== null && lists.every((list) => before.includes(list))) return;
+    origin.lists = [...lists, ...stillGood(before, lists, origin.source.kind === "url")];
     this.#publish();
     const revoked = lists.reduce((sum, list) => sum + list.revoked.size, 0);
     this.#log.info("revocation lists were read", { source: origin.source.name, revoked });
@@ -178,9 +199,12 @@ export class RevocationFeed {
   }
 }
 
-const empty = new Uint8Array(0);
 const jitter = (): number => 0.8 + 0.2 * Math.random();
 
-/** When the first of some lists ends; `null` where there is none. */
-const endOf = (lists: readonly Crl[]): number | null =>
-  lists.length === 0 ? null : Math.min(...lists.map(({ nextUpdate }) => nextUpdate));
+/** When the first of some lists ends, those with a newer one aside; `null` where there is none. */
+function endOf(lists: readonly Crl[]): number | null {
+  const newest = lists.filter(
+    (list) => !lists.some((one) => sameKind(one, list) && one.thisUpdate > list.thisUpdate),
+  );
+  return newest.length === 0 ? null : Math.min(...newest.map(({ nextUpdate }) => nextUpdate));
+}

@@ -9,6 +9,7 @@ import { parseScope, type Scope } from "./scope.ts";
 
 /** A list of revoked certificates taken apart (RFC 5280 §5.1). Nothing about it is verified. */
 export interface Crl extends Signed {
+  readonly raw: Uint8Array;
   /** In the form in which names are compared, and as people read it. */
   readonly canonicalIssuer: readonly string[];
   readonly issuer: string;
@@ -55,6 +56,7 @@ function parse(der: Uint8Array): Crl {
   const bits =
     signature?.tag === tag.bitString && signature.value[0] === 0 ? signature.value.subarray(1) : undefined;
   return {
+    raw: der,
     tbs: must(tbs?.raw, "no signed part"),
     algorithm: must(only(algorithm?.raw, tag.sequence)?.raw, "the signature algorithm"),
     innerAlgorithm: must(only(inner?.raw, tag.sequence)?.raw, "the inner signature algorithm"),

@@ -23,11 +23,18 @@ export interface Finding {
 }
 
 const cRLSign = 6;
+/** How far an authority's clock may be ahead: a list that was just made must not keep everybody out. */
+const skewMs = 5 * 60_000;
 
 const refused = (reason: "client_cert_revoked" | "client_cert_untrusted", detail: string): PathFailure => ({
   reason,
   detail,
 });
+
+const genuine = new WeakSet<Crl>();
+
+/** Whether a list has turned out to be its issuer's word, which only a path to the issuer can show. */
+export const isGenuine = (list: Crl): boolean => genuine.has(list);
 
 /** Lists of revoked certificates, which nobody has verified yet. Unchanging: new lists are a new one of these. */
 export class RevocationLists {
@@ -80,7 +87,7 @@ export class RevocationLists {
         return { failure: refused("client_cert_revoked", detail), until: now };
       }
       const end = lastValid({ notAfter: list.nextUpdate });
-      if (now >= list.thisUpdate && now <= end) return { failure: null, until: end };
+      if (now >= list.thisUpdate - skewMs && now <= end) return { failure: null, until: end };
       why = `the list of ${list.issuer} ${now > end ? `expired at ${new Date(list.nextUpdate).toISOString()}` : "is not valid yet"}`;
       // An older one says nothing that this one has not taken back.
       break;
@@ -112,5 +119,6 @@ async function verify(list: Crl, issuer: Certificate): Promise<string | undefine
     return `${describe(issuer)} may not sign lists: its key usage lacks cRLSign (RFC 5280 §6.3.3 (f))`;
   const check = signatureCheck(list, issuer);
   const bad = typeof check === "string" ? check : await check();
+  if (bad === undefined) genuine.add(list);
   return bad === undefined ? undefined : `the list of ${list.issuer}: ${bad}`;
 }
