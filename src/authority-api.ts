@@ -4,7 +4,7 @@ import { certificatesFromPem } from "./authority/pem.ts";
 import type { EnrolmentConfig } from "./config/enrolment.ts";
 import { Enrolment, type EnrolmentParts } from "./enrolment/enrolment.ts";
 import { IdTokens } from "./enrolment/id-token.ts";
-import { ConfigError } from "./errors.ts";
+import { ConfigError, Refusal } from "./errors.ts";
 import { assertionKeys, type KeySet } from "./identity/assertion-key.ts";
 import { sameBytes } from "./identity/same-bytes.ts";
 import { type ClientVerifier, createClientVerifier } from "./identity/verifier.ts";
@@ -31,21 +31,23 @@ export interface AuthorityWorld extends Pick<EnrolmentParts, "audit" | "log"> {
 export async function openIssuerOf(
   { directory }: EnrolmentConfig,
   anchors: readonly string[],
-): Promise<{ readonly issuer: Issuer; readonly root: Uint8Array }> {
+): Promise<{ readonly issuer: Issuer; readonly root: Uint8Array; readonly between: readonly Uint8Array[] }> {
   const fail = (name: string, message: string): never => {
     throw new ConfigError([{ name, message }]);
   };
-  const authority = await openAuthority(directory, files).catch((error) =>
+  const open = await openAuthority(directory, files).catch((error) =>
     fail("SALLYPORT_AUTHORITY", error instanceof Error ? error.message : String(error)),
   );
-  const issuer = createIssuer(authority, () => revokedIn(directory));
+  const issuer = createIssuer(open, () => revokedIn(directory));
   const [root] = certificatesFromPem(issuer.chain.at(-1) ?? "");
   if (root === undefined || !anchors.flatMap(certificatesFromPem).some((der) => sameBytes(der, root)))
     return fail(
       "SALLYPORT_CLIENT_CA",
       `expected the certificate of SALLYPORT_AUTHORITY (${directory}/ca.crt) among them: what it issues would not be accepted`,
     );
-  return { issuer, root };
+  // What those that issued before have issued can be renewed too.
+  const between = [open.issuing, ...open.retired].flatMap((one) => certificatesFromPem(one.chain[0] ?? ""));
+  return { issuer, root, between };
 }
 
 /** The public half of the router's own key. Throws a `ConfigError`. */
@@ -64,22 +66,33 @@ export async function openAuthorityApi(
   world: AuthorityWorld,
 ): Promise<AuthorityParts> {
   const { audit, log, anchors, verifier } = world;
-  const { issuer, root } = await openIssuerOf(config, anchors);
+  const { issuer, root, between } = await openIssuerOf(config, anchors);
   // Another authority's certificate may be good for a route; it must not be turned into one of ours.
   const own = createClientVerifier([root]);
-  // A resumed session may bring the leaf alone.
-  const chain = issuer.chain.flatMap(certificatesFromPem);
+  const records = issuedRecordFiles(config.directory);
   const enrolment = new Enrolment({
     issuer,
     tokens: joinTokenFiles(config.directory),
     idTokens: new IdTokens(config.providers),
-    issued: issuedRecordFiles(config.directory),
+    issued: records,
     lifetimeMs: config.lifetimeMs,
     renewalSpanMs: config.renewalSpanMs,
     verify: async (presented, now) => {
       await verifier?.verify(presented, now);
       const { leaf } = presented;
-      return await own.verify({ leaf, chain: () => [leaf, ...chain] }, now);
+      // A resumed session may bring the leaf alone.
+      const client = await own.verify({ leaf, chain: () => [leaf, ...between] }, now);
+      // Whatever lists the router has: what was revoked here is not made good again here.
+      const revoked = new Set(revokedIn(config.directory).map(({ serial }) => serial));
+      const { serial } = client.identity;
+      const record = await records.find(serial);
+      const former = [serial, ...(record?.renewed ?? [])].find((one) => revoked.has(one));
+      if (former !== undefined)
+        throw new Refusal(
+          "client_cert_revoked",
+          `certificate ${former} was revoked, and what it was renewed into with it`,
+        );
+      return client;
     },
     perSource: config.perSource,
     perIdentity: config.perIdentity,

@@ -1,4 +1,5 @@
 import { encodeGrants, grantsOid } from "../identity/grants.ts";
+import { oids } from "../identity/oids.ts";
 import { parseCidr, parseIp } from "../wire/ip.ts";
 import { importSigningKey, type KeyKind, keyPem, newKeys, type SigningKey } from "./keys.ts";
 import { nameConstraints, type Permitted } from "./name-constraints.ts";
@@ -199,9 +200,26 @@ export class Authority {
     { algorithm = "ecdsa", permitted }: { readonly algorithm?: KeyKind; readonly permitted?: Permitted } = {},
     now = Date.now(),
   ): Promise<Issued> {
+    const limits = permitted === undefined ? [] : nameConstraints(permitted);
+    return this.#authorityBelow(name, algorithm, limits, now);
+  }
+
+  /** A new key and certificate for an authority below this one, which is otherwise as it was. */
+  async renewed(former: Authority, now = Date.now()): Promise<Issued> {
+    const { certificate, signer } = former;
+    const [name = ""] = certificate.subjectName.getField("CN");
+    const limits = certificate.extensions.filter(({ type }) => type === oids.nameConstraints);
+    return this.#authorityBelow(name, signer.kind, limits, now);
+  }
+
+  async #authorityBelow(
+    name: string,
+    algorithm: KeyKind,
+    limits: readonly Extension[],
+    now: number,
+  ): Promise<Issued> {
     checkText("commonName", name);
     const keys = await newKeys(algorithm);
-    const limits = permitted === undefined ? [] : nameConstraints(permitted);
     const contents = {
       subject: rdns("CN", [name]),
       publicKey: keys.publicKey,

@@ -29,6 +29,7 @@ export async function keyPem(key: CryptoKey): Promise<string> {
 
 /** A key to sign with, and how. */
 export interface SigningKey {
+  readonly kind: KeyKind;
   readonly key: CryptoKey;
   readonly algorithm: SigningAlgorithm;
 }
@@ -69,7 +70,7 @@ export async function importSigningKey(pem: string, passphrase?: string): Promis
     if (kind === undefined) throw new Error("of another kind");
     const algorithm = algorithms[kind];
     const key = await crypto.subtle.importKey("pkcs8", der as BufferSource, algorithm, false, ["sign"]);
-    return { key, algorithm };
+    return { kind, key, algorithm };
   } catch {
     // Whatever the library says of a key that it could not read stays unsaid.
     throw new Error(

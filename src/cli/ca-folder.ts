@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
-import type { Authority, Issued } from "../authority/authority.ts";
-import { openAuthority } from "../authority/issuer.ts";
+import type { Issued } from "../authority/authority.ts";
+import { type OpenAuthority, openAuthority } from "../authority/issuer.ts";
 import { SubjectError } from "../authority/subject.ts";
 import { files } from "../runtime/files.ts";
 import { exists, writeAtomically } from "../runtime/key-files.ts";
@@ -68,8 +68,8 @@ export function folderOf(dir: string | undefined): string {
   return folder;
 }
 
-/** The authority in a folder that issues. */
-export async function open(dir: string | undefined): Promise<Authority> {
+/** The authorities in a folder. */
+export async function open(dir: string | undefined): Promise<OpenAuthority> {
   const folder = folderOf(dir);
   try {
     return await openAuthority(folder, files);

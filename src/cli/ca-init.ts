@@ -1,17 +1,15 @@
 import { Authority, createAuthority, type Issued } from "../authority/authority.ts";
-import { revocationList } from "../authority/crl.ts";
 import { encryptedKeyPem } from "../authority/encrypted-key.ts";
 import { derOf, type KeyKind, keyKinds } from "../authority/keys.ts";
 import { files } from "../runtime/files.ts";
-import { exists, writeAtomically } from "../runtime/key-files.ts";
-import { revokedIn } from "../runtime/revoked-records.ts";
-import { folderOf, named, report, write } from "./ca-folder.ts";
-import { listMs } from "./ca-revoke.ts";
+import { exists } from "../runtime/key-files.ts";
+import { folderOf, named, open, report, write } from "./ca-folder.ts";
+import { listMs, writeList } from "./ca-revoke.ts";
 import { type CliIo, UsageError } from "./command.ts";
 import { options, required } from "./options.ts";
 
 const many = { type: "string", multiple: true } as const;
-const issuingFlags = {
+const initFlags = {
   dir: { type: "string" },
   name: { type: "string" },
   algorithm: { type: "string" },
@@ -19,11 +17,12 @@ const issuingFlags = {
   "permit-dns": many,
   "permit-email": many,
   "permit-uri": many,
+  force: { type: "boolean" },
   json: { type: "boolean" },
 } as const;
 
-type IssuingFlags = ReturnType<typeof readFlags>;
-const readFlags = (args: readonly string[]) => options(args, { ...issuingFlags, force: { type: "boolean" } });
+const readFlags = (args: readonly string[]) => options(args, initFlags);
+type InitFlags = ReturnType<typeof readFlags>;
 
 export function algorithmOf(text: string | undefined): KeyKind {
   const kind = keyKinds.find((one) => one === (text ?? "ecdsa"));
@@ -48,23 +47,18 @@ function passphraseOf(path: string | undefined): string | undefined {
   return line;
 }
 
-/** Below the root, the authority that issues from day to day, and its first list of what it revoked. */
-async function makeIssuing(folder: string, root: Authority, flags: IssuingFlags): Promise<Issued> {
+/** Below the root, the authority that issues from day to day. */
+function issuingBelow(root: Authority, flags: InitFlags): Promise<Issued> {
   const permitted = {
     dns: flags["permit-dns"] ?? [],
     email: flags["permit-email"] ?? [],
     uri: flags["permit-uri"] ?? [],
   };
   const name = `${flags.name ?? "Sallyport"} issuing`;
-  const made = await named(
+  return named(
     root.authority(name, { algorithm: algorithmOf(flags.algorithm), permitted }),
     "--permit-dns, --permit-email or --permit-uri",
   );
-  const issuing = await Authority.open(made, { above: root.chain });
-  const list = await revocationList(issuing, revokedIn(folder), listMs);
-  write(`${folder}/issuing`, made);
-  writeAtomically(`${folder}/ca.crl`, list, false);
-  return made;
 }
 
 /** `ca init`: a root, and the authority below it that issues. */
@@ -81,10 +75,12 @@ export async function init(args: readonly string[], io: CliIo): Promise<number> 
   const algorithm = algorithmOf(flags.algorithm);
   const name = flags.name ?? "Sallyport";
   const root = await named(createAuthority(name, { algorithm, authoritiesBelow: 1 }), "--name");
-  await makeIssuing(folder, await Authority.open(root), flags);
+  const issuing = await issuingBelow(await Authority.open(root), flags);
   const key =
     passphrase === undefined ? root.key : await encryptedKeyPem(derOf(root.key, "PRIVATE KEY"), passphrase);
   const { certificate, key: keyPath } = write(prefix, { cert: root.cert, key });
+  write(`${folder}/issuing`, issuing);
+  await writeList(folder, undefined, listMs);
   report(io, flags.json, {
     certificate,
     key: keyPath,
@@ -95,13 +91,18 @@ export async function init(args: readonly string[], io: CliIo): Promise<number> 
   return 0;
 }
 
-/** `ca renew`: a new issuing authority below the same root. */
+/** `ca renew`: a new key for the issuing authority. The former one goes on signing lists of what it revoked. */
 export async function renew(args: readonly string[], io: CliIo): Promise<number> {
-  const flags = readFlags(args);
+  const flags = options(args, {
+    dir: { type: "string" },
+    "passphrase-file": { type: "string" },
+    json: { type: "boolean" },
+  });
   const folder = folderOf(flags.dir);
   if (!exists(`${folder}/issuing.crt`))
     throw new UsageError(`--dir ${folder} has no issuing authority apart from its root: nothing to renew`);
   const passphrase = passphraseOf(flags["passphrase-file"]);
+  const { issuing } = await open(folder);
   let root: Authority;
   try {
     const pair = { cert: files.read(`${folder}/ca.crt`), key: files.read(`${folder}/ca.key`) };
@@ -111,7 +112,13 @@ export async function renew(args: readonly string[], io: CliIo): Promise<number>
       `--dir ${folder}: the root's key is needed for this: ${error instanceof Error ? error.message : error}`,
     );
   }
-  await makeIssuing(folder, root, flags);
+  const made = await root.renewed(issuing);
+  write(`${folder}/retired/${issuing.certificate.serialNumber}`, {
+    cert: files.read(`${folder}/issuing.crt`),
+    key: files.read(`${folder}/issuing.key`),
+  });
+  write(`${folder}/issuing`, made);
+  await writeList(folder, undefined, listMs);
   report(io, flags.json, {
     issuing_certificate: `${folder}/issuing.crt`,
     issuing_key: `${folder}/issuing.key`,

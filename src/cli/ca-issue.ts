@@ -24,7 +24,7 @@ export async function server(args: readonly string[], io: CliIo): Promise<number
   const out = target(flags.out, flags.dir);
   const ms = lifetime(flags.lifetime, "--lifetime", 90 * dayMs, 825 * dayMs);
   const algorithm = algorithmOf(flags.algorithm);
-  const made = await named((await open(flags.dir)).server(names, ms, Date.now(), algorithm));
+  const made = await named((await open(flags.dir)).issuing.server(names, ms, Date.now(), algorithm));
   report(io, flags.json, { ...write(out, made) });
   return 0;
 }
@@ -72,7 +72,7 @@ export async function issue(args: readonly string[], io: CliIo): Promise<number>
     algorithm: algorithmOf(flags.algorithm),
     limits: limitsOf(flags.source ?? [], flags.route ?? []),
   };
-  const made = await named((await open(flags.dir)).client(person, ms, Date.now(), how));
+  const made = await named((await open(flags.dir)).issuing.client(person, ms, Date.now(), how));
   report(io, flags.json, { ...write(out, made) });
   return 0;
 }

@@ -1,10 +1,11 @@
 import type { Limits } from "../authority/authority.ts";
-import { cidrs } from "../config/values.ts";
+import { cidrs, list } from "../config/values.ts";
 import { UsageError } from "./command.ts";
 
 /** What --source and --route limit a certificate to. */
 export function limitsOf(sources: readonly string[], routes: readonly string[]): Limits {
-  for (const source of sources) {
+  const networks = sources.flatMap(list);
+  for (const source of networks) {
     const read = cidrs.safeParse(source);
     if (!read.success) throw new UsageError(`--source ${read.error.issues[0]?.message}`);
   }
@@ -15,7 +16,7 @@ export function limitsOf(sources: readonly string[], routes: readonly string[]):
       );
   }
   return {
-    ...(sources.length === 0 ? {} : { sources: [...sources] }),
+    ...(networks.length === 0 ? {} : { sources: networks }),
     ...(routes.length === 0 ? {} : { routes: [...routes] }),
   };
 }

@@ -1,7 +1,9 @@
-import { type RevocationReason, revocationList, revocationReasons } from "../authority/crl.ts";
+import { type RevocationReason, revocationReasons } from "../authority/crl.ts";
+import { type OpenAuthority, revocationLists } from "../authority/issuer.ts";
 import { certificatesFromPem } from "../authority/pem.ts";
 import { pemOrPath } from "../config/pem.ts";
 import { parseCertificate } from "../identity/certificate.ts";
+import { sameName } from "../identity/self-issued.ts";
 import { files } from "../runtime/files.ts";
 import { writeAtomically } from "../runtime/key-files.ts";
 import { addRevoked, revokedIn } from "../runtime/revoked-records.ts";
@@ -13,9 +15,9 @@ const dayMs = 24 * 3_600_000;
 /** How long a list in a file is good, unless somebody says otherwise. */
 export const listMs = 90 * dayMs;
 
-async function writeList(dir: string, out: string | undefined, ms: number): Promise<string> {
+export async function writeList(dir: string, out: string | undefined, ms: number): Promise<string> {
   const path = out ?? `${dir}/ca.crl`;
-  writeAtomically(path, await revocationList(await open(dir), revokedIn(dir), ms), false);
+  writeAtomically(path, await revocationLists(await open(dir), revokedIn(dir), ms), false);
   return path;
 }
 
@@ -37,7 +39,7 @@ interface Meant {
   readonly expires: number | null;
 }
 
-function certificateIn(path: string, issuer: string): Meant {
+function certificateIn(path: string, { issuing, retired }: OpenAuthority): Meant {
   let der: Uint8Array | undefined;
   try {
     [der] = certificatesFromPem(pemOrPath(path, files));
@@ -45,15 +47,14 @@ function certificateIn(path: string, issuer: string): Meant {
     throw new UsageError(`--cert ${path} ${error instanceof Error ? error.message : error}`);
   }
   const parsed = der === undefined ? undefined : parseCertificate(der);
-  const [own] = certificatesFromPem(issuer);
-  const authority = own === undefined ? undefined : parseCertificate(own);
+  const authorities = [issuing, ...retired].flatMap(({ chain }) => certificatesFromPem(chain[0] ?? ""));
   if (parsed === undefined || "malformed" in parsed)
     throw new UsageError(`--cert ${path} holds no certificate: expected PEM`);
-  const theirs =
-    authority !== undefined &&
-    !("malformed" in authority) &&
-    authority.canonicalSubject.join() === parsed.canonicalIssuer.join();
-  if (!theirs) throw new UsageError(`--cert ${path} was issued by another authority`);
+  const ours = authorities.some((own) => {
+    const authority = parseCertificate(own);
+    return !("malformed" in authority) && sameName(authority.canonicalSubject, parsed.canonicalIssuer);
+  });
+  if (!ours) throw new UsageError(`--cert ${path} was issued by another authority`);
   return { serial: parsed.serial, expires: parsed.notAfter };
 }
 
@@ -91,8 +92,8 @@ export async function revoke(args: readonly string[], io: CliIo): Promise<number
     throw new UsageError("which certificate? expected --cert FILE or --serial NUMBER");
   const ms = lifetime(flags.lifetime, "--lifetime", listMs, 365 * dayMs);
   const reason = reasonOf(flags.reason);
-  const authority = await open(folder);
-  const meant = cert === undefined ? serialOf(serial ?? "") : certificateIn(cert, authority.chain[0] ?? "");
+  const authorities = await open(folder);
+  const meant = cert === undefined ? serialOf(serial ?? "") : certificateIn(cert, authorities);
   addRevoked(folder, { ...meant, at: Date.now(), reason });
   report(io, flags.json, { revocation_list: await writeList(folder, flags.out, ms) });
   return 0;

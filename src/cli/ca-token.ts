@@ -1,7 +1,7 @@
 import type { Person } from "../authority/subject.ts";
 import { checkPerson, SubjectError } from "../authority/subject.ts";
 import { certificateLifetime, delay } from "../config/values.ts";
-import { hashOf, newJoinToken } from "../enrolment/join-token.ts";
+import { hashOf, joinTokenRecord, newJoinToken } from "../enrolment/join-token.ts";
 import { addJoinToken } from "../runtime/join-tokens.ts";
 import { folderOf } from "./ca-folder.ts";
 import { limitsOf } from "./ca-limits.ts";
@@ -70,6 +70,9 @@ export async function token(args: readonly string[], io: CliIo): Promise<number>
     expires,
     ...(Object.keys(limits).length === 0 ? {} : { limits }),
   };
+  const fits = joinTokenRecord.safeParse(record);
+  if (!fits.success)
+    throw new UsageError(`more than a token can stand for: ${fits.error.issues[0]?.path.join(".")}`);
   addJoinToken(folder, await hashOf(made), record, now);
   const until = new Date(expires).toISOString();
   if (flags.json === true) io.out(JSON.stringify({ token: made, expires: until }));

@@ -19,7 +19,7 @@ const usage = `Usage: sallyport ca init   --dir DIR [--name NAME] [--algorithm e
        sallyport ca revoke --dir DIR (--cert FILE | --serial NUMBER) [--reason REASON]
                            [--out FILE] [--lifetime 90d]
        sallyport ca crl    --dir DIR [--out FILE] [--lifetime 90d]
-       sallyport ca renew  --dir DIR [--name NAME] [--passphrase-file FILE] [as for init]
+       sallyport ca renew  --dir DIR [--passphrase-file FILE]
 
 An authority of your own, in a folder: no server, no database.
 
@@ -35,7 +35,7 @@ An authority of your own, in a folder: no server, no database.
           says how long it can be renewed
   revoke  ends a certificate before its time, and writes DIR/ca.crl
   crl     writes DIR/ca.crl anew, before it expires
-  renew   makes a new issuing authority with the root's key
+  renew   gives the issuing authority a new key, with the root's; restart what has it open
 
 Keys are written with mode 0600. With --json, says what was made as JSON.`;
 

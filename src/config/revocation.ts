@@ -7,8 +7,7 @@ export function sourcesFrom(text: string, files: ListFiles): readonly Source[] {
   const sources = parseSources(text);
   if (sources.length === 0) throw new Error("is empty: expected paths or URLs of revocation lists");
   for (const source of sources) {
-    if (source.kind === "url") new URL(source.name);
-    else if (readSource(source, files).length === 0)
+    if (source.kind !== "url" && readSource(source, files).length === 0)
       throw new Error(`${source.name} holds no revocation list: expected files named .crl, .pem or .der`);
   }
   return sources;

@@ -67,8 +67,10 @@ export const groupSources = z.string().transform((text, context) => {
 
 /** The URL of an OCSP responder. */
 export const responder = z.string().transform((text, context) => {
-  if (/^https?:\/\/[!-~]+$/i.test(text) && URL.canParse(text)) return text;
-  context.addIssue(`${JSON.stringify(text)} is no http:// or https:// URL`);
+  const url = /^https?:\/\/[!-~]+$/i.test(text) && URL.canParse(text) ? new URL(text) : null;
+  if (url !== null && url.username === "" && url.password === "") return text;
+  // What was given is not repeated: it may hold a password.
+  context.addIssue("expected an http:// or https:// URL without a user's name");
   return z.NEVER;
 });
 

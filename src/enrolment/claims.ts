@@ -19,13 +19,14 @@ const refused = (detail: string): EnrolmentRefusal =>
   new EnrolmentRefusal("identity_not_allowed", `id_token: ${detail}`);
 
 /** An address that its holder was never asked to confirm is whatever somebody typed. */
-function refuseUnconfirmedEmail(templates: readonly Template[], claims: Claims): void {
-  const used = templates.some(({ parts }) =>
-    parts.some((part) => typeof part !== "string" && part.claim === "email"),
-  );
-  if (used && claims.email_verified !== true && claims.email_verified !== "true")
+function refuseUnconfirmedEmail(used: readonly string[], claims: Claims): void {
+  const isEmail = used.some((claim) => /(^|\.)e?mail$/i.test(claim));
+  if (isEmail && claims.email_verified !== true && claims.email_verified !== "true")
     throw refused("its email is not verified (email_verified)");
 }
+
+const claimsIn = (templates: readonly Template[]): string[] =>
+  templates.flatMap(({ parts }) => parts.flatMap((part) => (typeof part === "string" ? [] : [part.claim])));
 
 /** Groups may be missing: without them somebody can do less, never more. */
 function groupsOf(
@@ -54,7 +55,8 @@ export function personFrom(provider: Provider, claims: Claims): Person {
     throw refused(`no require= rule of ${provider.name} admits it`);
   try {
     const { name, groups, emails, uris, organization } = identity;
-    refuseUnconfirmedEmail([name, ...groups, ...emails, ...uris], claims);
+    const asked = require.flatMap((all) => all.map(({ claim }) => claim));
+    refuseUnconfirmedEmail([...asked, ...claimsIn([name, ...groups, ...emails, ...uris])], claims);
     const [commonName = "", ...others] = fillIn(name, claims, false);
     if (others.length > 0) throw refused("its name is a list");
     return {

@@ -100,7 +100,7 @@ export class Enrolment {
   ): Promise<IssuedCertificate> {
     const { issuer, tokens, issued: records } = this.#parts;
     const request = await readCertificationRequest(asked.csr);
-    const { renewed, ...grant } = await this.#grant(asked, request, presented, notes, now);
+    const { renewed, lineage, ...grant } = await this.#grant(asked, request, presented, notes, now);
     const { person, renewableUntil, ...kept } = grant;
     notes.identity = identityOf(person);
     checkPerson(person);
@@ -111,7 +111,8 @@ export class Enrolment {
     if (renewed !== undefined) checkSameHolder(renewed, made);
     // Before anything is given out: of two that come at once, one gets a certificate. And not before there is one.
     if (asked.join_token !== undefined) await spend(tokens, asked.join_token);
-    await records.save(made.serial, { ...kept, renewableUntil, expires: Date.parse(issued.expires) }, now);
+    const record = { ...kept, renewableUntil, expires: Date.parse(issued.expires) };
+    await records.save(made.serial, lineage === undefined ? record : { ...record, renewed: lineage }, now);
     return issued;
   }
 
@@ -121,7 +122,7 @@ export class Enrolment {
     presented: Presented | null,
     notes: Notes,
     now: number,
-  ): Promise<Grant & { readonly renewed?: Identity }> {
+  ): Promise<Grant & { readonly renewed?: Identity; readonly lineage?: readonly string[] }> {
     const { tokens, idTokens, verify, issued, lifetimeMs, renewalSpanMs } = this.#parts;
     if (joinToken !== undefined) {
       notes.credential = "join_token";
@@ -151,8 +152,9 @@ export class Enrolment {
     await refuseOldKey(renewed, publicKey);
     const record =
       (await issued.find(renewed.serial)) ?? recordByHand(certificate, { lifetimeMs, renewalSpanMs });
-    const { expires: _, ...kept } = record;
-    return { ...kept, person, lifetimeMs: renewableFor(record, now), renewed };
+    const { expires: _, renewed: __, ...kept } = record;
+    const lineage = [...(record.renewed ?? []), renewed.serial];
+    return { ...kept, person, lifetimeMs: renewableFor(record, now), lineage, renewed };
   }
 
   #asRefusal(error: unknown): EnrolmentRefusal {

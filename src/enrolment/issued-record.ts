@@ -7,6 +7,8 @@ export const issuedRecord = z.strictObject({
   /** Milliseconds since 1970, from what its holder showed at first. */
   renewableUntil: z.int(),
   limits: limits.exactOptional(),
+  /** The serial numbers of those it was renewed from, the first one first. */
+  renewed: z.array(z.string()).readonly().exactOptional(),
   /** When the certificate does, and this can be forgotten. */
   expires: z.int(),
 });

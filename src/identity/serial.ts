@@ -1,6 +1,8 @@
 import { type Tlv, tag } from "../wire/der.ts";
 import { Malformed } from "./malformed.ts";
 
+const octets = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
 /**
  * Lower-case hexadecimal of an INTEGER's octets without a leading zero; with `-` before them when it is
  * negative. Every serial number has one such text and no other.
@@ -13,7 +15,8 @@ export function serialText(element: Tlv | undefined, what = "the serial number")
     element.value.length > 1 &&
     ((first === 0 && second < 0x80) || (first === 0xff && second >= 0x80));
   if (element?.tag !== tag.integer || first === undefined || padded) throw new Malformed(what);
-  const hex = [...element.value].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  let hex = "";
+  for (const byte of element.value) hex += octets[byte];
   if (first >= 0x80) return `-${hex}`;
   return hex.length > 2 && first === 0 ? hex.slice(2) : hex;
 }

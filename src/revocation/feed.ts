@@ -10,7 +10,7 @@ import { type ListFiles, listsIn, readSource, type Source } from "./read-lists.t
 
 /** Files are looked at this often: what is revoked is to be out in seconds. */
 export const lookEveryMs = 1000;
-const listLimits = { maxBytes: 64 * 1024 * 1024, withinMs: 10_000 };
+const listLimits = { maxBytes: 32 * 1024 * 1024, withinMs: 10_000 };
 const firstRetryMs = 5000;
 const longestRetryMs = 5 * 60_000;
 /** A list that is good for long is asked for anew all the same: revocations don't wait for its end. */
@@ -139,10 +139,10 @@ export class RevocationFeed {
   }
 
   async #ask(origin: Origin, now: number): Promise<void> {
-    if (origin.asking || now < origin.due) return;
+    if (origin.source.kind !== "url" || origin.asking || now < origin.due) return;
     origin.asking = true;
     try {
-      this.#take(origin, listsIn(await download(origin.source.name, listLimits)));
+      this.#take(origin, listsIn(await download(origin.source.url, listLimits)));
       origin.failures = 0;
       const end = endOf(origin.lists ?? []) ?? now;
       origin.due = now + Math.min(Math.max((end - now) / 2, lookEveryMs), longestRefreshMs) * jitter();
@@ -195,7 +195,10 @@ export class RevocationFeed {
   #publish(): void {
     const lists = this.#origins.flatMap((origin) => origin.lists ?? []);
     const missing = this.#origins.flatMap(({ source, lists: had }) => (had === null ? [source.name] : []));
-    this.#known.replaceLists(new RevocationLists(lists, this.#rule, missing));
+    const remote = this.#origins.flatMap(({ source, lists: had }) =>
+      source.kind === "url" && had !== null ? [had] : [],
+    );
+    this.#known.replaceLists(new RevocationLists(lists, this.#rule, missing, remote));
   }
 }
 

@@ -7,6 +7,7 @@ import { bytesKey } from "../identity/same-bytes.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import { download } from "./download.ts";
+import { Turns } from "./turns.ts";
 
 export interface OcspSettings {
   /** What becomes of a certificate whose responder gives no good answer. */
@@ -29,6 +30,7 @@ export class OcspClient {
   readonly #log: Log;
   readonly #metrics: Metrics;
   readonly #known = new LruMap<string, Finding>(cacheEntries);
+  readonly #turns = new Turns(maxAsking);
   readonly #asking = new Map<string, Promise<Finding>>();
   /** Responders that were said to fail. */
   readonly #failing = new Set<string>();
@@ -76,7 +78,8 @@ export class OcspClient {
   }
 
   async #ask(url: string, leaf: Certificate, issuer: Certificate, now: number): Promise<OcspVerdict> {
-    if (this.#asking.size >= maxAsking) return { status: "failed", why: "too many questions at once" };
+    const turn = await this.#turns.take(withinMs);
+    if (turn === null) return { status: "failed", why: "too many questions at once" };
     const id = await certIdOf(leaf, issuer);
     let verdict: OcspVerdict;
     try {
@@ -88,13 +91,18 @@ export class OcspClient {
       verdict = await judgeOcsp(await download(url, { withinMs, maxBytes }, question), id, issuer, now);
     } catch (error) {
       verdict = { status: "failed", why: error instanceof Error ? error.message : String(error) };
+    } finally {
+      turn.done();
     }
     this.#say(url, verdict);
     return verdict;
   }
 
   /** Once when it begins to fail, and once when it is over. */
-  #say(responder: string, verdict: OcspVerdict): void {
+  #say(url: string, verdict: OcspVerdict): void {
+    // Without what may be a secret in it.
+    const { origin, pathname } = new URL(url);
+    const responder = `${origin}${pathname}`;
     if (verdict.status !== "failed") {
       if (this.#failing.delete(responder)) this.#log.info("an OCSP responder answers again", { responder });
     } else if (!this.#failing.has(responder)) {

@@ -2,7 +2,9 @@ import { type Crl, parseCrl } from "../identity/revocation/crl.ts";
 
 /** Where lists of revoked certificates come from, as the user named it. */
 export type Source =
-  | { readonly kind: "url" | "path"; readonly name: string }
+  /** Its name is without what may be a secret in it: it stands in logs and metrics. */
+  | { readonly kind: "url"; readonly name: string; readonly url: string }
+  | { readonly kind: "path"; readonly name: string }
   | { readonly kind: "text"; readonly name: string; readonly text: string };
 
 /** Reads `SALLYPORT_CRL` and `crl=`: PEM text, or paths and URLs with commas between them. */
@@ -15,7 +17,14 @@ export function parseSources(value: string): readonly Source[] {
     .split(",")
     .map((item) => item.trim())
     .filter((item) => item !== "")
-    .map((name) => ({ kind: /^https?:\/\//i.test(name) ? "url" : "path", name }));
+    .map((name) => (/^https?:\/\//i.test(name) ? urlSource(name) : { kind: "path", name }));
+}
+
+function urlSource(text: string): Source {
+  if (!URL.canParse(text)) throw new Error("holds a URL that is none");
+  const { username, password, origin, pathname } = new URL(text);
+  if (username !== "" || password !== "") throw new Error("holds a URL with a user's name or password");
+  return { kind: "url", name: `${origin}${pathname}`, url: text };
 }
 
 const block = /-----BEGIN X509 CRL-----([A-Za-z0-9+/=\s]*)-----END X509 CRL-----/g;
@@ -24,7 +33,11 @@ const derSequence = 0x30;
 function derFrom(bytes: Uint8Array): Uint8Array[] {
   if (bytes[0] === derSequence) return [bytes];
   // Text, since DER begins otherwise.
-  return [...new TextDecoder("latin1").decode(bytes).matchAll(block)].map(([, body = ""]) => {
+  const text = new TextDecoder("latin1").decode(bytes);
+  const blocks = [...text.matchAll(block)];
+  if (blocks.length !== text.split("-----BEGIN X509 CRL-----").length - 1)
+    throw new Error("holds a list that is cut off");
+  return blocks.map(([, body = ""]) => {
     try {
       return Uint8Array.from(atob(body.replace(/\s/g, "")), (c) => c.charCodeAt(0));
     } catch {

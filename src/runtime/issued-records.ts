@@ -5,6 +5,8 @@ import { type IssuedRecord, type IssuedStore, issuedRecord } from "../enrolment/
 import { writeAtomically } from "./key-files.ts";
 
 const sweepMs = 600_000;
+/** After a certificate has expired its record stays for a while: clocks differ. */
+const keptMs = 24 * 3_600_000;
 
 /** Records of certificates as files in an authority's folder, which several routers may share. */
 export function issuedRecordFiles(authority: string): IssuedStore {
@@ -24,7 +26,7 @@ export function issuedRecordFiles(authority: string): IssuedStore {
     for (const name of await readdir(folder)) {
       if (!/^[0-9a-f]+\.json$/.test(name)) continue;
       const record = await read(join(folder, name));
-      if (record !== null && record.expires <= now) await rm(join(folder, name), { force: true });
+      if (record !== null && record.expires + keptMs <= now) await rm(join(folder, name), { force: true });
     }
   };
   return {

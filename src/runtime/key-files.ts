@@ -7,7 +7,8 @@ export const exists = (path: string): boolean => existsSync(path);
 /** Writes a file whole or not at all; `secret` ones are readable by their owner alone from the first byte. */
 export function writeAtomically(path: string, contents: string, secret: boolean): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-  const temporary = `${path}.${process.pid}.new`;
+  // Of one that a crash left behind nobody is in the way: in a container every process is number 1.
+  const temporary = `${path}.${crypto.randomUUID()}.new`;
   const mode = secret ? 0o600 : 0o644;
   writeFileSync(temporary, contents, { mode, flag: "wx" });
   chmodSync(temporary, mode);

@@ -25,9 +25,12 @@ export function revokedIn(authority: string): RevokedCertificate[] {
     const [, serial] = /^([0-9a-f]{1,64})\.json$/.exec(name) ?? [];
     if (serial === undefined) return [];
     const path = join(folderOf(authority), name);
-    const read = record.safeParse(JSON.parse(readFileSync(path, "utf8")));
-    if (!read.success) throw new Error(`the record ${path} can't be read`);
-    return [{ serial, ...read.data }];
+    try {
+      return [{ serial, ...record.parse(JSON.parse(readFileSync(path, "utf8"))) }];
+    } catch {
+      // That it is revoked its name says already.
+      return [{ serial, at: Date.now(), reason: "superseded", expires: null }];
+    }
   });
 }
 

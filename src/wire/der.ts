@@ -62,13 +62,16 @@ export function only(bytes: Uint8Array | undefined, wanted: number): Tlv | undef
     : undefined;
 }
 
-/** Every element in `bytes`, or `undefined` where it is not a row of elements. */
+/** More of them than stand in a row anywhere but in revocation lists, which are read one by one. */
+const maxElements = 20_000;
+
+/** Every element in `bytes`, or `undefined` where it is not a row of elements, or one without end. */
 export function elements(bytes: Uint8Array | undefined): Tlv[] | undefined {
   if (bytes === undefined) return undefined;
   const found: Tlv[] = [];
   for (let at = 0; at < bytes.length; ) {
     const next = readTlv(bytes, at);
-    if (next === undefined) return undefined;
+    if (next === undefined || found.length === maxElements) return undefined;
     found.push(next);
     at += next.raw.length;
   }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { X509Certificate } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
@@ -9,7 +9,10 @@ import { createAuthority } from "../../src/authority/authority.ts";
 import { certificatesFromPem } from "../../src/authority/pem.ts";
 import { ca } from "../../src/cli/ca.ts";
 import { UsageError } from "../../src/cli/command.ts";
+import type { Refusal } from "../../src/errors.ts";
 import { parseCertificate } from "../../src/identity/certificate.ts";
+import { RevocationLists } from "../../src/identity/revocation/lists.ts";
+import { KnownRevocations } from "../../src/identity/revocation/revocation.ts";
 import { createClientVerifier } from "../../src/identity/verifier.ts";
 import { listsIn } from "../../src/revocation/read-lists.ts";
 import { skipWithoutOpenssl } from "../support/openssl.ts";
@@ -183,6 +186,51 @@ describe("an authority in a folder", () => {
       run("init", "--dir", at("odd"), "--permit-dns", "*.example.com"),
       usageError(/--permit-dns/),
     );
+  });
+});
+
+describe("ca renew", () => {
+  /** Why a certificate in a file is refused by who heeds the authority's list, or `null`. */
+  async function refusal(certificate: string): Promise<string | null> {
+    const chain = certificatesFromPem(text(`${certificate}.crt`));
+    const [leaf = new Uint8Array(0)] = chain;
+    const lists = new RevocationLists(listsIn(readFileSync(at("n/ca.crl"))), "hard", []);
+    const nobody = { serials: new Set<string>(), hashes: new Set<string>() };
+    const revocation = new KnownRevocations(lists, nobody, null);
+    const verifier = createClientVerifier(certificatesFromPem(text("n/ca.crt")), { revocation });
+    return verifier.verify({ leaf, chain: () => chain }, Date.now()).then(
+      () => null,
+      (error: Refusal) => error.reason,
+    );
+  }
+
+  it("keeps name, limits and kind of key, what was issued good, and what was revoked out", async () => {
+    await run(
+      "init",
+      "--dir",
+      at("n"),
+      "--name",
+      "N",
+      "--algorithm",
+      "ed25519",
+      "--permit-dns",
+      "example.com",
+    );
+    for (const name of ["kept", "lost", "late"])
+      await run("issue", "--dir", at("n"), "--cn", name, "--out", at(name));
+    await run("revoke", "--dir", at("n"), "--cert", at("lost.crt"));
+    const before = parsed("n/issuing.crt");
+    for (let i = 0; i < 2; i++) await run("renew", "--dir", at("n"));
+    const renewed = parsed("n/issuing.crt");
+    assert.deepEqual(renewed.canonicalSubject, before.canonicalSubject);
+    assert.deepEqual(renewed.nameConstraints, before.nameConstraints);
+    assert.notDeepEqual(renewed.spki, before.spki);
+    assert.equal(renewed.spki.length, before.spki.length);
+    await run("issue", "--dir", at("n"), "--cn", "new", "--out", at("new"));
+    await run("revoke", "--dir", at("n"), "--cert", at("late.crt"));
+    const out = ["kept", "lost", "late", "new"].map(refusal);
+    assert.deepEqual(await Promise.all(out), [null, "client_cert_revoked", "client_cert_revoked", null]);
+    assert.equal(readdirSync(at("n/retired")).length, 4);
   });
 });
 

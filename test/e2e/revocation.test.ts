@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { renameSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
+import { connect } from "node:http2";
 import { after, before, describe, it } from "node:test";
 import type { TLSSocket } from "node:tls";
 import { dial, firstBytes, readAll } from "../support/client.ts";
@@ -166,6 +168,31 @@ describe("a revoked certificate", () => {
   });
 });
 
+describe("a web connection", () => {
+  it("that is kept alive ends when its certificate is revoked, over HTTP/1.1 and HTTP/2", async (test) => {
+    const { serial } = client("surfer");
+    write("web.crl", list());
+    const router = await startRouter(site, settings({ SALLYPORT_CRL: path("web.crl") }));
+    test.after(() => router.stop());
+    const pair = { cert: readFileSync(path("surfer.crt")), key: readFileSync(path("surfer.key")) };
+    const ca = readFileSync(path("ca.crt"));
+    const h1 = await dial(site, router.port, "localhost", { as: "surfer", ALPNProtocols: ["http/1.1"] });
+    h1.write("GET /v1/whoami HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert.match(String(await firstBytes(h1)), /200 OK/);
+    const h2 = connect(`https://localhost:${router.port}`, { ...pair, ca });
+    h2.on("error", () => {});
+    const stream = h2.request({ ":path": "/v1/whoami" });
+    const [headers] = (await once(stream, "response")) as [Record<string, unknown>];
+    assert.equal(headers[":status"], 200);
+    stream.resume();
+    const gone = [readAll(h1), once(h2, "close")];
+    write("web.crl", list({ revoked: [serial] }));
+    await Promise.all(gone);
+    for (const alpn of ["http/1.1", "h2"])
+      await router.record((one) => one.reason === "client_cert_revoked" && one.alpn === alpn);
+  });
+});
+
 describe("a session of psql", {
   skip: missing("psql", "initdb") || (newestLibpq === undefined ? "no libpq that begins with TLS" : false),
 }, () => {
@@ -304,6 +331,10 @@ describe("a list in a file", () => {
       /SALLYPORT_CRL: nowhere\.crl can't be read \(no such file\)/,
     ],
     "is no list": [{ SALLYPORT_CRL: "README.md" }, /SALLYPORT_CRL: README\.md holds no revocation list/],
+    "has a password in its URL": [
+      { SALLYPORT_CRL: "http://me:hunter2@crl.test/a.crl" },
+      /SALLYPORT_CRL: holds a URL with a user's name or password/,
+    ],
     "is none of a route's": [
       { SALLYPORT_ROUTE_X: "tcp://127.0.0.1:1?sni=x.test&crl=nowhere.crl" },
       /SALLYPORT_ROUTE_X: crl= nowhere\.crl can't be read/,

@@ -378,6 +378,23 @@ describe("POST /v1/certificates with the certificate to renew", () => {
     assert.deepEqual([status, reason], [403, "client_cert_untrusted"]);
   });
 
+  it("refuses what the authority revoked, and what that was renewed into, whatever lists the router has", async () => {
+    const { post } = await start();
+    const first = await issued(post);
+    const second = (await post({ csr: await csr() }, present(first))).answer;
+    const third = (await post({ csr: await csr() }, present(second))).answer;
+    await command("revoke", "--dir", dir, "--serial", String(second.serial));
+    for (const [old, status] of [
+      [first, 201],
+      [second, 403],
+      [third, 403],
+    ] as const) {
+      const answer = await post({ csr: await csr() }, present(old));
+      assert.equal(answer.status, status, answer.detail);
+      if (status === 403) assert.equal(answer.reason, "client_cert_revoked");
+    }
+  });
+
   it("refuses one that is revoked or expired by now, though the connection was let in", async () => {
     const revoking = {
       verify: async () => {

@@ -80,6 +80,16 @@ describe("claims", () => {
         refused(/not verified/),
         JSON.stringify(more),
       );
+    // In a condition and within another claim as well.
+    for (const rules of [
+      "name={sub}&require=email:*@b.test",
+      "name={sub}&group={user.email}",
+      "name={mail}",
+    ]) {
+      const claims = { sub: "1", email: "a@b.test", mail: "a@b.test", user: { email: "a@b.test" } };
+      assert.throws(() => from(rules, claims), refused(/not verified/), rules);
+      from(rules, { ...claims, email_verified: true });
+    }
     assert.equal(from("scope=openid", { email: "a@b.test", email_verified: "true" }).commonName, "a@b.test");
   });
 

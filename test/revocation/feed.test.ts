@@ -5,9 +5,9 @@ import { KnownRevocations } from "../../src/identity/revocation/revocation.ts";
 import { silentLog } from "../../src/observe/log.ts";
 import { Metrics } from "../../src/observe/metrics.ts";
 import { RevocationFeed } from "../../src/revocation/feed.ts";
-import type { ListFiles } from "../../src/revocation/read-lists.ts";
+import { type ListFiles, listsIn, parseSources } from "../../src/revocation/read-lists.ts";
 import { type Holder, hourMs, intermediate, leaf, name, root } from "../support/crafted-certificates.ts";
-import { crl } from "../support/crafted-crl.ts";
+import { crl, crlPem } from "../support/crafted-crl.ts";
 import { parsed } from "../support/paths.ts";
 
 const anchor = root();
@@ -43,6 +43,25 @@ function folder(rule: CrlRule = "hard") {
     },
   };
 }
+
+describe("a file of revocation lists", () => {
+  it("is read whole, or not at all", () => {
+    const text = crlPem(crl(anchor), crl(other));
+    const read = (part: string) => listsIn(new TextEncoder().encode(part)).length;
+    assert.equal(read(text), 2);
+    assert.equal(read(`words\n${text}`), 2);
+    for (const cut of [30, 200, 20]) assert.throws(() => read(text.slice(0, -cut)), /cut off/);
+  });
+
+  it("at a URL is named without what may be a secret", () => {
+    const [source] = parseSources("https://crl.test:8443/a.crl?sig=hunter2");
+    assert.equal(source?.name, "https://crl.test:8443/a.crl");
+    assert.throws(
+      () => parseSources("https://me:hunter2@crl.test/"),
+      /^Error: holds a URL with a user's name/,
+    );
+  });
+});
 
 describe("a feed of revocation lists", () => {
   it("does not let a forged list take the place of a genuine one, nor keep the next one out", async () => {

@@ -9,7 +9,7 @@ const folder = mkdtempSync(join(tmpdir(), "sallyport-issued-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 describe("records of certificates", () => {
-  it("are found by another router, until the certificate expires", async () => {
+  it("are found by another router, and for a day after the certificate has expired", async () => {
     const now = Date.now();
     const record = {
       lifetimeMs: 3_600_000,
@@ -22,8 +22,12 @@ describe("records of certificates", () => {
     assert.deepEqual(await other.find("4a2b"), record);
     assert.equal(await other.find("4a2c"), null);
     assert.equal(statSync(join(folder, "issued", "4a2b.json")).mode & 0o777, 0o600);
-    await other.save("77", { ...record, expires: now + 9_000_000 }, now + 2000);
-    assert.deepEqual(readdirSync(join(folder, "issued")), ["77.json"]);
+    const dayMs = 24 * 3_600_000;
+    const later = { ...record, expires: now + 9 * dayMs };
+    await issuedRecordFiles(folder).save("76", later, now + 2000);
+    assert.deepEqual(readdirSync(join(folder, "issued")).sort(), ["4a2b.json", "76.json"]);
+    await issuedRecordFiles(folder).save("77", later, now + dayMs + 2000);
+    assert.deepEqual(readdirSync(join(folder, "issued")).sort(), ["76.json", "77.json"]);
   });
 
   it("are looked for by nothing but a serial number", async () => {

@@ -14,6 +14,8 @@ import { type Bytes, bits, bytes, explicit, integer, octets, seq, time, tlv } fr
 export interface CrlPlan {
   /** Octets of serial numbers in hexadecimal, or whole entries. */
   readonly revoked?: readonly (string | Bytes)[];
+  /** All entries, as they are to stand there. */
+  readonly entries?: Bytes;
   readonly thisUpdate?: number;
   /** `null` leaves it out. */
   readonly nextUpdate?: number | null;
@@ -55,7 +57,7 @@ export function crl(issuer: Holder, plan: CrlPlan = {}): Bytes {
     plan.issuer ?? issuer.name,
     time(plan.thisUpdate ?? now - hourMs),
     ...(nextUpdate === null ? [] : [time(nextUpdate)]),
-    ...(entries.length > 0 ? [seq(...entries)] : []),
+    ...(plan.entries !== undefined ? [tlv(0x30, plan.entries)] : entries.length > 0 ? [seq(...entries)] : []),
     ...(plan.version === 1 ? [] : [explicit(0, seq(...extensions))]),
   );
   const value = signed(tbs, issuer.keys, signature);

@@ -13,7 +13,8 @@ export class OpensslResponder {
   readonly #folder = mkdtempSync(join(tmpdir(), "sallyport-ocsp-"));
   readonly #args: readonly string[];
 
-  constructor(issuer: Holder, signer: Holder, index: Index) {
+  /** @param minutes until its answers end; `null`: they don't say when */
+  constructor(issuer: Holder, signer: Holder, index: Index, minutes: number | null = 5) {
     const file = (name: string, contents: string): string => {
       const path = join(this.#folder, name);
       writeFileSync(path, contents, { mode: 0o600 });
@@ -36,8 +37,7 @@ export class OpensslResponder {
       file("signer.crt", pem(signer.der)),
       "-rkey",
       file("signer.key", key),
-      "-nmin",
-      "5",
+      ...(minutes === null ? [] : ["-nmin", String(minutes)]),
     ];
   }
 

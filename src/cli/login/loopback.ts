@@ -33,7 +33,8 @@ export async function listenForRedirect(state: string, port: number): Promise<Lo
     arrived = resolve;
   });
   const server = createServer((request, response) => {
-    const url = new URL(request.url ?? "/", uri);
+    // Put together, not resolved: `//other/path` is a path here, and anybody on this machine may ask for it.
+    const url = new URL(`${new URL(uri).origin}${request.url?.startsWith("/") ? request.url : "/"}`);
     if (request.method !== "GET" || url.pathname !== "/callback")
       return answer(response, 404, "Nothing is here.");
     if (url.searchParams.get("state") !== state)

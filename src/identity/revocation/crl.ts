@@ -1,4 +1,13 @@
-import { constructed, only, sequence, smallInteger, type Tlv, tag, timeValue } from "../../wire/der.ts";
+import {
+  constructed,
+  only,
+  readTlv,
+  sequence,
+  smallInteger,
+  type Tlv,
+  tag,
+  timeValue,
+} from "../../wire/der.ts";
 import { type Extension, parseExtensionList } from "../extensions.ts";
 import { Malformed, must } from "../malformed.ts";
 import { canonicalName, formatName, parseName } from "../name.ts";
@@ -23,8 +32,9 @@ export interface Crl extends Signed {
   readonly revoked: ReadonlySet<string>;
 }
 
-/** Some millions of entries: larger lists are cut up by their authorities. */
-const maxBytes = 64 * 1024 * 1024;
+/** Larger lists are cut up by their authorities. */
+const maxBytes = 32 * 1024 * 1024;
+const maxEntries = 500_000;
 
 /** Takes a list apart. Answers with words where it is none that can be used. */
 export function parseCrl(der: Uint8Array): Crl | { readonly malformed: string } {
@@ -92,13 +102,24 @@ const removeFromCrl = 8;
 function parseEntries(entries: Tlv | undefined): ReadonlySet<string> {
   const revoked = new Set<string>();
   if (entries === undefined) return revoked;
-  for (const entry of must(sequence(entries.raw), "the entries")) {
-    const [serial, date, wrapped, ...rest] = must(sequence(entry.raw), "an entry");
-    if (rest.length > 0 || timeValue(date) === undefined) throw new Malformed("an entry");
-    if (wrapped !== undefined) checkEntryExtensions(parseExtensionList(wrapped.raw));
-    revoked.add(serialText(serial, "an entry's serial number"));
+  const { value } = entries;
+  // One by one: an array of half a million elements would cost more than all they say.
+  for (let at = 0; at < value.length; ) {
+    const entry = must(readTlv(value, at), "the entries");
+    at += entry.raw.length;
+    if (entry.tag !== tag.sequence || revoked.size === maxEntries) throw new Malformed("the entries");
+    revoked.add(parseEntry(entry.value));
   }
   return revoked;
+}
+
+function parseEntry(value: Uint8Array): string {
+  const serial = must(readTlv(value), "an entry");
+  const date = must(readTlv(value, serial.raw.length), "an entry");
+  if (timeValue(date) === undefined) throw new Malformed("an entry");
+  const rest = value.subarray(serial.raw.length + date.raw.length);
+  if (rest.length > 0) checkEntryExtensions(parseExtensionList(rest));
+  return serialText(serial, "an entry's serial number");
 }
 
 function checkEntryExtensions(extensions: ReadonlyMap<string, Extension>): void {

@@ -42,9 +42,17 @@ export class RevocationLists {
   readonly #rule: CrlRule;
   /** Sources that were never read, by name. */
   readonly #missing: readonly string[];
+  /** What was fetched from elsewhere, source by source. */
+  readonly #remote: readonly (readonly Crl[])[];
   readonly #signatures = new WeakMap<Certificate, Map<Crl, Promise<string | undefined>>>();
 
-  constructor(lists: readonly Crl[], rule: CrlRule, missing: readonly string[]) {
+  constructor(
+    lists: readonly Crl[],
+    rule: CrlRule,
+    missing: readonly string[],
+    remote: readonly (readonly Crl[])[] = [],
+  ) {
+    this.#remote = remote;
     // The newest of an issuer's first: it is the one that counts.
     this.#lists = [...lists].sort((a, b) => b.thisUpdate - a.thisUpdate);
     this.#rule = rule;
@@ -87,12 +95,19 @@ export class RevocationLists {
         return { failure: refused("client_cert_revoked", detail), until: now };
       }
       const end = lastValid({ notAfter: list.nextUpdate });
-      if (now >= list.thisUpdate - skewMs && now <= end) return { failure: null, until: end };
-      why = `the list of ${list.issuer} ${now > end ? `expired at ${new Date(list.nextUpdate).toISOString()}` : "is not valid yet"}`;
+      if (now < list.thisUpdate - skewMs) {
+        why ??= `the list of ${list.issuer} is not valid yet`;
+        continue;
+      }
+      if (now <= end) return { failure: null, until: end };
+      why = `the list of ${list.issuer} expired at ${new Date(list.nextUpdate).toISOString()}`;
       // An older one says nothing that this one has not taken back.
       break;
     }
-    const lenient = this.#rule === "soft" || (this.#rule === "hard" && lists.length === 0);
+    // Something else may have been put in the place of this issuer's list on its way here.
+    const unproven = this.#remote.some((fetched) => !fetched.some(isGenuine));
+    if (lists.length === 0 && unproven) why = "a source gave lists of issuers that nobody knows yet";
+    const lenient = this.#rule === "soft" || (this.#rule === "hard" && lists.length === 0 && !unproven);
     if (lenient) return { failure: null, until: Number.POSITIVE_INFINITY };
     const detail = `${who}: whether it is revoked can't be told: ${why} (RFC 5280 §6.3.3)`;
     return { failure: refused("client_cert_untrusted", detail), until: now };

@@ -54,7 +54,7 @@ export function responderOf(certificate: Certificate): string | null {
     const [method, location] = sequence(description.raw) ?? [];
     if (objectIdentifier(method) !== ocspMethod || location?.tag !== uriTag) continue;
     const url = String.fromCharCode(...location.value.subarray(0, 2048));
-    if (/^https?:\/\/[!-~]+$/i.test(url)) return url;
+    if (/^https?:\/\/[!-~]+$/i.test(url) && URL.canParse(url)) return url;
   }
   return null;
 }

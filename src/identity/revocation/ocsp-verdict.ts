@@ -40,7 +40,8 @@ export async function judgeOcsp(
   if (bad !== undefined) return failed(bad);
   const { status, thisUpdate, nextUpdate } = single;
   if (thisUpdate > now + skewMs) return failed("the response is not valid yet");
-  const until = nextUpdate === null ? now + shortMs : nextUpdate;
+  // Counted from its own beginning: an old answer that is sent again is an old answer.
+  const until = nextUpdate ?? thisUpdate + shortMs;
   if (until < now) return failed(`the response expired at ${new Date(until).toISOString()}`);
   return { status, until };
 }

@@ -28,7 +28,7 @@ import {
   scope,
   unknownExtension,
 } from "../../support/crafted-crl.ts";
-import { type Bytes, explicit, integer, tlv } from "../../support/der.ts";
+import { type Bytes, explicit, integer, seq, tlv } from "../../support/der.ts";
 import { parsed } from "../../support/paths.ts";
 
 const anchor = root();
@@ -155,6 +155,33 @@ describe("a revocation list", () => {
     const known = new RevocationLists([read(crl(middle, { nextUpdate }))], "hard", []);
     const { until } = await known.check([alice, middle, anchor].map(parsed), Date.now());
     assert.equal(until, nextUpdate + 999);
+  });
+});
+
+describe("lists from elsewhere", () => {
+  it("of issuers that nobody knows are not taken to say that this one revoked nobody", async () => {
+    const foreign = read(crl(root({ subject: name(["CN", "Foreign"]) })));
+    const own = read(crl(middle));
+    const path = [alice, middle, anchor].map(parsed);
+    const check = async (fetched: readonly (typeof own)[], rule: CrlRule) =>
+      (await new RevocationLists(fetched, rule, [], [fetched]).check(path, Date.now())).failure?.reason;
+    assert.equal(await check([foreign], "hard"), "client_cert_untrusted");
+    assert.equal(await check([foreign], "soft"), undefined);
+    assert.equal(await check([own, foreign], "hard"), undefined);
+  });
+
+  it("without end do no harm", () => {
+    const crowd = new Uint8Array(2_000_000).map((_, i) => (i % 2 === 0 ? 5 : 0));
+    for (const der of [tlv(0x30, crowd), seq(tlv(0x30, crowd)), seq(tlv(0x30, tlv(0x30, crowd)))])
+      assert.ok("malformed" in parseCrl(der));
+  });
+
+  it("of a hundred thousand entries are read", () => {
+    const one = (serial: string) => entry(serial);
+    const chunk = Buffer.concat(Array.from({ length: 1000 }, (_, i) => one((0x100000 + i).toString(16))));
+    const many = Buffer.concat(Array.from({ length: 100 }, () => chunk));
+    const list = read(crl(middle, { entries: many }));
+    assert.equal(list.revoked.size, 1000);
   });
 });
 

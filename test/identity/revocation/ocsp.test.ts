@@ -91,6 +91,13 @@ describe("a responder's answer", { skip: skipWithoutOpenssl }, () => {
     assert.match(await why(own, alice, Date.now() + hourMs), /expired at/);
   });
 
+  it("without an end is not one for ever", async () => {
+    const endless = new OpensslResponder(issuer, issuer, { f1a2: "good" }, null);
+    responders.push(endless);
+    assert.equal(await why(endless, alice), "good");
+    assert.match(await why(endless, alice, Date.now() + hourMs), /expired at/);
+  });
+
   it("that is an error, or nothing at all, says so", async () => {
     const id = await certIdOf(parsed(alice), parsed(issuer));
     const judge = async (...bytes: readonly number[]): Promise<string> => {
