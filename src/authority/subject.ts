@@ -1,4 +1,4 @@
-import { isSpiffeId } from "../identity/identity.ts";
+import { isSpiffeId } from "../identity/spiffe.ts";
 import { parseIp } from "../wire/ip.ts";
 import { normaliseServerName } from "../wire/server-name.ts";
 

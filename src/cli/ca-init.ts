@@ -2,7 +2,7 @@ import { Authority, createAuthority, type Issued } from "../authority/authority.
 import { encryptedKeyPem } from "../authority/encrypted-key.ts";
 import { derOf, type KeyKind, keyKinds } from "../authority/keys.ts";
 import { files } from "../runtime/files.ts";
-import { exists } from "../runtime/key-files.ts";
+import { exists, removeFolder } from "../runtime/key-files.ts";
 import { folderOf, named, open, report, write } from "./ca-folder.ts";
 import { listMs, writeList } from "./ca-revoke.ts";
 import { type CliIo, UsageError } from "./command.ts";
@@ -78,6 +78,9 @@ export async function init(args: readonly string[], io: CliIo): Promise<number> 
   const issuing = await issuingBelow(await Authority.open(root), flags);
   const key =
     passphrase === undefined ? root.key : await encryptedKeyPem(derOf(root.key, "PRIVATE KEY"), passphrase);
+  // What a former authority promised and took back is nothing to this one.
+  const replaced = exists(`${prefix}.crt`) ? ["tokens", "issued", "revoked", "retired"] : [];
+  for (const former of replaced) removeFolder(`${folder}/${former}`);
   const { certificate, key: keyPath } = write(prefix, { cert: root.cert, key });
   write(`${folder}/issuing`, issuing);
   await writeList(folder, undefined, listMs);

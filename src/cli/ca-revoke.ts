@@ -17,7 +17,13 @@ export const listMs = 90 * dayMs;
 
 export async function writeList(dir: string, out: string | undefined, ms: number): Promise<string> {
   const path = out ?? `${dir}/ca.crl`;
-  writeAtomically(path, await revocationLists(await open(dir), revokedIn(dir), ms), false);
+  const authorities = await open(dir);
+  // Somebody else may revoke at the same time: whoever writes last has written all of it.
+  for (let listed = -1; listed !== revokedIn(dir).length; ) {
+    const revoked = revokedIn(dir);
+    writeAtomically(path, await revocationLists(authorities, revoked, ms), false);
+    listed = revoked.length;
+  }
   return path;
 }
 

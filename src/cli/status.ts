@@ -5,6 +5,7 @@ import { files } from "../runtime/files.ts";
 import { type ClientPair, clientFlags, clientPair, clientUsage } from "./client-options.ts";
 import type { Command } from "./command.ts";
 import { options } from "./options.ts";
+import { printable } from "./printable.ts";
 import { profileFolder, readProfile } from "./profile.ts";
 
 /** Who a client certificate says its holder is, and whether it is good now. */
@@ -52,7 +53,7 @@ export function statusLines(status: CertificateStatus): string[] {
     `serial   ${serial}`,
     problem === null ? `until    ${expires}` : `problem  ${problem}`,
     ...(router === null ? [] : [`router   ${router}`]),
-  ];
+  ].map(printable);
 }
 
 export const status: Command = {

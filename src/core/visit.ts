@@ -45,6 +45,8 @@ export class Visit {
   #hit: Hit | undefined;
   #tls: TlsConnection | undefined;
   #client: VerifiedClient | undefined;
+  /** Connections to upstreams that are open. */
+  readonly #dialled = new Set<Connection>();
   #rechecking = false;
   #onRoute = false;
   #established = false;
@@ -117,6 +119,8 @@ export class Visit {
     this.#verdict ??= verdict;
     this.#tls?.abort();
     this.#connection.abort();
+    // A client that had ended its half already leaves an upstream that knows nothing of it.
+    for (const connection of this.#dialled) connection.abort("reset");
   }
 
   /** The PROXY header, where one is due: who is the client? */
@@ -324,6 +328,9 @@ export class Visit {
               certificate: this.#client?.certificate ?? null,
             },
     });
+    this.#dialled.add(connection);
+    void connection.closed.then(() => this.#dialled.delete(connection));
+    if (this.#verdict !== undefined) connection.abort("reset");
     metrics.upstreamConnect.observe((performance.now() - started) / 1000, route.name);
     return connection;
   }

@@ -1,5 +1,6 @@
 import type { Attribute } from "./name.ts";
 import { valuesOf } from "./name.ts";
+import { spiffeOf } from "./spiffe.ts";
 
 /** Where a holder's groups are found. */
 export type GroupSource =
@@ -41,10 +42,12 @@ export function groupsIn(
     if (source.from === "o") return valuesOf(certificate.subjectName, "O");
     if (source.from === "extension") return certificate.grants?.groups ?? [];
     const { before, after } = source;
+    // A SPIFFE ID counts where it is the only URI (SPIFFE X509-SVID §2).
+    if (/^spiffe:/i.test(before) && spiffeOf(certificate.names.uri) === null) return [];
     return certificate.names.uri.flatMap((uri) => {
       const group = uri.slice(before.length, uri.length - after.length);
       const fits = uri.length > before.length + after.length && uri.startsWith(before) && uri.endsWith(after);
-      return fits && /^[^/?#]+$/.test(group) ? [group] : [];
+      return fits && /^(?!\.{1,2}$)[^/?#]+$/.test(group) ? [group] : [];
     });
   });
   return [...new Set(found)];

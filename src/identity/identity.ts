@@ -2,6 +2,7 @@ import { formatCidr } from "../wire/ip.ts";
 import type { Certificate } from "./certificate.ts";
 import { defaultGroupSources, type GroupSource, groupsIn } from "./groups.ts";
 import { formatName, valuesOf } from "./name.ts";
+import { spiffeOf } from "./spiffe.ts";
 
 /** What a verified client certificate says of its holder. */
 export interface Identity {
@@ -30,18 +31,6 @@ export interface Identity {
   readonly keyFingerprint: string;
   /** ISO 8601. */
   readonly expires: string;
-}
-
-const spiffeId = /^spiffe:\/\/[a-z0-9._-]{1,255}(\/[A-Za-z0-9._-]+)*$/;
-
-/** The form of SPIFFE-ID §2. */
-export const isSpiffeId = (uri: string): boolean =>
-  uri.length <= 2048 && spiffeId.test(uri) && !/\/\.{1,2}(\/|$)/.test(uri);
-
-/** An X.509-SVID has exactly one URI, and it is its SPIFFE ID (SPIFFE X509-SVID §2). */
-function spiffeOf(uris: readonly string[]): string | null {
-  const [uri] = uris;
-  return uri !== undefined && uris.length === 1 && isSpiffeId(uri) ? uri : null;
 }
 
 /** Lower-case hexadecimal. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { X509Certificate } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
@@ -186,6 +186,26 @@ describe("an authority in a folder", () => {
       run("init", "--dir", at("odd"), "--permit-dns", "*.example.com"),
       usageError(/--permit-dns/),
     );
+  });
+});
+
+describe("ca init --force", () => {
+  it("takes nothing over from the authority that was there", async () => {
+    await run("init", "--dir", at("f"));
+    await run("token", "--dir", at("f"), "--cn", "x");
+    await run("revoke", "--dir", at("f"), "--serial", "0a");
+    await run("renew", "--dir", at("f"));
+    await run("init", "--dir", at("f"), "--force");
+    const left = readdirSync(at("f")).sort();
+    assert.deepEqual(left, ["ca.crl", "ca.crt", "ca.key", "issuing.crt", "issuing.key"]);
+    assert.equal(listed("f/ca.crl")?.revoked.size, 0);
+  });
+
+  it("is not needed in a folder without one, and nothing of that is touched", async () => {
+    mkdirSync(at("g/tokens"), { recursive: true });
+    writeFileSync(at("g/tokens/mine"), "x");
+    await run("init", "--dir", at("g"));
+    assert.equal(text("g/tokens/mine"), "x");
   });
 });
 

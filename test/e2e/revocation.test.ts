@@ -168,6 +168,39 @@ describe("a revoked certificate", () => {
   });
 });
 
+describe("a connection whose client has ended its half", () => {
+  it("ends whole when its certificate is revoked, its upstream included", async (test) => {
+    const { serial } = client("half-closed");
+    write("half.crl", list());
+    const gone: Promise<unknown>[] = [];
+    const patient = await tcpUpstream((socket) => {
+      gone.push(new Promise((resolve) => socket.once("close", resolve)));
+      socket.write("hello");
+      socket.resume();
+      // Both ends are closed for it by then: it finds out when it speaks.
+      const speaking = setInterval(() => socket.write("."), 200);
+      socket.once("close", () => clearInterval(speaking));
+    });
+    test.after(() => patient.close());
+    const router = await startRouter(
+      site,
+      settings({
+        SALLYPORT_CRL: path("half.crl"),
+        SALLYPORT_ROUTE_A: `tcp://127.0.0.1:${patient.port}?sni=a.test`,
+      }),
+    );
+    test.after(() => router.stop());
+    const socket = await dial(site, router.port, "a.test", { as: "half-closed" });
+    assert.equal(String(await firstBytes(socket)), "hello");
+    socket.end();
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    write("half.crl", list({ revoked: [serial] }));
+    await router.record((one) => one.reason === "client_cert_revoked");
+    await Promise.all(gone);
+    assert.equal(gone.length, 1);
+  });
+});
+
 describe("a web connection", () => {
   it("that is kept alive ends when its certificate is revoked, over HTTP/1.1 and HTTP/2", async (test) => {
     const { serial } = client("surfer");

@@ -77,10 +77,10 @@ describe("what an authority grants", () => {
 describe("groups", () => {
   const certificate = parsed(
     holder(encodeGrants({ groups: ["granted", "unit"], sources: null, routes: null }), [
-      "spiffe://example.com/group/ops/x",
-      "spiffe://example.com/group/a/b/x",
-      "spiffe://example.com/group//x",
-      "spiffe://example.org/group/evil/x",
+      "https://example.com/group/ops/x",
+      "https://example.com/group/a/b/x",
+      "https://example.com/group//x",
+      "https://example.org/group/evil/x",
     ]),
   );
   const from = (...places: string[]) =>
@@ -97,8 +97,20 @@ describe("groups", () => {
     assert.deepEqual(from("ou"), ["unit"]);
     assert.deepEqual(from("o"), ["Example"]);
     assert.deepEqual(from("ou", "extension"), ["unit", "granted"]);
-    assert.deepEqual(from("uri:spiffe://example.com/group/{group}/x"), ["ops"]);
+    assert.deepEqual(from("uri:https://example.com/group/{group}/x"), ["ops"]);
     assert.deepEqual(from(), []);
+  });
+
+  it("are not found in a SPIFFE ID that is none", () => {
+    const of = (...uris: string[]) => {
+      const source = parseGroupSource("uri:spiffe://example.com/{group}");
+      if ("problem" in source) throw new Error(source.problem);
+      return groupsIn({ subjectName: [], names: { uri: uris }, grants: null }, [source]);
+    };
+    assert.deepEqual(of("spiffe://example.com/ops"), ["ops"]);
+    assert.deepEqual(of("spiffe://example.com/ops", "spiffe://example.com/dev"), []);
+    for (const uri of ["spiffe://example.com/..", "spiffe://example.com/.", "spiffe://example.com/"])
+      assert.deepEqual(of(uri), [], uri);
   });
 
   it("are not found at places that are none", () => {

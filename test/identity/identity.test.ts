@@ -89,10 +89,12 @@ describe("a subject in text", () => {
 });
 
 describe("a SPIFFE ID", () => {
-  const good = ["spiffe://example.com", "spiffe://example.com/team/a", "spiffe://a-b_c.9/x.y/Z_-"];
+  const good = ["spiffe://example.com/team/a", "spiffe://a-b_c.9/x.y/Z_-"];
   const bad = [
     "spiffe://",
     "spiffe:///team",
+    // A trust domain alone, which is an authority's.
+    "spiffe://example.com",
     "spiffe://Example.com/team",
     "spiffe://example.com/",
     "spiffe://example.com//a",

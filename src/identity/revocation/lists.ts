@@ -78,12 +78,11 @@ export class RevocationLists {
   }
 
   async #status(certificate: Certificate, issuer: Certificate, now: number): Promise<Finding> {
-    const lists = this.#lists.filter(
-      (list) =>
-        sameName(list.canonicalIssuer, certificate.canonicalIssuer) && covers(list.scope, certificate),
-    );
+    const issuers = this.#lists.filter((list) => sameName(list.canonicalIssuer, certificate.canonicalIssuer));
+    const lists = issuers.filter((list) => covers(list.scope, certificate));
     const who = describe(certificate);
-    let why = lists.length === 0 ? `${describe(issuer)} has no list` : undefined;
+    let why = issuers.length === 0 ? `${describe(issuer)} has no list` : undefined;
+    if (issuers.length > 0 && lists.length === 0) why = `no list of ${describe(issuer)} is about it`;
     for (const list of lists) {
       const bad = await this.#unsigned(list, issuer);
       if (bad !== undefined) {
@@ -106,8 +105,8 @@ export class RevocationLists {
     }
     // Something else may have been put in the place of this issuer's list on its way here.
     const unproven = this.#remote.some((fetched) => !fetched.some(isGenuine));
-    if (lists.length === 0 && unproven) why = "a source gave lists of issuers that nobody knows yet";
-    const lenient = this.#rule === "soft" || (this.#rule === "hard" && lists.length === 0 && !unproven);
+    if (issuers.length === 0 && unproven) why = "a source gave lists of issuers that nobody knows yet";
+    const lenient = this.#rule === "soft" || (this.#rule === "hard" && issuers.length === 0 && !unproven);
     if (lenient) return { failure: null, until: Number.POSITIVE_INFINITY };
     const detail = `${who}: whether it is revoked can't be told: ${why} (RFC 5280 §6.3.3)`;
     return { failure: refused("client_cert_untrusted", detail), until: now };

@@ -25,7 +25,7 @@ const sha1 = async (bytes: Uint8Array): Promise<Uint8Array> =>
 const keyBits = (spki: Uint8Array): Uint8Array => sequence(spki)?.[1]?.value.subarray(1) ?? new Uint8Array(0);
 
 export async function certIdOf(certificate: Certificate, issuer: Certificate): Promise<CertId> {
-  const [nameHash, keyHash] = await Promise.all([sha1(issuer.subject), sha1(keyBits(issuer.spki))]);
+  const [nameHash, keyHash] = await Promise.all([sha1(certificate.issuer), sha1(keyBits(issuer.spki))]);
   return { nameHash, keyHash, serial: certificate.serial };
 }
 

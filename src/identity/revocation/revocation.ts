@@ -55,7 +55,8 @@ export class KnownRevocations implements Revocation {
   }
 
   async #denial(path: readonly Certificate[]): Promise<PathFailure | null> {
-    for (const certificate of path.slice(0, -1)) {
+    // The anchor too: it may be the very authority whose key was stolen.
+    for (const certificate of path) {
       const entry = await deniedBy(this.#denied, certificate);
       if (entry !== null) {
         return { reason: "client_cert_revoked", detail: `${describe(certificate)}: denied by its ${entry}` };
