@@ -91,8 +91,8 @@ export const explain: Command = {
   usage: `Usage: sallyport explain --sni NAME [--alpn ID]... [--cert FILE] [--source IP] [--json]
 
 Says which route a connection on the one port takes, what happens to it there, and why the
-others do not match. Nothing is dialled; only revocation lists at URLs are asked for. --source is
-127.0.0.1 unless given.`,
+others do not match. No upstream is dialled; revocation lists at URLs and, where SALLYPORT_OCSP
+has it, responders are asked. --source is 127.0.0.1 unless given.`,
 
   async run(args, io) {
     const flags = options(args, {

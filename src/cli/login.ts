@@ -10,6 +10,7 @@ import { clientFlags, clientPair, clientUsage, routerAddress } from "./client-op
 import { type CliIo, type Command, UsageError } from "./command.ts";
 import { type LoginProvider, loginInBrowser, loginOnDevice } from "./login/openid.ts";
 import { lifetime, options } from "./options.ts";
+import { printable } from "./printable.ts";
 import { profileFolder, writeProfile } from "./profile.ts";
 import { RouterApi } from "./router-api.ts";
 import { describeCertificate, statusLines } from "./status.ts";
@@ -44,7 +45,7 @@ type Flags = ReturnType<typeof options<typeof flagsOfLogin>>;
 /** The one provider that was named, or that there is. */
 async function providerOf(api: RouterApi, name: string | undefined): Promise<LoginProvider> {
   const { providers } = await api.ask("GET", "/v1/login", providersAnswer);
-  const names = providers.map((one) => one.name).join(", ");
+  const names = providers.map((one) => printable(one.name)).join(", ");
   if (name !== undefined) {
     const found = providers.find((one) => one.name === name);
     if (found === undefined)
