@@ -2,7 +2,7 @@ import { type Certificate, describe } from "./certificate.ts";
 import { oids } from "./oids.ts";
 import { isFor } from "./peer-name.ts";
 import { problemInProfile } from "./profile.ts";
-import type { PathFailure, PathQuestion, Purpose, Role } from "./question.ts";
+import type { PathFailure, PathQuestion, Role } from "./question.ts";
 import { unusableKey } from "./signature.ts";
 
 const bit = { digitalSignature: 0, keyCertSign: 5 } as const;
@@ -26,7 +26,12 @@ const forAuthorities: ReadonlyMap<string, string> = new Map([
   [oids.policyConstraints, "policy constraints (RFC 5280 §4.2.1.11)"],
   [oids.inhibitAnyPolicy, "inhibit anyPolicy (RFC 5280 §4.2.1.14)"],
 ]);
-const usage: Readonly<Record<Purpose, string>> = { client: oids.clientAuth, server: oids.serverAuth };
+/** The purposes that a certificate must have where it is limited to any, with their names. */
+function wantedOf({ purpose, extendedKeyUsage = [] }: PathQuestion): readonly (readonly [string, string])[] {
+  if (purpose === "client") return [[oids.clientAuth, "clientAuth"]];
+  if (purpose === "server") return [[oids.serverAuth, "serverAuth"]];
+  return extendedKeyUsage.map((oid) => [oid, oid]);
+}
 
 export const unfit = (certificate: Certificate, what: string): PathFailure => ({
   reason: "client_cert_unfit",
@@ -82,25 +87,27 @@ function checkSerial(certificate: Certificate): PathFailure | undefined {
 }
 
 /** Limits on what a key may be for, where it has any (RFC 5280 §4.2.1.12). */
-function checkPurpose(certificate: Certificate, purpose: Purpose): PathFailure | undefined {
+function checkPurpose(certificate: Certificate, question: PathQuestion): PathFailure | undefined {
   const purposes = certificate.extendedKeyUsage;
-  if (purposes === null || purposes.includes(usage[purpose]) || purposes.includes(oids.anyPurpose))
-    return undefined;
-  return unfit(certificate, `its extended key usage lacks ${purpose}Auth (RFC 5280 §4.2.1.12)`);
+  if (purposes === null || purposes.includes(oids.anyPurpose)) return undefined;
+  const lacking = wantedOf(question).find(([oid]) => !purposes.includes(oid));
+  return lacking === undefined
+    ? undefined
+    : unfit(certificate, `its extended key usage lacks ${lacking[1]} (RFC 5280 §4.2.1.12)`);
 }
 
 /** Rules for the certificate of who is at the other end of a TLS connection. */
-function checkHolder(leaf: Certificate, purpose: Purpose): PathFailure | undefined {
+function checkHolder(leaf: Certificate, question: PathQuestion): PathFailure | undefined {
   if (leaf.basicConstraints?.ca === true)
     return unfit(leaf, "an authority's certificate, not a holder's (RFC 5280 §4.2.1.9)");
   if (leaf.keyUsage !== null && !leaf.keyUsage.has(bit.digitalSignature)) {
     return unfit(leaf, "its key usage lacks digitalSignature (RFC 5280 §4.2.1.3)");
   }
   // anyExtendedKeyUsage is not enough: a certificate for everything was not made for this.
-  if (leaf.extendedKeyUsage === null || !leaf.extendedKeyUsage.includes(usage[purpose])) {
-    return unfit(leaf, `its extended key usage lacks ${purpose}Auth (RFC 5280 §4.2.1.12)`);
-  }
-  return undefined;
+  const lacking = wantedOf(question).find(([oid]) => leaf.extendedKeyUsage?.includes(oid) !== true);
+  return lacking === undefined
+    ? undefined
+    : unfit(leaf, `its extended key usage lacks ${lacking[1]} (RFC 5280 §4.2.1.12)`);
 }
 
 /** What this leaf is asked to be beside what every holder's certificate is. */
@@ -116,7 +123,7 @@ function checkWishes(leaf: Certificate, question: PathQuestion): PathFailure | u
 }
 
 export function checkLeaf(question: PathQuestion): PathFailure | undefined {
-  const { leaf, purpose, pathOnly } = question;
+  const { leaf, pathOnly } = question;
   const common = checkCommon(leaf, "leaf", question) ?? checkSerial(leaf);
   if (common !== undefined) return common;
   if (leaf.version !== 3) return unfit(leaf, "not an X.509 version 3 certificate (RFC 5280 §4.1.2.1)");
@@ -127,8 +134,8 @@ export function checkLeaf(question: PathQuestion): PathFailure | undefined {
     return unfit(leaf, "may sign certificates but is no authority (RFC 5280 §4.2.1.9)");
   }
   return (
-    checkPurpose(leaf, purpose) ??
-    (pathOnly === true ? undefined : checkHolder(leaf, purpose)) ??
+    checkPurpose(leaf, question) ??
+    (pathOnly === true ? undefined : checkHolder(leaf, question)) ??
     checkWishes(leaf, question)
   );
 }
@@ -161,5 +168,5 @@ export function checkIssuer(
   }
   // That purposes nest is not in RFC 5280, but what every browser and server does: an authority limited to other
   // purposes can't give this one.
-  return checkPurpose(issuer, question.purpose);
+  return checkPurpose(issuer, question);
 }

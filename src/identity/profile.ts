@@ -89,6 +89,11 @@ function problemForTheWeb(certificate: Certificate, role: Role): string | undefi
     return "an extended key usage that is critical (CA/B BR §7.1.2.7.6)";
   if (extendedKeyUsage?.includes(oids.anyPurpose) === true)
     return "an extended key usage of any purpose (CA/B BR §7.1.2.7.10)";
+  if (
+    certificate.subjectName.length > 0 &&
+    certificate.extensions.get(oids.subjectAltName)?.critical === true
+  )
+    return "a subject alternative name that is critical beside a subject (CA/B BR §7.1.2.7.12)";
   if (certificate.alternativeNames.length === 0) return "no subject alternative name (CA/B BR §7.1.2.7.12)";
   const listed = [...names.dns, ...names.ip];
   const loose = commonNames(certificate).find((name) => !listed.includes(name));

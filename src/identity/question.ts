@@ -3,8 +3,8 @@ import type { Certificate } from "./certificate.ts";
 import type { PeerName } from "./peer-name.ts";
 import type { Profile } from "./profile.ts";
 
-/** What the leaf is to be used for (RFC 5280 §4.2.1.12). */
-export type Purpose = "client" | "server";
+/** What the leaf is to be used for (RFC 5280 §4.2.1.12); `other`: for what `extendedKeyUsage` asks for, and no TLS. */
+export type Purpose = "client" | "server" | "other";
 
 export type FailureReason = Extract<
   Reason,

@@ -4,6 +4,7 @@ import { validatePath } from "../../src/identity/chain.ts";
 import { oids } from "../../src/identity/oids.ts";
 import type { PeerName } from "../../src/identity/peer-name.ts";
 import type { Profile } from "../../src/identity/profile.ts";
+import type { Purpose } from "../../src/identity/question.ts";
 import { RevocationLists } from "../../src/identity/revocation/lists.ts";
 import { listsIn } from "../../src/revocation/read-lists.ts";
 import { parseIp } from "../../src/wire/ip.ts";
@@ -64,6 +65,12 @@ const usages = [
 const profileOf = (id: string): Profile =>
   id.startsWith("rfc5280::") ? "rfc5280" : id.startsWith("webpki::") ? "webpki" : "private";
 
+/** What is asked for may be neither: mail, for example. */
+function purposeOf({ validation_kind: kind, extended_key_usage: asked }: Testcase): Purpose {
+  const own = kind === "CLIENT" ? "client" : "server";
+  return asked?.length && !asked.includes(`${own}Auth`) ? "other" : own;
+}
+
 const parse = (pem: string) => parseCertificate(certificatesFromPem(pem)[0] ?? new Uint8Array(0));
 const isCertificate = (one: ReturnType<typeof parse>): one is Certificate => !("malformed" in one);
 
@@ -109,7 +116,7 @@ export async function judge(testcase: Testcase): Promise<Verdict> {
     leaf,
     anchors: anchors.filter(isCertificate),
     intermediates: testcase.untrusted_intermediates.map(parse).filter(isCertificate),
-    purpose: testcase.validation_kind === "CLIENT" ? "client" : "server",
+    purpose: purposeOf(testcase),
     now,
     profile,
     // Path validation alone is what all but these cases are about.

@@ -20,6 +20,7 @@ import {
   type SignatureKind,
   subjectAltName,
 } from "../support/crafted-certificates.ts";
+import { oid, seq } from "../support/der.ts";
 import { accepted, refused } from "../support/paths.ts";
 
 const anchor = root();
@@ -436,5 +437,21 @@ describe("an issuer", () => {
     const six = chain[2];
     assert.ok(six !== undefined);
     await accepted([leaf(six), ...chain], [anchor]);
+  });
+});
+
+describe("a purpose that is neither a client's nor a server's", () => {
+  const mail = "1.3.6.1.5.5.7.3.4";
+  const forMail = extension("2.5.29.37", seq(oid(mail)));
+  const asked = { purpose: "other", extendedKeyUsage: [mail] } as const;
+
+  it("is what is asked for, of all that are limited", async () => {
+    await accepted([leafWith(...leafExtensions.slice(0, 2), forMail)], [anchor], asked);
+    await refused([leaf(anchor)], [anchor], "client_cert_unfit", /lacks 1\.3\.6\.1\.5\.5\.7\.3\.4/, asked);
+    const limited = intermediate(anchor, {
+      extensions: [basicConstraints(true), keyUsage("keyCertSign"), extendedKeyUsage("clientAuth")],
+    });
+    const below = leaf(limited, { extensions: [...leafExtensions.slice(0, 2), forMail] });
+    await refused([below, limited], [anchor], "client_cert_unfit", /Test Intermediate.*lacks/, asked);
   });
 });

@@ -12,6 +12,7 @@ import {
   name,
   nameConstraints,
   root,
+  subjectAltName,
 } from "../support/crafted-certificates.ts";
 import { alternativeNames, generalName } from "../support/crafted-extensions.ts";
 import { seq } from "../support/der.ts";
@@ -78,6 +79,16 @@ const cases: Readonly<Record<string, Case>> = {
     chain: [named("alice", "a.example.com")],
     from: "webpki",
     detail: /common name/,
+  },
+  "an alternative name that is critical beside a subject": {
+    chain: [
+      leaf(anchor, {
+        subject: name(["CN", "a.example.com"]),
+        extensions: [...leafExtensions, subjectAltName({ dns: ["a.example.com"] }, true)],
+      }),
+    ],
+    from: "webpki",
+    detail: /that is critical beside a subject/,
   },
   "no alternative name": { chain: [leaf(anchor)], from: "webpki", detail: /no subject alternative name/ },
   "a root with an extended key usage": {

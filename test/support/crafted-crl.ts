@@ -28,6 +28,8 @@ export interface CrlPlan {
   readonly tampered?: boolean;
   /** 1 has neither a version field nor extensions. */
   readonly version?: 1 | 2;
+  /** Without the version, whatever stands in it. */
+  readonly unversioned?: boolean;
 }
 
 export const entry = (serial: string, ...extensions: readonly Bytes[]): Bytes =>
@@ -52,7 +54,7 @@ export function crl(issuer: Holder, plan: CrlPlan = {}): Bytes {
   const nextUpdate = plan.nextUpdate === undefined ? now + dayMs : plan.nextUpdate;
   const extensions = [crlNumber(plan.number ?? 1, plan.criticalNumber ?? false), ...(plan.more ?? [])];
   const tbs = seq(
-    ...(plan.version === 1 ? [] : [integer("01")]),
+    ...(plan.version === 1 || plan.unversioned === true ? [] : [integer("01")]),
     algorithms[signature],
     plan.issuer ?? issuer.name,
     time(plan.thisUpdate ?? now - hourMs),

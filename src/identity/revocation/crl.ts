@@ -52,8 +52,8 @@ function parse(der: Uint8Array): Crl {
   if (rest.length > 0) throw new Malformed("more than three parts");
   const fields = must(sequence(tbs?.raw), "no signed part");
   // The version is there for version 2 alone.
-  if (fields[0]?.tag === tag.integer && smallInteger(fields.shift()) !== 1)
-    throw new Malformed("the version");
+  const hasVersion = fields[0]?.tag === tag.integer;
+  if (hasVersion && smallInteger(fields.shift()) !== 1) throw new Malformed("the version");
   const [inner, issuer, thisUpdate, ...tail] = fields;
   const nextUpdate = timeValue(tail.shift());
   if (nextUpdate === undefined) throw new Malformed("it does not say when it ends (RFC 5280 §5.1.2.5)");
@@ -61,6 +61,8 @@ function parse(der: Uint8Array): Crl {
   const wrapped = tail.shift();
   if (tail.length > 0 || (wrapped !== undefined && wrapped.tag !== constructed(0)))
     throw new Malformed("parts after the entries");
+  if (wrapped !== undefined && !hasVersion)
+    throw new Malformed("extensions outside of version 2 (RFC 5280 §5.1.2.1)");
   const extensions = wrapped === undefined ? new Map() : parseExtensionList(wrapped.value);
   const name = must(parseName(must(issuer, "the issuer").raw), "the issuer");
   const bits =

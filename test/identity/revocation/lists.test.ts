@@ -63,6 +63,11 @@ describe("a revocation list", () => {
     assert.equal(await status([list], [bob, middle, anchor]), "good");
   });
 
+  it("of version 1 with extensions is none", () => {
+    const list = parseCrl(crl(middle, { unversioned: true }));
+    assert.ok("malformed" in list && /outside of version 2/.test(list.malformed));
+  });
+
   it("of version 1 will do", async () => {
     assert.match(await status([crl(middle, { version: 1, revoked: [serial] })]), revoked);
   });
