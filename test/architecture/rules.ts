@@ -88,6 +88,11 @@ export function rules(dependencies: readonly string[]): readonly Rule[] {
       (specifier) => under("src/runtime", "src/config", "src/adapters", "src/cli", "routes")(specifier),
     ),
     imports(
+      "lists of what is revoked are kept current without runtime, configuration or adapters",
+      under("src/revocation"),
+      (specifier) => under("src/runtime", "src/config", "src/adapters", "src/cli")(specifier),
+    ),
+    imports(
       "nothing but the entry needs the command line",
       (path) => shipped(path) && !under("src/cli", "src/main.ts")(path),
       under("src/cli"),
