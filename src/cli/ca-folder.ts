@@ -3,7 +3,7 @@ import type { Issued } from "../authority/authority.ts";
 import { type OpenAuthority, openAuthority } from "../authority/issuer.ts";
 import { SubjectError } from "../authority/subject.ts";
 import { files } from "../runtime/files.ts";
-import { exists, writeAtomically } from "../runtime/key-files.ts";
+import { exists, writeTogether } from "../runtime/key-files.ts";
 import { type CliIo, UsageError } from "./command.ts";
 import { required } from "./options.ts";
 
@@ -53,8 +53,10 @@ export async function named<T>(made: Promise<T>, flag?: string): Promise<T> {
 export function write(prefix: string, issued: Issued): Made {
   const made = { certificate: `${prefix}.crt`, key: `${prefix}.key` };
   // The key first: a certificate without one would look finished.
-  writeAtomically(made.key, issued.key, true);
-  writeAtomically(made.certificate, issued.cert, false);
+  writeTogether(
+    { path: made.key, contents: issued.key, secret: true },
+    { path: made.certificate, contents: issued.cert, secret: false },
+  );
   return made;
 }
 

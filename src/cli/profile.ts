@@ -1,6 +1,6 @@
 import { chmodSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { writeAtomically } from "../runtime/key-files.ts";
+import { writeAtomically, writeTogether } from "../runtime/key-files.ts";
 import { type CliIo, UsageError } from "./command.ts";
 
 /** What `login` keeps for the other client commands. */
@@ -36,8 +36,10 @@ export function writeProfile(folder: string, { router, ca, certificate, key }: P
   else writeAtomically(file("ca"), ca, false);
   writeAtomically(file("state"), `${JSON.stringify({ router })}\n`, false);
   // The certificate last: with it the profile is whole.
-  writeAtomically(file("key"), key, true);
-  writeAtomically(file("certificate"), certificate, false);
+  writeTogether(
+    { path: file("key"), contents: key, secret: true },
+    { path: file("certificate"), contents: certificate, secret: false },
+  );
 }
 
 function text(path: string): string | null {

@@ -17,8 +17,15 @@ export const exists = (path: string): boolean => existsSync(path);
 /** Removes a folder and all that is in it, if it is there. */
 export const removeFolder = (path: string): void => rmSync(path, { recursive: true, force: true });
 
-/** Writes a file whole or not at all; `secret` ones are readable by their owner alone from the first byte. */
-export function writeAtomically(path: string, contents: string, secret: boolean): void {
+export interface FileToWrite {
+  readonly path: string;
+  readonly contents: string;
+  /** Readable by its owner alone, from the first byte. */
+  readonly secret: boolean;
+}
+
+/** Writes it beside where it is to be, and says where. */
+function prepare({ path, contents, secret }: FileToWrite): string {
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
   // Of one that a crash left behind nobody is in the way: in a container every process is number 1.
   const temporary = `${path}.${crypto.randomUUID()}.new`;
@@ -32,5 +39,21 @@ export function writeAtomically(path: string, contents: string, secret: boolean)
     closeSync(file);
   }
   chmodSync(temporary, mode);
-  renameSync(temporary, path);
+  return temporary;
 }
+
+/** Writes each file whole or not at all, and none before all of them can be: a full disk leaves what was there. */
+export function writeTogether(...all: readonly FileToWrite[]): void {
+  const prepared: (readonly [temporary: string, path: string])[] = [];
+  try {
+    for (const file of all) prepared.push([prepare(file), file.path]);
+  } catch (error) {
+    for (const [temporary] of prepared) rmSync(temporary, { force: true });
+    throw error;
+  }
+  for (const [temporary, path] of prepared) renameSync(temporary, path);
+}
+
+/** Writes one file whole or not at all. */
+export const writeAtomically = (path: string, contents: string, secret: boolean): void =>
+  writeTogether({ path, contents, secret });
