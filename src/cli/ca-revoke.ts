@@ -5,6 +5,7 @@ import { pemOrPath } from "../config/pem.ts";
 import { parseCertificate } from "../identity/certificate.ts";
 import { sameName } from "../identity/self-issued.ts";
 import { files } from "../runtime/files.ts";
+import { renewedFrom } from "../runtime/issued-records.ts";
 import { writeAtomically } from "../runtime/key-files.ts";
 import { addRevoked, revokedIn } from "../runtime/revoked-records.ts";
 import { folderOf, open, report } from "./ca-folder.ts";
@@ -100,7 +101,9 @@ export async function revoke(args: readonly string[], io: CliIo): Promise<number
   const reason = reasonOf(flags.reason);
   const authorities = await open(folder);
   const meant = cert === undefined ? serialOf(serial ?? "") : certificateIn(cert, authorities);
-  addRevoked(folder, { ...meant, at: Date.now(), reason });
+  // Whoever had the one has the others.
+  for (const one of [meant, ...(await renewedFrom(folder, meant.serial))])
+    addRevoked(folder, { ...one, at: Date.now(), reason });
   report(io, flags.json, { revocation_list: await writeList(folder, flags.out, ms) });
   return 0;
 }

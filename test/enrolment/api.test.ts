@@ -12,6 +12,7 @@ import type { CertificateRecord } from "../../src/enrolment/record.ts";
 import { ConfigError, Refusal } from "../../src/errors.ts";
 import { createClientVerifier, type Presented } from "../../src/identity/verifier.ts";
 import { createLog } from "../../src/observe/log.ts";
+import { listsIn } from "../../src/revocation/read-lists.ts";
 import { Authority, algorithms, createAuthority } from "../support/pki.ts";
 import { certificationRequest, newKeys } from "../support/requests.ts";
 import { forged, TokenIssuer } from "../support/token-issuer.ts";
@@ -384,6 +385,10 @@ describe("POST /v1/certificates with the certificate to renew", () => {
     const second = (await post({ csr: await csr() }, present(first))).answer;
     const third = (await post({ csr: await csr() }, present(second))).answer;
     await command("revoke", "--dir", dir, "--serial", String(second.serial));
+    const [list] = listsIn(readFileSync(join(dir, "ca.crl")));
+    for (const one of [second, third])
+      assert.ok(list?.revoked.has(String(one.serial)), "those out already too");
+    assert.ok(!list?.revoked.has(String(first.serial)));
     for (const [old, status] of [
       [first, 201],
       [second, 403],
