@@ -4,9 +4,10 @@ import type { Applicant } from "../src/enrolment/enrolment.ts";
 import type { KeySet } from "../src/identity/assertion-key.ts";
 import type { Identity } from "../src/identity/identity.ts";
 import { type AuthorityParts, createAuthorityApi } from "./authority.ts";
+import { type ConnectBindings, createConnect } from "./connect.ts";
 
 /** What the router tells its app with every request. */
-export interface AppBindings extends Applicant {
+export interface AppBindings extends Applicant, ConnectBindings {
   readonly identity: Identity | null;
 }
 
@@ -83,6 +84,7 @@ export function createApp({ version, assertionKeys, authority }: AppParts): Hono
     return c.json(identity);
   });
   app.get("/.well-known/jwks.json", (c) => c.json(assertionKeys));
+  app.route("/", createConnect());
   if (authority !== null) app.route("/", createAuthorityApi(authority));
   app.onError((_, c) => c.json({ error: { reason: "internal", detail: "the log says why" } }, 500));
   app.notFound((c) => c.json({ error: { reason: "not_found", detail: `nothing at ${c.req.path}` } }, 404));

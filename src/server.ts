@@ -1,6 +1,7 @@
 import { createAdmin } from "../routes/admin.ts";
 import { createApp } from "../routes/app.tsx";
-import { appAdapter } from "./adapters/app.ts";
+import { createConnect } from "../routes/connect.ts";
+import { type App, appAdapter } from "./adapters/app.ts";
 import { refuseHttp } from "./adapters/http/index.ts";
 import { adapters } from "./adapters/registry.ts";
 import { certificatesFromPem } from "./authority/pem.ts";
@@ -24,6 +25,8 @@ import { RevocationWatch } from "./revocation/watch.ts";
 import { openFiles } from "./runtime/open-files.ts";
 import type { Connection, Endpoint, Listener, Runtime } from "./types.ts";
 import { version } from "./version.ts";
+import { servePlainFront } from "./websocket/plain-front.ts";
+import { Tunnels } from "./websocket/tunnels.ts";
 
 /** How often open connections are held against the clock and what is revoked. */
 const sweepEveryMs = 1000;
@@ -32,6 +35,7 @@ const sweepEveryMs = 1000;
 export interface RunningServer {
   readonly address: Endpoint;
   readonly admin: Endpoint | null;
+  readonly connect: Endpoint | null;
   readonly router: Router;
   /** Unready, then no new connections, then none at all: as long as the configuration allows. */
   drain(): Promise<void>;
@@ -63,24 +67,36 @@ export async function startServer(
           log,
         });
   const app = createApp({ version, assertionKeys: await assertionKeysOf(config.jwtKey), authority });
+  const ownPages: App = (request, caller, upgrade) =>
+    app.fetch(request, {
+      ...caller,
+      openTunnel: (key) => tunnels.open({ ...caller, headers: request.headers, upgrade }, key),
+    });
+  const admission = new Admission({
+    ...config.caps,
+    connections: roomFor(config.caps.connections, log),
+  });
   const router = new Router({
     runtime,
     table: config.table,
     adapters: new Map(
-      [...adapters, appAdapter((request, caller) => app.fetch(request, caller), refuseHttp)].map((a) => [
-        a.name,
-        a,
-      ]),
+      [...adapters, appAdapter(ownPages, refuseHttp)].map((adapter) => [adapter.name, adapter]),
     ),
     contexts,
     verifierFor,
-    admission: new Admission({ ...config.caps, connections: roomFor(config.caps.connections, log) }),
+    admission,
     proxyProtocol: config.proxyProtocol,
+    forwardedFrom: config.forwardedFrom,
     timeouts: config.timeouts,
     audit,
     metrics,
     log,
   });
+
+  const tunnels = new Tunnels(
+    (connection, arrival) => router.accept(connection, arrival),
+    config.forwardedFrom,
+  );
 
   // Every context once now: what the TLS stack would not take should stop the start, not a client.
   for (const route of config.table.routes.filter((one) => one.terminates)) {
@@ -122,15 +138,38 @@ export async function startServer(
   };
 
   let unready: string | null = null;
-  const main = await listen("SALLYPORT_LISTEN", config.listen.host, config.listen.port, (connection) =>
-    router.accept(connection, null, text(main.address)),
+  const main = await listen(
+    "SALLYPORT_LISTEN",
+    config.listen.host,
+    config.listen.port,
+    (connection) =>
+      void router.accept(connection, { own: null, listener: text(main.address), tunnelled: false }),
   );
   for (const route of config.table.routes) {
     if (route.port === null) continue;
-    const own = await listen(route.variable, config.listen.host, route.port, (connection) =>
-      router.accept(connection, route, text(own.address)),
+    const own = await listen(
+      route.variable,
+      config.listen.host,
+      route.port,
+      (connection) =>
+        void router.accept(connection, { own: route, listener: text(own.address), tunnelled: false }),
     );
   }
+  const connectApp = createConnect();
+  connectApp.get("/healthz", (c) => (unready === null ? c.text("ok\n") : c.text(`${unready}\n`, 503)));
+  const connect =
+    config.connect === null
+      ? null
+      : await listen("SALLYPORT_CONNECT_LISTEN", config.connect.host, config.connect.port, (connection) =>
+          servePlainFront(connection, connect === null ? "" : text(connect.address), {
+            runtime,
+            admission,
+            tunnels,
+            app: connectApp,
+            idleMs: config.idleMs,
+            draining: router.draining,
+          }),
+        );
   const adminApp = createAdmin({
     unready: () => unready,
     metrics: () => {
@@ -162,6 +201,7 @@ export async function startServer(
   return {
     address: main.address,
     admin: admin?.address ?? null,
+    connect: connect?.address ?? null,
     router,
     close,
     drain: async () => {

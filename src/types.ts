@@ -58,6 +58,9 @@ export interface Listener {
   close(): Promise<void>;
 }
 
+/** A TCP address, or the path of a Unix socket. */
+export type ListenAddress = { readonly host: string; readonly port: number } | { readonly path: string };
+
 export interface ListenHandlers {
   connection(connection: Connection): void;
   /** Accepting failed (too many open files …); the listener backs off and goes on by itself. */
@@ -125,13 +128,15 @@ export interface LineSink {
 export interface Runtime {
   readonly name: "node" | "deno" | "bun";
   readonly version: string;
-  listen(at: { readonly host: string; readonly port: number }, handlers: ListenHandlers): Promise<Listener>;
+  listen(at: ListenAddress, handlers: ListenHandlers): Promise<Listener>;
   /** Rejects with a `Refusal`: `upstream_unreachable`, or `upstream_refused` when its TLS is at fault. */
   dial(target: DialTarget): Promise<Connection>;
   /** Throws when key or certificate can't be used. */
   tlsContext(options: TlsServerOptions): TlsContext;
-  /** The server's handshake. `alpn` is the one protocol to agree on; `null` when the client offered none. */
+  /** The server's handshake, over any connection. `alpn` is the one protocol to agree on; `null` when the client offered none. */
   terminate(connection: Connection, context: TlsContext, alpn: string | null): Promise<TlsConnection>;
+  /** The client's handshake over any connection. Rejects with a `Refusal`, as `dial` does. */
+  secure(connection: Connection, options: TlsClientOptions, withinMs: number): Promise<TlsConnection>;
   /** Carries bytes both ways, half-closes included, until both are done or something ends it. Closes both. */
   relay(left: Connection, right: Connection, limits: RelayLimits): Promise<RelayEnd>;
   sha256Hex(data: string | Uint8Array): string;

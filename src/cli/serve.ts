@@ -51,6 +51,7 @@ SIGTERM or SIGINT drains; a second one ends at once.`,
     log.info("listening", {
       address: `${server.address.address}:${server.address.port}`,
       admin: server.admin === null ? "off" : `${server.admin.address}:${server.admin.port}`,
+      ...(server.connect === null ? {} : { connect: `${server.connect.address}:${server.connect.port}` }),
       routes: config.table.routes.length,
       runtime: `${runtime.name} ${runtime.version}`,
     });

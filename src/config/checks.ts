@@ -26,11 +26,15 @@ export function checkRoutes(routes: readonly Route[], app: Route | null, problem
   }
 }
 
-/** Two listeners can't have one port, unless the system chooses it. */
+/**
+ * Two listeners can't have one port, unless the system chooses it.
+ *
+ * @param others plain HTTP listeners by variable
+ */
 export function checkPorts(
   routes: readonly Route[],
   main: Address | null,
-  admin: Address | null,
+  others: Readonly<Record<string, Address | null>>,
   problems: ConfigProblem[],
 ): void {
   if (main === null) return;
@@ -44,7 +48,8 @@ export function checkPorts(
     else
       problems.push({ name: variable, message: `${what}${port} is the port of ${holder.variable} already` });
   };
-  if (admin !== null) claim("SALLYPORT_ADMIN_LISTEN", "port ", admin);
+  for (const [variable, address] of Object.entries(others))
+    if (address !== null) claim(variable, "port ", address);
   for (const { variable, port } of routes)
     if (port !== null) claim(variable, "port=", { host: main.host, port });
 }

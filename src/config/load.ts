@@ -30,17 +30,22 @@ import {
   providerPrefix,
   routePrefix,
   type Values,
-  type VariableName,
   variables,
 } from "./variables.ts";
 
 export interface Config {
   readonly listen: Address;
   readonly admin: Address | null;
+  /** For connection upgrades over plain HTTP. */
+  readonly connect: Address | null;
   readonly host: string;
   readonly table: RouteTable;
   readonly certificates: CertificateStore;
   readonly proxyProtocol: { readonly mode: "off" | "optional" | "required"; readonly from: readonly Cidr[] };
+  /** Whose X-Forwarded-For is believed. */
+  readonly forwardedFrom: readonly Cidr[];
+  /** Without a byte either way, where no route says otherwise. */
+  readonly idleMs: number;
   readonly timeouts: {
     readonly handshakeMs: number;
     readonly connectMs: number;
@@ -98,8 +103,8 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
   const before = problems.length;
   const certificates = readCertificates(values, files, problems, attempt);
   const certificatesRead = problems.length === before;
-  const adminText = values.SALLYPORT_ADMIN_LISTEN ?? "";
-  const admin = adminText === "off" ? null : parseAddress("SALLYPORT_ADMIN_LISTEN", adminText, problems);
+  const admin = parseAddress("SALLYPORT_ADMIN_LISTEN", values, problems);
+  const connect = parseAddress("SALLYPORT_CONNECT_LISTEN", values, problems);
 
   const crlText = values.SALLYPORT_CRL;
   const crl = crlText === null ? [] : (attempt("SALLYPORT_CRL", () => sourcesFrom(crlText, files)) ?? []);
@@ -127,7 +132,8 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
     problems.push({ name: "SALLYPORT_AUTHORITY", message });
   }
   checkRoutes(routes, app, problems);
-  checkPorts(routes, values.SALLYPORT_LISTEN, admin, problems);
+  const plain = { SALLYPORT_ADMIN_LISTEN: admin, SALLYPORT_CONNECT_LISTEN: connect };
+  checkPorts(routes, values.SALLYPORT_LISTEN, plain, problems);
   // Where a certificate can't be read, routes are not blamed for lacking it.
   if (certificatesRead)
     checkCertificates(app === null ? routes : [...routes, app], certificates, problems, warnings);
@@ -150,10 +156,13 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
   return {
     listen: values.SALLYPORT_LISTEN ?? { host: "", port: 0 },
     admin,
+    connect,
     host: app?.names[0]?.text ?? "",
     table: new RouteTable(app === null ? routes : [...routes, app]),
     certificates,
     proxyProtocol: { mode, from },
+    idleMs: idleTimeoutMs,
+    forwardedFrom: values.SALLYPORT_FORWARDED_FROM ?? [],
     timeouts: {
       handshakeMs: values.SALLYPORT_HANDSHAKE_TIMEOUT ?? 0,
       connectMs: values.SALLYPORT_CONNECT_TIMEOUT ?? 0,
@@ -215,7 +224,13 @@ function refuseUnknown(env: Environment, problems: ConfigProblem[]): void {
   }
 }
 
-function parseAddress(name: VariableName, text: string, problems: ConfigProblem[]): Address | null {
+function parseAddress(
+  name: "SALLYPORT_ADMIN_LISTEN" | "SALLYPORT_CONNECT_LISTEN",
+  values: Values,
+  problems: ConfigProblem[],
+): Address | null {
+  const text = values[name] ?? "off";
+  if (text === "off") return null;
   const result = address.safeParse(text);
   if (result.success) return result.data;
   problems.push({ name, message: `${result.error.issues[0]?.message}, or off` });

@@ -42,7 +42,11 @@ export const variables = {
     "127.0.0.1:8080",
     "plain HTTP for load balancers and operators: `/healthz`, `/readyz`, `/metrics`; `off` for none",
   ),
-  SALLYPORT_HOST: variable(text, "localhost", "the router's own name: its web page and API"),
+  SALLYPORT_HOST: variable(
+    text,
+    "localhost",
+    "the router's own name: its web page, API and connection upgrade",
+  ),
   SALLYPORT_CERT: variable(
     text,
     null,
@@ -140,6 +144,16 @@ export const variables = {
     cidrs,
     null,
     "networks whose PROXY headers are believed; from elsewhere one is refused",
+  ),
+  SALLYPORT_CONNECT_LISTEN: variable(
+    text,
+    "off",
+    "plain HTTP for balancers that end TLS and can't speak it to us: the connection upgrade at `/.well-known/sallyport/connect` and `/healthz`, nothing else; an address, or `off`",
+  ),
+  SALLYPORT_FORWARDED_FROM: variable(
+    cidrs,
+    null,
+    "networks of the balancers whose `X-Forwarded-For` on a connection upgrade is believed",
   ),
   SALLYPORT_HANDSHAKE_TIMEOUT: variable(
     duration,

@@ -4,6 +4,7 @@ import type { Metrics } from "../observe/metrics.ts";
 import type { Connection, Runtime } from "../types.ts";
 import type { Cidr } from "../wire/ip.ts";
 import type { Admission } from "./admission.ts";
+import type { Arrival } from "./arrival.ts";
 import type { TlsContexts } from "./contexts.ts";
 import { LruMap } from "./lru-map.ts";
 import type { RouteTable } from "./match.ts";
@@ -21,6 +22,8 @@ export interface RouterParts {
   readonly verifierFor: (route: Route) => ClientVerifier;
   readonly admission: Admission;
   readonly proxyProtocol: { readonly mode: "off" | "optional" | "required"; readonly from: readonly Cidr[] };
+  /** Networks whose word on who their clients are is taken. */
+  readonly forwardedFrom: readonly Cidr[];
   readonly timeouts: {
     readonly handshakeMs: number;
     readonly connectMs: number;
@@ -61,14 +64,16 @@ export class Router {
     return this.#draining.signal;
   }
 
-  /** @param own the route whose own listener accepted it; `null` for the one port */
-  accept(connection: Connection, own: Route | null, listener: string): void {
-    const visit = new Visit(this, connection, own, listener);
+  /** Resolves when the connection is done with; never rejects. */
+  async accept(connection: Connection, arrival: Arrival): Promise<void> {
+    const visit = new Visit(this, connection, arrival);
     this.#visits.add(visit);
-    void visit.run().finally(() => {
+    try {
+      await visit.run();
+    } finally {
       this.#visits.delete(visit);
       if (this.#visits.size === 0) this.#empty?.();
-    });
+    }
   }
 
   /** Counts a connection in on its route. False when the route is full. */

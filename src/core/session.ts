@@ -2,11 +2,13 @@ import type { Refusal } from "../errors.ts";
 import type { HttpClient, HttpServing } from "../http/exchange.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { Connection, Endpoint, TlsConnection } from "../types.ts";
+import type { Arrival } from "./arrival.ts";
 import type { Route } from "./route.ts";
 
 /** An admitted connection, as its adapter sees it: everything an adapter needs, and its only way to the world. */
 export interface Session {
   readonly route: Route;
+  readonly arrival: Arrival;
   /** The client. After TLS on routes that terminate; the untouched bytes, ClientHello first, on those that don't. */
   readonly client: Connection;
   /** `null` on routes that pass TLS through. */

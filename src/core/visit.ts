@@ -9,6 +9,7 @@ import { ja4 } from "../wire/ja4.ts";
 import { looksLike, parseNotTls, plainHttpAnswer } from "../wire/not-tls.ts";
 import { parseProxyHeader } from "../wire/proxy-protocol.ts";
 import type { Place } from "./admission.ts";
+import type { Arrival } from "./arrival.ts";
 import { deadline } from "./deadline.ts";
 import { dialUpstream, upstreamText } from "./dial.ts";
 import { inspect } from "./inspect.ts";
@@ -35,8 +36,7 @@ const ipOf = ({ address }: Endpoint): Ip => parseIp(address) ?? noAddress;
 /** One connection, from accept to its record. */
 export class Visit {
   readonly #router: Router;
-  readonly #own: Route | null;
-  readonly #listener: string;
+  readonly #arrival: Arrival;
   readonly #started = performance.now();
   #connection: Connection;
   #source: Endpoint;
@@ -56,11 +56,10 @@ export class Visit {
   /** What went wrong without ending it. */
   #noted: Refusal | undefined;
 
-  constructor(router: Router, connection: Connection, own: Route | null, listener: string) {
+  constructor(router: Router, connection: Connection, arrival: Arrival) {
     this.#router = router;
     this.#connection = connection;
-    this.#own = own;
-    this.#listener = listener;
+    this.#arrival = arrival;
     this.#source = connection.remote;
   }
 
@@ -126,15 +125,22 @@ export class Visit {
   /** The PROXY header, where one is due: who is the client? */
   async #greet(): Promise<void> {
     const { mode, from } = this.#router.parts.proxyProtocol;
-    const listed = mode !== "off" && from.some((cidr) => cidrContains(cidr, ipOf(this.#connection.remote)));
-    if (mode === "required" && !listed) {
+    // Whoever opened a tunnel writes what is in it: the address that counts is the tunnel's.
+    const listed =
+      mode !== "off" &&
+      !this.#arrival.tunnelled &&
+      from.some((cidr) => cidrContains(cidr, ipOf(this.#connection.remote)));
+    if (mode === "required" && !listed && !this.#arrival.tunnelled) {
       throw new Refusal(
         "proxy_header_invalid",
         "PROXY headers are required, and this source is not one of those believed",
       );
     }
     if (listed) await this.#readProxyHeader(mode === "required");
-    this.#place?.enterSource(this.#source.address);
+    const source = ipOf(this.#source);
+    // A balancer's address stands for all of its clients.
+    if (!this.#router.parts.forwardedFrom.some((cidr) => cidrContains(cidr, source)))
+      this.#place?.enterSource(this.#source.address);
   }
 
   async #readProxyHeader(required: boolean): Promise<void> {
@@ -193,7 +199,7 @@ export class Visit {
       serverName: hello.serverName,
       alpn: hello.alpn,
       source: ipOf(this.#source),
-      own: this.#own,
+      own: this.#arrival.own,
     });
     if (!match.ok) throw await this.#refuse(new Refusal(match.reason, match.detail));
     this.#hit = match;
@@ -287,6 +293,7 @@ export class Visit {
     const dial = (): Promise<Connection> => this.#dial(route, upstream, client);
     return {
       route,
+      arrival: this.#arrival,
       client,
       tls: this.#tls ?? null,
       serverName: this.#hello?.serverName ?? null,
@@ -349,7 +356,7 @@ export class Visit {
       outcome,
       reason,
       source: `${bracketed(this.#source.address)}:${this.#source.port}`,
-      listener: this.#listener,
+      listener: this.#arrival.listener,
       sni: this.#hello?.serverName ?? null,
       alpn: this.#hit?.alpn ?? null,
       tls: this.#tls?.version ?? null,

@@ -1,8 +1,15 @@
-import type { HttpBody, HttpExchange, HttpRequest } from "./exchange.ts";
+import type { Connection } from "../types.ts";
+import type { HttpBody, HttpExchange, HttpFields, HttpRequest } from "./exchange.ts";
 import { problem } from "./problem.ts";
 
 /** Larger than anything our own pages and API take. */
 const maxBodyBytes = 64 * 1024;
+
+/**
+ * Switches protocols: 101 with these fields goes out, and `use` has the bare stream until it resolves. Throws
+ * where the request did not ask for it. What it returns is to be returned.
+ */
+export type Upgrade = (fields: HttpFields, use: (connection: Connection) => Promise<void>) => Response;
 
 /**
  * Puts a fetch-style handler (a Hono app) behind an exchange.
@@ -13,7 +20,7 @@ const maxBodyBytes = 64 * 1024;
 export async function answerWithFetch(
   exchange: HttpExchange,
   url: string,
-  fetch: (request: Request) => Response | Promise<Response>,
+  fetch: (request: Request, upgrade: Upgrade) => Response | Promise<Response>,
   bodyMs = 30_000,
 ): Promise<void> {
   const { request } = exchange;
@@ -23,12 +30,19 @@ export async function answerWithFetch(
   if (body === "too slow")
     return exchange.respond(problem(408, "protocol_error", `no whole request within ${bodyMs} ms`));
   let response: Response;
+  let switched: Promise<void> | undefined;
+  const upgrade: Upgrade = (fields, use) => {
+    switched = use(exchange.upgrade(fields));
+    // Fetch has no response of status 101; this one is never sent.
+    return new Response(null);
+  };
   try {
     const headers = new Headers(request.fields.map(([name, value]): [string, string] => [name, value]));
-    response = await fetch(new Request(url, { method: request.method, headers, body }));
+    response = await fetch(new Request(url, { method: request.method, headers, body }), upgrade);
   } catch {
     response = new Response("Bad Request\n", { status: 400 });
   }
+  if (switched !== undefined) return switched;
   const noBody = request.method === "HEAD" || response.body === null;
   await exchange.respond({
     status: response.status,

@@ -4,6 +4,7 @@ import type {
   Connection,
   DialTarget,
   Endpoint,
+  ListenAddress,
   Listener,
   ListenHandlers,
   RelayEnd,
@@ -12,7 +13,7 @@ import type {
   TlsContext,
 } from "../types.ts";
 import { BunConnection, type NativeSocket, type SocketOwner, socketHandlers } from "./bun-socket.ts";
-import { endpoint, NodeRuntime, tooLate, unreachable } from "./node.ts";
+import { endpoint, NodeRuntime, noEndpoint, tooLate, unreachable } from "./node.ts";
 import { eventRelay, portableRelay } from "./relay.ts";
 import { chainOf, NodeTlsContext } from "./tls-connection.ts";
 
@@ -76,10 +77,9 @@ export class BunRuntime extends NodeRuntime {
   override readonly name = "bun";
   override readonly version: string = Bun.version;
 
-  override async listen(at: { host: string; port: number }, handlers: ListenHandlers): Promise<Listener> {
+  override async listen(at: ListenAddress, handlers: ListenHandlers): Promise<Listener> {
     const server = Bun.listen({
-      hostname: at.host,
-      port: at.port,
+      ...("path" in at ? { unix: at.path } : { hostname: at.host, port: at.port }),
       allowHalfOpen: true,
       socket: {
         ...socketHandlers,
@@ -93,7 +93,7 @@ export class BunRuntime extends NodeRuntime {
       },
     });
     return {
-      address: { address: server.hostname, port: server.port },
+      address: "path" in at ? noEndpoint : { address: server.hostname, port: server.port },
       close: async () => server.stop(false),
     };
   }

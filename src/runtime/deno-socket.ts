@@ -3,10 +3,16 @@ import type { Connection, Endpoint } from "../types.ts";
 import { alertRecord } from "../wire/alert.ts";
 import type { FlowControl } from "./socket-connection.ts";
 
+/** Of a TCP socket; a Unix socket's has neither. */
+export interface NativeAddress {
+  readonly hostname?: string;
+  readonly port?: number;
+}
+
 /** The part of Deno's native TCP connection that is used here. */
 export interface NativeConn {
-  readonly remoteAddr: { readonly hostname: string; readonly port: number };
-  readonly localAddr: { readonly hostname: string; readonly port: number };
+  readonly remoteAddr: NativeAddress;
+  readonly localAddr: NativeAddress;
   read(into: Uint8Array): Promise<number | null>;
   write(bytes: Uint8Array): Promise<number>;
   closeWrite(): Promise<void>;
@@ -115,7 +121,7 @@ export class DenoConnection implements Connection {
  * goes on.
  */
 export class DenoDuplex extends Duplex {
-  readonly #connection: DenoConnection;
+  readonly #connection: Connection;
   #held = false;
   #wanted = false;
   #unyielded = 0;
@@ -133,7 +139,7 @@ export class DenoDuplex extends Duplex {
     },
   };
 
-  constructor(connection: DenoConnection) {
+  constructor(connection: Connection) {
     super({ allowHalfOpen: true });
     this.#connection = connection;
   }

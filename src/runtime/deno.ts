@@ -2,6 +2,7 @@ import { deadline } from "../core/deadline.ts";
 import type {
   Connection,
   DialTarget,
+  ListenAddress,
   Listener,
   ListenHandlers,
   RelayEnd,
@@ -9,19 +10,21 @@ import type {
   TlsConnection,
   TlsContext,
 } from "../types.ts";
-import { DenoConnection, DenoDuplex, type NativeConn } from "./deno-socket.ts";
+import { DenoConnection, DenoDuplex, type NativeAddress, type NativeConn } from "./deno-socket.ts";
 import { endpoint, NodeRuntime, tooLate, unreachable } from "./node.ts";
 import { portableRelay } from "./relay.ts";
 import { chainOf, handshake, NodeTlsConnection, NodeTlsContext } from "./tls-connection.ts";
 
 declare const Deno: {
   readonly version: { readonly deno: string };
-  listen(options: { hostname: string; port: number; tcpBacklog?: number }): NativeListener;
+  listen(
+    options: { hostname: string; port: number; tcpBacklog?: number } | { transport: "unix"; path: string },
+  ): NativeListener;
   connect(options: { hostname: string; port: number }): Promise<NativeConn>;
 };
 
 interface NativeListener {
-  readonly addr: { readonly hostname: string; readonly port: number };
+  readonly addr: NativeAddress;
   accept(): Promise<NativeConn>;
   close(): void;
 }
@@ -34,15 +37,19 @@ export class DenoRuntime extends NodeRuntime {
   override readonly name = "deno";
   override readonly version: string = Deno.version.deno;
 
-  override async listen(at: { host: string; port: number }, handlers: ListenHandlers): Promise<Listener> {
-    const listener = Deno.listen({ hostname: at.host, port: at.port, tcpBacklog: 4096 });
+  override async listen(at: ListenAddress, handlers: ListenHandlers): Promise<Listener> {
+    const listener = Deno.listen(
+      "path" in at
+        ? { transport: "unix", path: at.path }
+        : { hostname: at.host, port: at.port, tcpBacklog: 4096 },
+    );
     let open = true;
     const accept = async (): Promise<void> => {
       let backOff = firstBackOffMs;
       while (open) {
         try {
           const conn = await listener.accept();
-          conn.setNoDelay(true);
+          if (!("path" in at)) conn.setNoDelay(true);
           handlers.connection(adopt(conn));
           backOff = firstBackOffMs;
         } catch (error) {
@@ -56,7 +63,7 @@ export class DenoRuntime extends NodeRuntime {
     };
     void accept();
     return {
-      address: { address: listener.addr.hostname, port: listener.addr.port },
+      address: endpoint(listener.addr.hostname, listener.addr.port),
       close: async () => {
         open = false;
         listener.close();
@@ -78,9 +85,7 @@ export class DenoRuntime extends NodeRuntime {
     context: TlsContext,
     alpn: string | null,
   ): Promise<TlsConnection> {
-    if (!(connection instanceof DenoConnection && context instanceof NodeTlsContext)) {
-      return super.terminate(connection, context, alpn);
-    }
+    if (!(context instanceof NodeTlsContext)) throw new TypeError("the context must come from this runtime");
     const duplex = new DenoDuplex(connection);
     let tls: NodeTlsConnection;
     try {

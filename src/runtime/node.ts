@@ -9,16 +9,19 @@ import type {
   Connection,
   DialTarget,
   Endpoint,
+  ListenAddress,
   Listener,
   ListenHandlers,
   RelayEnd,
   RelayLimits,
   Runtime,
+  TlsClientOptions,
   TlsConnection,
   TlsContext,
   TlsServerOptions,
 } from "../types.ts";
 import { http1Client, http2Client } from "./http/client.ts";
+import { ConnectionDuplex } from "./http/connection-duplex.ts";
 import { serveHttp } from "./http/server.ts";
 import { pooledReads } from "./pooled-reads.ts";
 import { eventRelay, portableRelay } from "./relay.ts";
@@ -33,15 +36,18 @@ export const endpoint = (address: string | undefined, port: number | undefined):
   port: port ?? 0,
 });
 
+/** Of a Unix socket. */
+export const noEndpoint: Endpoint = { address: "", port: 0 };
+
 /** `node:net` and `node:tls`: the implementation that holds on all three runtimes. */
 export class NodeRuntime implements Runtime {
   readonly name: Runtime["name"] = "node";
   readonly version: string = process.versions.node;
 
-  listen(at: { host: string; port: number }, handlers: ListenHandlers): Promise<Listener> {
+  listen(at: ListenAddress, handlers: ListenHandlers): Promise<Listener> {
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => {
       // A peer that is gone before we looked has no address; there is nothing to serve or to record.
-      if (socket.remoteAddress === undefined) {
+      if (socket.remoteAddress === undefined && !("path" in at)) {
         socket.destroy();
         return;
       }
@@ -52,10 +58,10 @@ export class NodeRuntime implements Runtime {
     });
     return new Promise((resolve, reject) => {
       server.once("error", reject);
-      server.listen({ host: at.host, port: at.port, backlog }, () => {
+      server.listen({ ...at, backlog }, () => {
         server.off("error", reject);
         server.on("error", handlers.acceptFailed);
-        const { address, port } = server.address() as AddressInfo;
+        const { address, port } = "path" in at ? noEndpoint : (server.address() as AddressInfo);
         resolve({
           address: { address, port },
           close: () => new Promise((done) => server.close(() => done())),
@@ -73,7 +79,10 @@ export class NodeRuntime implements Runtime {
     const remote = endpoint(socket.remoteAddress, socket.remotePort);
     const local = endpoint(socket.localAddress, socket.localPort);
     if (target.preamble !== undefined) socket.write(target.preamble);
-    if (target.tls !== undefined) return dialTls(socket, { remote, local }, target);
+    if (target.tls !== undefined) {
+      const where = `${target.host}:${target.port}`;
+      return clientHandshake(socket, { remote, local }, target.tls, target.withinMs, where);
+    }
     connection = new SocketConnection(socket, remote, local);
     return connection;
   }
@@ -83,10 +92,12 @@ export class NodeRuntime implements Runtime {
   }
 
   terminate(connection: Connection, context: TlsContext, alpn: string | null): Promise<TlsConnection> {
-    if (!(connection instanceof SocketConnection) || !(context instanceof NodeTlsContext)) {
-      throw new TypeError("connection and context must come from this runtime");
-    }
-    return handshake(connection.detach(), connection, context, alpn);
+    if (!(context instanceof NodeTlsContext)) throw new TypeError("the context must come from this runtime");
+    return handshake(streamOf(connection), connection, context, alpn);
+  }
+
+  secure(connection: Connection, options: TlsClientOptions, withinMs: number): Promise<TlsConnection> {
+    return clientHandshake(streamOf(connection), connection, options, withinMs, options.serverName);
   }
 
   relay(left: Connection, right: Connection, limits: RelayLimits): Promise<RelayEnd> {
@@ -123,7 +134,12 @@ export const unreachable = (target: DialTarget, error: unknown): Refusal =>
     { cause: error },
   );
 
-export const tooLate = (target: DialTarget): Error => new Error(`no connection within ${target.withinMs} ms`);
+const noneWithin = (ms: number): Error => new Error(`no connection within ${ms} ms`);
+export const tooLate = (target: DialTarget): Error => noneWithin(target.withinMs);
+
+/** For a TLS stack on top: the socket itself where there is one. */
+const streamOf = (connection: Connection): Duplex =>
+  connection instanceof SocketConnection ? connection.detach() : new ConnectionDuplex(connection);
 
 function dialSocket(target: DialTarget, reads: OnReadOpts | undefined): Promise<Socket> {
   return new Promise((resolve, reject) => {
@@ -148,14 +164,18 @@ function dialSocket(target: DialTarget, reads: OnReadOpts | undefined): Promise<
   });
 }
 
-/** The client's handshake towards an upstream, over a socket that is already connected. */
-function dialTls(
+/**
+ * The client's handshake, over a stream that is already connected.
+ *
+ * @param where whom it is with, for messages
+ */
+function clientHandshake(
   socket: Duplex,
   ends: { remote: Endpoint; local: Endpoint },
-  target: DialTarget,
+  options: TlsClientOptions,
+  withinMs: number,
+  where: string,
 ): Promise<NodeTlsConnection> {
-  const { tls: options } = target;
-  if (options === undefined) throw new TypeError("no TLS options");
   return new Promise((resolve, reject) => {
     const tls = connectTls({
       socket,
@@ -168,14 +188,14 @@ function dialTls(
       ...(options.alpn === undefined ? {} : { ALPNProtocols: [options.alpn] }),
     });
     let cause: Error | undefined;
-    const late = deadline(target.withinMs, () => tls.destroy(tooLate(target)));
+    const late = deadline(withinMs, () => tls.destroy(noneWithin(withinMs)));
     const failed = (error: Error): void => {
       cause ??= error;
     };
     const closed = (): void => {
       late.cancel();
       const why = cause?.message ?? "it closed the connection during the TLS handshake";
-      reject(new Refusal("upstream_refused", `${target.host}:${target.port}: ${why}`, { cause }));
+      reject(new Refusal("upstream_refused", `${where}: ${why}`, { cause }));
     };
     tls.on("error", failed);
     tls.once("close", closed);

@@ -100,6 +100,7 @@ export function sessionOf(client: Connection, options: SessionOptions): Session 
     await runtime.relay(left, right, limits);
   };
   return {
+    arrival: { own: null, listener: "127.0.0.1:8443", tunnelled: false },
     route: { ...route, scheme },
     client,
     tls: null,

@@ -1,0 +1,271 @@
+import { Refusal } from "../errors.ts";
+import type { Connection, Endpoint } from "../types.ts";
+import {
+  type FrameHeader,
+  frame,
+  maxControlBytes,
+  type Opcode,
+  opcodes,
+  parseFrameHeader,
+  unmask,
+} from "../wire/websocket.ts";
+
+/** Well within the 60 seconds after which balancers close what is silent. */
+const pingEveryMs = 20_000;
+/** A peer that answers no ping for so long is gone. */
+const silentMs = 3 * pingEveryMs;
+
+const nothing = new Uint8Array(0);
+
+/** The frame whose payload is being read. */
+interface Current extends FrameHeader {
+  /** Bytes of its payload seen so far. */
+  readonly seen: number;
+}
+
+/**
+ * A byte stream inside WebSocket messages (RFC 6455): binary ones, whose boundaries mean nothing. An empty message
+ * ends its sender's half, which WebSocket itself has no word for; a Close frame ends both.
+ */
+export class WebSocketConnection implements Connection {
+  readonly remote: Endpoint;
+  readonly local: Endpoint;
+  readonly closed: Promise<void>;
+  bytesRead = 0;
+  bytesWritten = 0;
+
+  readonly #under: Connection;
+  readonly #client: boolean;
+  readonly #pings: ReturnType<typeof setInterval>;
+  readonly #queue: Uint8Array[] = [];
+  #buffer: Uint8Array = nothing;
+  #current: Current | undefined;
+  /** Payload bytes of the message so far. */
+  #message = 0;
+  #inMessage = false;
+  #ended = false;
+  #finished = false;
+  #closeSent = false;
+  #aborted = false;
+  #reading = false;
+  /** Writes wait for each other: frames must not mix. */
+  #writing: Promise<void> = Promise.resolve();
+  #pendingWrites = 0;
+  #heard = performance.now();
+
+  /**
+   * @param under what is left of the connection after the upgrade
+   * @param side whether we are the one that asked for it
+   * @param remote whom the bytes come from, where a balancer stands between
+   */
+  constructor(under: Connection, side: "client" | "server", remote: Endpoint = under.remote) {
+    this.#under = under;
+    this.#client = side === "client";
+    this.remote = remote;
+    this.local = under.local;
+    this.closed = under.closed;
+    this.#pings = setInterval(() => this.#ping(), pingEveryMs);
+    void under.closed.then(() => clearInterval(this.#pings));
+  }
+
+  #ping(): void {
+    // Whoever has no room for our bytes has other things to answer than pings.
+    if (this.#pendingWrites > 0) return;
+    if (this.#reading && performance.now() - this.#heard > silentMs) this.abort("reset");
+    else this.#send(opcodes.ping, nothing).catch(() => {});
+  }
+
+  #send(opcode: Opcode, payload: Uint8Array): Promise<void> {
+    const mask = this.#client ? crypto.getRandomValues(new Uint8Array(4)) : null;
+    const bytes = frame(opcode, payload, mask);
+    this.#pendingWrites++;
+    const sent = this.#writing.then(() => this.#under.write(bytes));
+    this.#writing = sent.catch(() => {});
+    return sent.finally(() => {
+      this.#pendingWrites--;
+    });
+  }
+
+  async read(): Promise<Uint8Array | null> {
+    const waiting = this.#queue.shift();
+    if (waiting !== undefined) return waiting;
+    if (this.#ended) return null;
+    const payload = await this.#next();
+    if (payload === null) {
+      this.#ended = true;
+      if (this.#finished) await this.#close();
+      // Pings are still to be answered while our own half is open.
+      else void this.#listenOn();
+      return null;
+    }
+    this.bytesRead += payload.length;
+    return payload;
+  }
+
+  /** The next bytes of the stream; `null` once the peer has ended its half. */
+  async #next(): Promise<Uint8Array | null> {
+    for (;;) {
+      if (this.#current === undefined) {
+        const head = await this.#frameHeader();
+        if (head === null) return null;
+        if (head.opcode >= opcodes.close) {
+          if (await this.#control(head)) return null;
+          continue;
+        }
+        this.#begin(head);
+      }
+      const payload = await this.#payload();
+      if (payload === "end of stream") return null;
+      if (payload !== null) return payload;
+    }
+  }
+
+  /** More from below; false when there is no more. */
+  async #fill(): Promise<boolean> {
+    this.#reading = true;
+    try {
+      const chunk = await this.#under.read();
+      this.#heard = performance.now();
+      if (chunk === null) return false;
+      this.#buffer = this.#buffer.length === 0 ? chunk : joined(this.#buffer, chunk);
+      return true;
+    } finally {
+      this.#reading = false;
+    }
+  }
+
+  /** `null`: the peer is gone without a Close frame, which a stream that ended in order never is. */
+  async #frameHeader(): Promise<FrameHeader | null> {
+    for (;;) {
+      const parsed = parseFrameHeader(this.#buffer);
+      if (parsed.kind === "no") throw this.#wrong(parsed.detail);
+      if (parsed.kind === "ok") {
+        const { value } = parsed;
+        if ((value.mask !== null) === this.#client)
+          throw this.#wrong(
+            this.#client ? "a server's frame with a mask" : "a client's frame without a mask",
+          );
+        const mask = value.mask?.slice() ?? null;
+        this.#buffer = this.#buffer.subarray(parsed.used);
+        return { ...value, mask };
+      }
+      if (!(await this.#fill())) throw this.#cut();
+    }
+  }
+
+  #begin(head: FrameHeader): void {
+    const continues = head.opcode === opcodes.continuation;
+    if (head.opcode === opcodes.text) throw this.#wrong("a text message: expected binary ones");
+    if (continues !== this.#inMessage) throw this.#wrong("a message inside another, or the rest of none");
+    if (!continues) this.#message = 0;
+    this.#inMessage = true;
+    this.#current = { ...head, seen: 0 };
+  }
+
+  /** What there is of the frame's payload; `null` when it was an empty part of a message. */
+  async #payload(): Promise<Uint8Array | "end of stream" | null> {
+    const current = this.#current;
+    if (current === undefined) return null;
+    if (current.length > 0 && this.#buffer.length === 0 && !(await this.#fill())) throw this.#cut();
+    const part = this.#buffer.subarray(0, current.length - current.seen);
+    this.#buffer = this.#buffer.subarray(part.length);
+    if (current.mask !== null) unmask(part, current.mask, current.seen);
+    this.#message += part.length;
+    const seen = current.seen + part.length;
+    if (seen < current.length) {
+      this.#current = { ...current, seen };
+      return part;
+    }
+    this.#current = undefined;
+    if (current.final) this.#inMessage = false;
+    if (current.final && this.#message === 0) return "end of stream";
+    return part.length > 0 ? part : null;
+  }
+
+  /** Answers a control frame. True when it was a Close. */
+  async #control(head: FrameHeader): Promise<boolean> {
+    while (this.#buffer.length < head.length) if (!(await this.#fill())) throw this.#cut();
+    const payload = this.#buffer.slice(0, Math.min(head.length, maxControlBytes));
+    this.#buffer = this.#buffer.subarray(head.length);
+    if (head.mask !== null) unmask(payload, head.mask, 0);
+    if (head.opcode === opcodes.ping) await this.#send(opcodes.pong, payload);
+    if (head.opcode !== opcodes.close) return false;
+    this.#finished = true;
+    await this.#close();
+    return true;
+  }
+
+  /** After the peer's half is over: control frames alone, until it is gone. */
+  async #listenOn(): Promise<void> {
+    try {
+      for (;;) {
+        const head = await this.#frameHeader();
+        if (head === null || head.opcode < opcodes.close || (await this.#control(head))) break;
+      }
+    } catch {
+      // Our own half says it by itself, when it is written to.
+    }
+  }
+
+  unread(bytes: Uint8Array): void {
+    if (bytes.length > 0) this.#queue.unshift(bytes);
+  }
+
+  write(bytes: Uint8Array): Promise<void> {
+    if (this.#finished) return Promise.reject(new Error("connection closed"));
+    // An empty message would say that this is the end.
+    if (bytes.length === 0) return Promise.resolve();
+    this.bytesWritten += bytes.length;
+    return this.#send(opcodes.binary, bytes);
+  }
+
+  async closeWrite(): Promise<void> {
+    if (this.#finished) return;
+    this.#finished = true;
+    try {
+      await this.#send(opcodes.binary, nothing);
+      if (this.#ended) await this.#close();
+    } catch {
+      // Whoever is gone needs no goodbye.
+    }
+  }
+
+  /** Both halves are done with. */
+  async #close(): Promise<void> {
+    if (this.#closeSent) return;
+    this.#closeSent = true;
+    try {
+      await this.#send(opcodes.close, Uint8Array.of(3, 232 /* 1000 */));
+      await this.#under.closeWrite();
+    } catch {
+      // As above.
+    }
+  }
+
+  abort(how: "close" | "reset" = "close"): void {
+    if (this.#aborted) return;
+    this.#aborted = true;
+    clearInterval(this.#pings);
+    if (how === "close" && this.#closeSent) {
+      // The last frames may still be on their way.
+      void this.#writing.then(() => this.#under.abort());
+    } else this.#under.abort(how);
+  }
+
+  #wrong(detail: string): Refusal {
+    this.abort();
+    return new Refusal("protocol_error", `WebSocket: ${detail}`);
+  }
+
+  #cut(): Error {
+    this.abort("reset");
+    return new Error("connection closed");
+  }
+}
+
+function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
+  const both = new Uint8Array(a.length + b.length);
+  both.set(a);
+  both.set(b, a.length);
+  return both;
+}

@@ -1,0 +1,40 @@
+import type { Hono } from "hono";
+import type { ConnectBindings } from "../../routes/connect.ts";
+import type { Admission } from "../core/admission.ts";
+import { answerWithFetch } from "../http/fetch.ts";
+import type { Connection, Runtime } from "../types.ts";
+import type { Tunnels } from "./tunnels.ts";
+
+interface Parts {
+  readonly runtime: Runtime;
+  readonly admission: Admission;
+  readonly tunnels: Tunnels;
+  readonly app: Hono<{ Bindings: ConnectBindings }>;
+  readonly idleMs: number;
+  readonly draining: AbortSignal;
+}
+
+/** Connection upgrades over plain HTTP, from balancers that end TLS. What is inside them is TLS to us all the same. */
+export function servePlainFront(connection: Connection, listener: string, parts: Parts): void {
+  const { runtime, admission, tunnels, app, idleMs, draining } = parts;
+  const arrival = { own: null, listener, tunnelled: false };
+  const source = connection.remote;
+  let leave = (): void => {};
+  try {
+    const place = admission.enter(() => connection.abort());
+    leave = () => place.leave();
+  } catch {
+    connection.abort();
+    return;
+  }
+  const serving = {
+    handle: (exchange: Parameters<typeof answerWithFetch>[0]) =>
+      // Whom it names as the host is the balancer's business.
+      answerWithFetch(exchange, `http://connect${exchange.request.target}`, (request, upgrade) =>
+        app.fetch(request, {
+          openTunnel: (key) => tunnels.open({ headers: request.headers, source, arrival, upgrade }, key),
+        }),
+      ),
+  };
+  runtime.serveHttp(connection, null, serving, draining, idleMs).then(leave, leave);
+}

@@ -1,0 +1,99 @@
+import { Cursor, more, no, ok, type Parsed } from "./cursor.ts";
+
+/** Frame types (RFC 6455 §5.2, §11.8). */
+export const opcodes = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
+
+export type Opcode = (typeof opcodes)[keyof typeof opcodes];
+
+/** What stands in front of a frame's payload. */
+export interface FrameHeader {
+  /** The last frame of its message. */
+  readonly final: boolean;
+  readonly opcode: Opcode;
+  /** Bytes of payload that follow. */
+  readonly length: number;
+  /** Four bytes, a view on the input; `null` where the payload is not masked. */
+  readonly mask: Uint8Array | null;
+}
+
+/** Control frames carry no more, and come in one piece (RFC 6455 §5.5). */
+export const maxControlBytes = 125;
+
+const known: ReadonlySet<number> = new Set(Object.values(opcodes));
+const isOpcode = (code: number): code is Opcode => known.has(code);
+const isControl = (opcode: Opcode): boolean => opcode >= opcodes.close;
+
+/** Reads a frame's header; no extension has been agreed on, so none of their bits may be set. */
+export function parseFrameHeader(bytes: Uint8Array): Parsed<FrameHeader> {
+  const cursor = new Cursor(bytes);
+  const first = cursor.u8();
+  const second = cursor.u8();
+  if (first === undefined || second === undefined) return more(2);
+  if ((first & 0x70) !== 0) return no("malformed", "an extension's bit in a frame, and none was agreed on");
+  const opcode = first & 0x0f;
+  if (!isOpcode(opcode)) return no("malformed", `a frame of the unknown type ${opcode}`);
+  const final = (first & 0x80) !== 0;
+  const short = second & 0x7f;
+  if (isControl(opcode) && (!final || short > maxControlBytes))
+    return no("malformed", "a control frame that is fragmented or too long");
+  const masked = (second & 0x80) !== 0;
+  const size = 2 + (short === 126 ? 2 : short === 127 ? 8 : 0) + (masked ? 4 : 0);
+  if (bytes.length < size) return more(size);
+  let length = short;
+  if (short === 126) length = cursor.u16() ?? 0;
+  if (short === 127) length = (cursor.u32() ?? 0) * 2 ** 32 + (cursor.u32() ?? 0);
+  // RFC 6455 §5.2: the shortest form that can hold it.
+  if ((short === 126 && length < 126) || (short === 127 && length < 65_536))
+    return no("malformed", "a frame's length in a longer form than it needs");
+  if (!Number.isSafeInteger(length)) return no("too_large", "a frame longer than can be counted");
+  const mask = masked ? (cursor.bytes(4) ?? null) : null;
+  return ok({ final, opcode, length, mask }, size);
+}
+
+/**
+ * One whole frame that is its message's only one.
+ *
+ * @param mask four bytes, which a client's frames must have and a server's must not (RFC 6455 §5.1)
+ */
+export function frame(opcode: Opcode, payload: Uint8Array, mask: Uint8Array | null): Uint8Array {
+  const { length } = payload;
+  const extended = length < 126 ? 0 : length < 65_536 ? 2 : 8;
+  const start = 2 + extended + (mask === null ? 0 : 4);
+  const bytes = new Uint8Array(start + length);
+  const view = new DataView(bytes.buffer);
+  bytes[0] = 0x80 | opcode;
+  bytes[1] = (mask === null ? 0 : 0x80) | (extended === 0 ? length : extended === 2 ? 126 : 127);
+  if (extended === 2) view.setUint16(2, length);
+  if (extended === 8) view.setBigUint64(2, BigInt(length));
+  bytes.set(payload, start);
+  if (mask !== null) {
+    bytes.set(mask, start - 4);
+    unmask(bytes.subarray(start), mask, 0);
+  }
+  return bytes;
+}
+
+/**
+ * Masks or unmasks in place (RFC 6455 §5.3): the same operation.
+ *
+ * @param offset how many of the payload's bytes came before these
+ */
+export function unmask(bytes: Uint8Array, mask: Uint8Array, offset: number): void {
+  const byByte = (from: number, to: number): void => {
+    for (let i = from; i < to; i++) bytes[i] = (bytes[i] ?? 0) ^ (mask[(offset + i) % 4] ?? 0);
+  };
+  // Four at a time from the first address that is divisible by four; the mask is turned to meet it.
+  const lead = Math.min((4 - (bytes.byteOffset % 4)) % 4, bytes.length);
+  const count = (bytes.length - lead) >> 2;
+  byByte(0, lead);
+  if (count > 0) {
+    const turned = Uint8Array.from({ length: 4 }, (_, i) => mask[(offset + lead + i) % 4] ?? 0);
+    const word = new Uint32Array(turned.buffer)[0] ?? 0;
+    const words = new Uint32Array(bytes.buffer, bytes.byteOffset + lead, count);
+    for (let i = 0; i < count; i++) words[i] = (words[i] ?? 0) ^ word;
+  }
+  byByte(lead + count * 4, bytes.length);
+}
+
+/** What the server answers to the client's `Sec-WebSocket-Key`, before hashing (RFC 6455 §4.2.2). */
+export const acceptText = (key: string): string => `${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`;
