@@ -1,5 +1,5 @@
 /** @jsxImportSource hono/jsx */
-import { Hono } from "hono";
+import { Hono, type MiddlewareHandler } from "hono";
 import type { Applicant } from "../src/enrolment/enrolment.ts";
 import type { KeySet } from "../src/identity/assertion-key.ts";
 import type { Identity } from "../src/identity/identity.ts";
@@ -9,6 +9,18 @@ import { type ConnectBindings, createConnect } from "./connect.ts";
 /** What the router tells its app with every request. */
 export interface AppBindings extends Applicant, ConnectBindings {
   readonly identity: Identity | null;
+  /** What the caller may use. */
+  usableRoutes(): Promise<readonly ListedRoute[]>;
+}
+
+/** A route as its users know it. */
+export interface ListedRoute {
+  readonly name: string;
+  readonly scheme: string;
+  /** Exact names, wildcards and captures as they are configured. */
+  readonly sni: readonly string[];
+  /** `null`: whatever no other route of its names serves. */
+  readonly alpn: readonly string[] | null;
 }
 
 export interface AppParts {
@@ -53,6 +65,12 @@ function Page({ version, identity }: { version: string; identity: Identity | nul
   );
 }
 
+const needsCertificate: MiddlewareHandler<{ Bindings: AppBindings }> = async (c, next) => {
+  if (c.env.identity !== null) return next();
+  const detail = "this needs a client certificate";
+  return c.json({ error: { reason: "client_cert_missing", detail } }, 401);
+};
+
 /** The router's own app, at `SALLYPORT_HOST`. */
 export function createApp({ version, assertionKeys, authority }: AppParts): Hono<{ Bindings: AppBindings }> {
   const app = new Hono<{ Bindings: AppBindings }>();
@@ -73,16 +91,10 @@ export function createApp({ version, assertionKeys, authority }: AppParts): Hono
     c.html(`<!doctype html>${(<Page version={version} identity={c.env.identity} />).toString()}`),
   );
   app.get("/healthz", (c) => c.text("ok\n"));
-  app.get("/v1/whoami", (c) => {
-    const { identity } = c.env;
-    if (identity === null) {
-      return c.json(
-        { error: { reason: "client_cert_missing", detail: "this needs a client certificate" } },
-        401,
-      );
-    }
-    return c.json(identity);
-  });
+  app.use("/v1/whoami", needsCertificate);
+  app.get("/v1/whoami", (c) => c.json(c.env.identity));
+  app.use("/v1/routes", needsCertificate);
+  app.get("/v1/routes", async (c) => c.json({ routes: await c.env.usableRoutes() }));
   app.get("/.well-known/jwks.json", (c) => c.json(assertionKeys));
   app.route("/", createConnect());
   if (authority !== null) app.route("/", createAuthorityApi(authority));

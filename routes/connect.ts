@@ -1,8 +1,5 @@
 import { Hono } from "hono";
-import { readHandshake } from "../src/websocket/handshake.ts";
-
-/** Where a client asks for a tunnel to the one port. */
-export const connectPath = "/.well-known/sallyport/connect";
+import { connectPath, readHandshake } from "../src/websocket/handshake.ts";
 
 /** What whoever serves the app does with a request for a tunnel. */
 export interface ConnectBindings {

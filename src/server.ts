@@ -13,6 +13,8 @@ import { TlsContexts } from "./core/contexts.ts";
 import type { ConnectionRecord } from "./core/record.ts";
 import type { Route } from "./core/route.ts";
 import { Router } from "./core/router.ts";
+import { ipOf } from "./core/source.ts";
+import { usableRoutes } from "./core/usable-routes.ts";
 import type { CertificateRecord } from "./enrolment/record.ts";
 import { ConfigError } from "./errors.ts";
 import { answerWithFetch } from "./http/fetch.ts";
@@ -70,6 +72,17 @@ export async function startServer(
   const ownPages: App = (request, caller, upgrade) =>
     app.fetch(request, {
       ...caller,
+      usableRoutes: async () => {
+        if (caller.presented === null) return [];
+        const user = { presented: caller.presented, source: ipOf(caller.source) };
+        const usable = await usableRoutes(config.table.routes, user, verifierFor, Date.now());
+        return usable.map(({ name, scheme, names, alpn }) => ({
+          name,
+          scheme,
+          sni: names.map(({ text }) => text),
+          alpn,
+        }));
+      },
       openTunnel: (key) => tunnels.open({ ...caller, headers: request.headers, upgrade }, key),
     });
   const admission = new Admission({

@@ -1,4 +1,5 @@
 import { chainFrom, pemOrPath } from "../config/pem.ts";
+import { type ClientPair, type RouterAddress, type TunnelMode, tunnelModes } from "../local/link.ts";
 import { files } from "../runtime/files.ts";
 import { type CliIo, UsageError } from "./command.ts";
 import { profileFolder, readProfile } from "./profile.ts";
@@ -9,19 +10,24 @@ export const clientFlags = {
   ca: { type: "string" },
   "client-cert": { type: "string" },
   "client-key": { type: "string" },
+  tunnel: { type: "string" },
 } as const;
 
 /** How the help says it. */
 export const clientUsage = `  --router HOST[:PORT]  the router (SALLYPORT_ROUTER); port 8443 unless given
   --ca FILE             trust anchors for its certificate (SALLYPORT_CA); else the system's
   --client-cert FILE, --client-key FILE
-                        instead of the profile's (SALLYPORT_CLIENT_CERT, SALLYPORT_CLIENT_KEY)`;
+                        instead of the profile's (SALLYPORT_CLIENT_CERT, SALLYPORT_CLIENT_KEY)
+  --tunnel auto|always|never
+                        through a WebSocket, for balancers that end TLS; auto, the default,
+                        finds out and remembers (SALLYPORT_TUNNEL)`;
 
-interface Given {
+export interface Given {
   readonly router?: string | undefined;
   readonly ca?: string | undefined;
   readonly "client-cert"?: string | undefined;
   readonly "client-key"?: string | undefined;
+  readonly tunnel?: string | undefined;
 }
 
 /** A value and where it came from, for messages. */
@@ -49,13 +55,6 @@ function read(value: Sourced, how: (text: string) => string): string {
   }
 }
 
-export interface RouterAddress {
-  readonly host: string;
-  readonly port: number;
-  /** PEM; `null`: the system's. */
-  readonly ca: string | null;
-}
-
 /** Where the router is: by flag, by the environment, or as the profile has it. */
 export function routerAddress(given: Given, env: CliIo["env"]): RouterAddress {
   const profile = readProfile(profileFolder(env));
@@ -77,12 +76,6 @@ export function routerAddress(given: Given, env: CliIo["env"]): RouterAddress {
   return { host, port, ca: ca === null ? profile.ca : read(ca, (text) => chainFrom(text, files)) };
 }
 
-/** A client certificate with its key, both PEM. */
-export interface ClientPair {
-  readonly certificate: string;
-  readonly key: string;
-}
-
 /** The client's certificate: by flag, by the environment, or the profile's; `null` where there is none. */
 export function clientPair(given: Given, env: CliIo["env"]): ClientPair | null {
   const certificate = sourced("--client-cert", given["client-cert"], "SALLYPORT_CLIENT_CERT", env);
@@ -101,4 +94,13 @@ export function clientPair(given: Given, env: CliIo["env"]): ClientPair | null {
   return profile.certificate === null || profile.key === null
     ? null
     : { certificate: profile.certificate, key: profile.key };
+}
+
+/** Whether connections go inside a WebSocket. */
+export function tunnelMode(given: Given, env: CliIo["env"]): TunnelMode {
+  const said = sourced("--tunnel", given.tunnel, "SALLYPORT_TUNNEL", env);
+  const mode = tunnelModes.find((one) => one === (said?.text ?? "auto"));
+  if (mode === undefined)
+    throw new UsageError(`${said?.from} ${said?.text}: expected ${tunnelModes.join(", ")}`);
+  return mode;
 }

@@ -1,31 +1,23 @@
 import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { certificatesFromPem } from "../authority/pem.ts";
 import { looksLikeJoinToken } from "../enrolment/join-token.ts";
 import { keyHash } from "../enrolment/key-hash.ts";
 import { newRequest } from "../enrolment/new-request.ts";
-import { parseCertificate } from "../identity/certificate.ts";
-import { sameBytes } from "../identity/same-bytes.ts";
-import { clientFlags, clientPair, clientUsage, routerAddress } from "./client-options.ts";
+import { openClient } from "./client.ts";
+import { clientFlags, clientPair, clientUsage } from "./client-options.ts";
 import { type CliIo, type Command, UsageError } from "./command.ts";
 import { type LoginProvider, loginInBrowser, loginOnDevice } from "./login/openid.ts";
-import { lifetime, options } from "./options.ts";
+import { lifetime, options, portFlag } from "./options.ts";
 import { printable } from "./printable.ts";
-import { profileFolder, writeProfile } from "./profile.ts";
-import { RouterApi } from "./router-api.ts";
+import { profileFolder } from "./profile.ts";
+import { keepCertified } from "./renewal.ts";
+import type { RouterApi } from "./router-api.ts";
 import { describeCertificate, statusLines } from "./status.ts";
 
 const providersAnswer = z.object({
   providers: z.array(
     z.object({ name: z.string(), issuer: z.string(), client_id: z.string(), scope: z.string() }),
   ),
-});
-
-const issuedAnswer = z.object({
-  certificate: z.string(),
-  chain: z.array(z.string()),
-  serial: z.string(),
-  expires: z.string(),
 });
 
 const flagsOfLogin = {
@@ -74,19 +66,9 @@ async function credential(
   const withinMs = lifetime(flags.timeout, "--timeout", 5 * 60_000, 3_600_000);
   const provider = await providerOf(api, flags.provider);
   if (flags.device === true) return { id_token: await loginOnDevice(provider, io, withinMs) };
-  const port = flags["callback-port"] ?? "0";
-  if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535)
-    throw new UsageError(`--callback-port ${port}: expected a port, or none for any that is free`);
+  const port = portFlag(flags["callback-port"], "--callback-port");
   const open = flags["no-browser"] !== true;
-  return { id_token: await loginInBrowser(provider, io, { nonce, port: Number(port), open, withinMs }) };
-}
-
-/** Throws unless the certificate is for our own key: nothing else would be of use. */
-function checkOurs(certificate: string, publicKey: Uint8Array): void {
-  const [der] = certificatesFromPem(certificate);
-  const parsed = der === undefined ? undefined : parseCertificate(der);
-  if (parsed === undefined || "malformed" in parsed || !sameBytes(parsed.spki, publicKey))
-    throw new Error("the router answers with a certificate for another key");
+  return { id_token: await loginInBrowser(provider, io, { nonce, port, open, withinMs }) };
 }
 
 export const login: Command = {
@@ -116,21 +98,18 @@ ${clientUsage}`,
     const ways = [flags.device === true, flags.token !== undefined, flags.renew === true];
     if (ways.filter(Boolean).length > 1)
       throw new UsageError("expected one of --device, --token and --renew");
-    const address = routerAddress(flags, io.env);
-    const folder = profileFolder(io.env);
     const old = flags.renew === true ? clientPair(flags, io.env) : null;
     if (flags.renew === true && old === null)
       throw new Error("there is no certificate to renew: log in without --renew");
-    const api = await RouterApi.open(address, old);
+    const client = await openClient(flags, io.env);
+    const api = client.api(old);
     try {
-      const { key, csr, publicKey } = await newRequest();
-      const shown = await credential(flags, api, io, await keyHash(publicKey));
-      const issued = await api.ask("POST", "/v1/certificates", issuedAnswer, { csr, ...shown });
-      checkOurs(issued.certificate, publicKey);
-      const certificate = [issued.certificate, ...issued.chain].map((pem) => `${pem.trimEnd()}\n`).join("");
-      const router = `${address.host}:${address.port}`;
-      writeProfile(folder, { router, ca: address.ca, certificate, key });
-      const status = await describeCertificate({ certificate, key }, router, Date.now());
+      const request = await newRequest();
+      const shown = await credential(flags, api, io, await keyHash(request.publicKey));
+      const folder = profileFolder(io.env);
+      const pair = await keepCertified(api, request, shown, folder, client.address);
+      const router = client.link.name;
+      const status = await describeCertificate(pair, router, Date.now());
       for (const line of flags.json === true ? [JSON.stringify(status)] : statusLines(status)) io.out(line);
       return 0;
     } finally {

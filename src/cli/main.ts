@@ -3,14 +3,31 @@ import { version } from "../version.ts";
 import { ca } from "./ca.ts";
 import { check } from "./check.ts";
 import { type CliIo, type Command, UsageError } from "./command.ts";
+import { config } from "./config.ts";
+import { connect } from "./connect.ts";
 import { demo } from "./demo.ts";
 import { explain } from "./explain.ts";
 import { login } from "./login.ts";
 import { logout } from "./logout.ts";
+import { proxy } from "./proxy.ts";
+import { routes } from "./routes.ts";
 import { serve } from "./serve.ts";
 import { status } from "./status.ts";
 
-const commands: readonly Command[] = [serve, demo, check, explain, ca, login, logout, status];
+const commands: readonly Command[] = [
+  serve,
+  demo,
+  check,
+  explain,
+  ca,
+  login,
+  logout,
+  status,
+  routes,
+  proxy,
+  connect,
+  config,
+];
 
 const overview = (): string => `Usage: sallyport COMMAND [--help]
 
@@ -41,7 +58,9 @@ export async function main(args: readonly string[], env: CliIo["env"]): Promise<
     io.err(`sallyport: there is no command ${name}; "sallyport --help" lists them`);
     return 2;
   }
-  if (rest.includes("--help") || rest.includes("-h")) {
+  // Behind `--` stand another program's arguments.
+  const own = rest.slice(0, rest.includes("--") ? rest.indexOf("--") : rest.length);
+  if (own.includes("--help") || own.includes("-h")) {
     io.out(command.usage);
     return 0;
   }

@@ -14,6 +14,41 @@ export function options<T extends NonNullable<ParseArgsConfig["options"]>>(
   }
 }
 
+/**
+ * The same, with arguments that are no flags.
+ *
+ * @param names what each of them is, all of them required
+ */
+export function optionsAnd<T extends NonNullable<ParseArgsConfig["options"]>>(
+  args: readonly string[],
+  known: T,
+  names: readonly string[],
+) {
+  try {
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      options: known,
+      allowPositionals: true,
+      strict: true,
+    });
+    const missing = names[positionals.length];
+    if (missing !== undefined) throw new Error(`${missing} is missing`);
+    if (positionals.length > names.length)
+      throw new Error(`${positionals[names.length]} is one argument too many`);
+    return { values, positionals };
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** A flag that is a port; 0, the default, is any that is free. */
+export function portFlag(value: string | undefined, flag: string): number {
+  const port = value ?? "0";
+  if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535)
+    throw new UsageError(`${flag} ${port}: expected a port, or none for any that is free`);
+  return Number(port);
+}
+
 /** A flag that must be there. */
 export function required(value: string | undefined, flag: string, what: string): string {
   if (value === undefined || value === "") throw new UsageError(`${flag} is missing: expected ${what}`);

@@ -1,5 +1,8 @@
 import { chmodSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import type { ClientPair, TunnelMemory } from "../local/link.ts";
+import { selfSigned } from "../local/self-signed.ts";
+import { files } from "../runtime/files.ts";
 import { writeAtomically, writeTogether } from "../runtime/key-files.ts";
 import { type CliIo, UsageError } from "./command.ts";
 
@@ -24,6 +27,9 @@ export function profileFolder(env: CliIo["env"]): string {
   if (data !== "") return join(data, "sallyport");
   throw new UsageError("HOME is not set: expected it, or XDG_CONFIG_HOME, for the profile");
 }
+
+const tunnels = "tunnels.json";
+const localPair = { certificate: "local.crt", key: "local.key" } as const;
 
 const names = { state: "profile.json", ca: "ca.crt", certificate: "client.crt", key: "client.key" } as const;
 
@@ -74,5 +80,53 @@ export function removeProfile(folder: string): boolean {
   // The key first: nothing else of it is a secret.
   for (const name of ["key", "certificate", "ca", "state"] as const)
     rmSync(join(folder, names[name]), { force: true });
+  for (const name of [localPair.key, localPair.certificate, tunnels])
+    rmSync(join(folder, name), { force: true });
   return there;
+}
+
+/** Which routers are behind a balancer that ends TLS, kept beside the profile. */
+export function tunnelMemory(folder: string): TunnelMemory {
+  const read = (): readonly string[] => {
+    try {
+      const known: unknown = JSON.parse(text(join(folder, tunnels)) ?? "[]");
+      return Array.isArray(known) ? known.filter((one) => typeof one === "string") : [];
+    } catch {
+      return [];
+    }
+  };
+  let known = read();
+  return {
+    needed: (router) => known.includes(router),
+    remember: (router, needed) => {
+      if (needed === known.includes(router)) return;
+      known = [...read().filter((one) => one !== router), ...(needed ? [router] : [])];
+      try {
+        writeAtomically(join(folder, tunnels), `${JSON.stringify(known)}\n`, false);
+      } catch {
+        // Where nothing can be kept it is found out anew each time.
+      }
+    },
+  };
+}
+
+/** A new one is made when the old one has less left. */
+const localLeftMs = 30 * 86_400_000;
+
+/** The local proxy's own certificate and key, kept so that clients may come to trust it. */
+export async function localCertificate(folder: string): Promise<ClientPair> {
+  const at = (name: keyof typeof localPair): string => join(folder, localPair[name]);
+  const certificate = text(at("certificate"));
+  const key = text(at("key"));
+  if (certificate !== null && key !== null) {
+    const { problem, notAfter } = files.inspectPair(certificate, key);
+    if (problem === null && notAfter.getTime() > Date.now() + localLeftMs) return { certificate, key };
+  }
+  const made = await selfSigned(Date.now());
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  writeTogether(
+    { path: at("key"), contents: made.key, secret: true },
+    { path: at("certificate"), contents: made.certificate, secret: false },
+  );
+  return made;
 }

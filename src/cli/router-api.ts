@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { HttpBody, HttpClient } from "../http/exchange.ts";
-import { selectRuntime } from "../runtime/select.ts";
-import type { ClientPair, RouterAddress } from "./client-options.ts";
+import type { ClientPair, RouterLink } from "../local/link.ts";
+import type { Runtime } from "../types.ts";
 
 const withinMs = 30_000;
 const maxBytes = 1 << 20;
@@ -32,23 +32,9 @@ export class RouterApi {
   readonly #client: HttpClient;
   readonly #authority: string;
 
-  private constructor(client: HttpClient, authority: string) {
-    this.#client = client;
-    this.#authority = authority;
-  }
-
-  static async open({ host, port, ca }: RouterAddress, pair: ClientPair | null): Promise<RouterApi> {
-    const runtime = await selectRuntime();
-    const tls = {
-      serverName: host,
-      verify: true,
-      ca: ca === null ? null : [ca],
-      cert: pair?.certificate ?? null,
-      key: pair?.key ?? null,
-      alpn: "sallyport-auth",
-    };
-    const dial = () => runtime.dial({ host, port, withinMs, tls });
-    return new RouterApi(runtime.httpClient("http/1.1", dial), `${host}:${port}`);
+  constructor(runtime: Runtime, link: RouterLink, pair: ClientPair | null) {
+    this.#client = runtime.httpClient("http/1.1", () => link.dial(link.host, "sallyport-auth", pair));
+    this.#authority = link.name;
   }
 
   /** Rejects with words for people where the router can't be reached, refuses, or answers with something else. */
@@ -75,11 +61,13 @@ export class RouterApi {
       text = await read(response.body);
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      throw new Error(
-        `the router at ${this.#authority} can't be asked (${printable(why)}): is it one that issues certificates?`,
-      );
+      throw new Error(`the router at ${this.#authority} can't be asked: ${printable(why)}`);
     }
     const body = parsed(text);
+    if (status === 404)
+      throw new Error(
+        `the router at ${this.#authority} has no ${target}: is it one that issues certificates?`,
+      );
     if (status >= 400) {
       const refused = answerOf.safeParse(body);
       throw new Error(

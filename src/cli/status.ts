@@ -1,8 +1,9 @@
 import { certificatesFromPem } from "../authority/pem.ts";
 import { parseCertificate } from "../identity/certificate.ts";
 import { identityOf } from "../identity/identity.ts";
+import type { ClientPair } from "../local/link.ts";
 import { files } from "../runtime/files.ts";
-import { type ClientPair, clientFlags, clientPair, clientUsage } from "./client-options.ts";
+import { clientFlags, clientPair, clientUsage } from "./client-options.ts";
 import type { Command } from "./command.ts";
 import { options } from "./options.ts";
 import { printable } from "./printable.ts";

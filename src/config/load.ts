@@ -1,5 +1,6 @@
 import { RouteTable } from "../core/match.ts";
 import type { Route } from "../core/route.ts";
+import type { ProxyProtocol } from "../core/source.ts";
 import { ConfigError, type ConfigProblem } from "../errors.ts";
 import type { GroupSource } from "../identity/groups.ts";
 import type { Profile } from "../identity/profile.ts";
@@ -41,7 +42,7 @@ export interface Config {
   readonly host: string;
   readonly table: RouteTable;
   readonly certificates: CertificateStore;
-  readonly proxyProtocol: { readonly mode: "off" | "optional" | "required"; readonly from: readonly Cidr[] };
+  readonly proxyProtocol: ProxyProtocol;
   /** Whose X-Forwarded-For is believed. */
   readonly forwardedFrom: readonly Cidr[];
   /** Without a byte either way, where no route says otherwise. */
@@ -315,8 +316,8 @@ function ownApp(
     adapter: "app",
     terminates: true,
     names: [pattern],
-    // The authority's id is for clients that want it and nothing else; inside it is HTTP/1.1.
-    alpn: values.SALLYPORT_AUTHORITY === null ? ["h2", "http/1.1"] : ["h2", "http/1.1", "sallyport-auth"],
+    // Our own id is for our own commands, which it tells from a balancer; inside it is HTTP/1.1.
+    alpn: ["h2", "http/1.1", "sallyport-auth"],
     takesNoAlpn: true,
     sources: null,
     ...defaults,

@@ -7,7 +7,7 @@ import { parseIp } from "../wire/ip.ts";
 import { parseHostTemplate, parseNamePattern } from "./names.ts";
 import { anchorsFrom, chainFrom, clientAnchorsFrom, type Files, pemOrPath } from "./pem.ts";
 import { sourcesFrom } from "./revocation.ts";
-import { futureSchemes, type SchemeInfo } from "./scheme.ts";
+import type { SchemeInfo } from "./scheme.ts";
 import { didYouMean } from "./suggest.ts";
 import { cidrs, count, duration, grace, list, oneOf, port } from "./values.ts";
 
@@ -49,7 +49,11 @@ export const parameters: Readonly<Record<string, Parameter>> = {
     meaning:
       "a PROXY header to the upstream: `v1`, or `v2` with ALPN, name, TLS version and client certificate",
   },
-  upstream_tls: { meaning: "`off`, `verify` (default for `https`) or `insecure`", terminatedOnly: true },
+  upstream_tls: {
+    meaning:
+      "`off`, `verify` (default for `https`, `kubernetes` and `rediss`) or `insecure`; not on `postgres`, `mysql` and `ssh` routes",
+    terminatedOnly: true,
+  },
   upstream_ca: {
     meaning: "trust anchors for the upstream's certificate, PEM or a path; default the system's",
     terminatedOnly: true,
@@ -200,7 +204,6 @@ function parse(
   const scheme = schemeText.toLowerCase();
   const info = schemes.find((known) => known.scheme === scheme);
   if (info === undefined) {
-    if (futureSchemes.includes(scheme)) fail(`${scheme}:// is not available in this version`);
     const known = schemes.map((one) => one.scheme);
     return fail(
       `unknown scheme ${scheme}://: expected one of ${known.join(", ")}${didYouMean(scheme, known)}`,
@@ -303,6 +306,8 @@ function secret<T>(query: Query, key: string, read: (text: string) => T): T | nu
 
 function upstreamTls(query: Query, info: SchemeInfo, files: Files): NonNullable<Route["upstream"]>["tls"] {
   const mode = query.parse("upstream_tls", oneOf("off", "verify", "insecure")) ?? info.defaultUpstreamTls;
+  if (mode !== "off" && !info.upstreamTls)
+    fail(`upstream_tls=${mode} is not available on ${info.scheme} routes in this version`);
   const ca = secret(query, "upstream_ca", (text) => anchorsFrom(text, files));
   const cert = secret(query, "upstream_cert", (text) => chainFrom(text, files));
   const key = secret(query, "upstream_key", (text) => pemOrPath(text, files));

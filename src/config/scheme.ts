@@ -10,16 +10,7 @@ export interface SchemeInfo {
   readonly terminates: boolean;
   /** A hello without ALPN comes to this scheme's route even if its name has others. */
   readonly takesNoAlpn: boolean;
+  /** Whether the upstream may speak TLS from its first byte on. */
+  readonly upstreamTls: boolean;
   readonly defaultUpstreamTls: "off" | "verify";
 }
-
-/** Of the contract, and not in this version. */
-export const futureSchemes: readonly string[] = [
-  "postgres",
-  "mysql",
-  "redis",
-  "rediss",
-  "mongodb",
-  "ssh",
-  "kubernetes",
-];

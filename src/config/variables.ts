@@ -221,6 +221,7 @@ export const clientVariables: readonly string[] = [
   "SALLYPORT_CA",
   "SALLYPORT_CLIENT_CERT",
   "SALLYPORT_CLIENT_KEY",
+  "SALLYPORT_TUNNEL",
   "SALLYPORT_AGENT_NAME",
 ];
 export const clientPrefix = "SALLYPORT_SERVICE_";

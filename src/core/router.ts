@@ -11,6 +11,7 @@ import type { RouteTable } from "./match.ts";
 import type { ConnectionRecord } from "./record.ts";
 import type { Route } from "./route.ts";
 import type { Adapter } from "./session.ts";
+import type { ProxyProtocol } from "./source.ts";
 import { Visit } from "./visit.ts";
 
 /** Everything a connection meets on its way; made by the composition root. */
@@ -21,7 +22,7 @@ export interface RouterParts {
   readonly contexts: TlsContexts;
   readonly verifierFor: (route: Route) => ClientVerifier;
   readonly admission: Admission;
-  readonly proxyProtocol: { readonly mode: "off" | "optional" | "required"; readonly from: readonly Cidr[] };
+  readonly proxyProtocol: ProxyProtocol;
   /** Networks whose word on who their clients are is taken. */
   readonly forwardedFrom: readonly Cidr[];
   readonly timeouts: {

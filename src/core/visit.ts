@@ -4,10 +4,9 @@ import type { VerifiedClient } from "../identity/verifier.ts";
 import type { Connection, Endpoint, TlsConnection } from "../types.ts";
 import { type AlertName, alertRecord } from "../wire/alert.ts";
 import { type ClientHello, clientHelloParser } from "../wire/client-hello.ts";
-import { cidrContains, type Ip, parseIp } from "../wire/ip.ts";
+import { cidrContains } from "../wire/ip.ts";
 import { ja4 } from "../wire/ja4.ts";
-import { looksLike, parseNotTls, plainHttpAnswer } from "../wire/not-tls.ts";
-import { parseProxyHeader } from "../wire/proxy-protocol.ts";
+import { parseNotTls, plainHttpAnswer } from "../wire/not-tls.ts";
 import type { Place } from "./admission.ts";
 import type { Arrival } from "./arrival.ts";
 import { deadline } from "./deadline.ts";
@@ -19,6 +18,7 @@ import { type ConnectionRecord, outcomeOf } from "./record.ts";
 import type { Route } from "./route.ts";
 import type { Router } from "./router.ts";
 import type { Session } from "./session.ts";
+import { ipOf, readSource } from "./source.ts";
 
 type Hit = Extract<Match, { ok: true }>;
 
@@ -29,9 +29,6 @@ const alerts: Partial<Record<Refusal["reason"], AlertName>> = {
   source_not_allowed: "access_denied",
   limit_reached: "internal_error",
 };
-
-const noAddress: Ip = [0, 0, 0, 0];
-const ipOf = ({ address }: Endpoint): Ip => parseIp(address) ?? noAddress;
 
 /** One connection, from accept to its record. */
 export class Visit {
@@ -122,40 +119,15 @@ export class Visit {
     for (const connection of this.#dialled) connection.abort("reset");
   }
 
-  /** The PROXY header, where one is due: who is the client? */
+  /** Who is the client? A PROXY header says it where one is due. */
   async #greet(): Promise<void> {
-    const { mode, from } = this.#router.parts.proxyProtocol;
+    const { proxyProtocol, forwardedFrom } = this.#router.parts;
     // Whoever opened a tunnel writes what is in it: the address that counts is the tunnel's.
-    const listed =
-      mode !== "off" &&
-      !this.#arrival.tunnelled &&
-      from.some((cidr) => cidrContains(cidr, ipOf(this.#connection.remote)));
-    if (mode === "required" && !listed && !this.#arrival.tunnelled) {
-      throw new Refusal(
-        "proxy_header_invalid",
-        "PROXY headers are required, and this source is not one of those believed",
-      );
-    }
-    if (listed) await this.#readProxyHeader(mode === "required");
+    if (!this.#arrival.tunnelled) this.#source = await readSource(this.#connection, proxyProtocol);
     const source = ipOf(this.#source);
     // A balancer's address stands for all of its clients.
-    if (!this.#router.parts.forwardedFrom.some((cidr) => cidrContains(cidr, source)))
+    if (!forwardedFrom.some((cidr) => cidrContains(cidr, source)))
       this.#place?.enterSource(this.#source.address);
-  }
-
-  async #readProxyHeader(required: boolean): Promise<void> {
-    const first = await inspect(this.#connection, parseProxyHeader);
-    if (first.kind === "ok") {
-      this.#connection.unread(first.head.subarray(first.used));
-      // `local`: the balancer itself, with its own address.
-      if (first.value.source !== null) this.#source = first.value.source;
-      return;
-    }
-    if (first.kind === "closed") throw new Refusal("client_closed", "closed before a PROXY header");
-    if (required || looksLike(first.head) === "proxy") {
-      throw new Refusal("proxy_header_invalid", first.detail);
-    }
-    this.#connection.unread(first.head);
   }
 
   async #inspect(): Promise<ClientHello> {

@@ -1,5 +1,8 @@
 import { acceptText } from "../wire/websocket.ts";
 
+/** Where a client asks for a tunnel to the one port. */
+export const connectPath = "/.well-known/sallyport/connect";
+
 const base64 = (bytes: Uint8Array): string => btoa(String.fromCharCode(...bytes));
 
 /** A fresh `Sec-WebSocket-Key`: 16 random bytes (RFC 6455 §4.1). */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { endToEnd, forwardedFields, upgradeAsked } from "../../src/adapters/http/headers.ts";
+import { forwardedFields } from "../../src/adapters/http/forwarded-fields.ts";
+import { endToEnd, upgradeAsked } from "../../src/http/hop-by-hop.ts";
 
 const about = { address: "2001:db8::1", host: "a.test:8443", port: 8443 };
 

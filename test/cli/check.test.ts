@@ -46,8 +46,8 @@ describe("check", () => {
         "{n}.db.internal:5432",
       ],
       ["pass", "tls", "pass.example.net", "any", "-", "10.0.0.1:443"],
-      ["web", "https", "web.example.com", "h2 http/1.1", "-", "[2001:db8::1]:443"],
-      ["sallyport", "app", "localhost", "h2 http/1.1", "optional", "-"],
+      ["web", "https", "web.example.com", "h2 http/1.1 sallyport-http", "-", "[2001:db8::1]:443"],
+      ["sallyport", "app", "localhost", "h2 http/1.1 sallyport-auth", "optional", "-"],
     ]);
   });
 

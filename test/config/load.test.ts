@@ -265,7 +265,7 @@ describe("the router's own pages", () => {
   it("are a route at SALLYPORT_HOST that asks for a certificate if anybody's could be verified", () => {
     const route = app({ SALLYPORT_HOST: "gate.example.com" });
     assert.equal(route?.names[0]?.text, "gate.example.com");
-    assert.deepEqual(route?.alpn, ["h2", "http/1.1"]);
+    assert.deepEqual(route?.alpn, ["h2", "http/1.1", "sallyport-auth"]);
     assert.equal(route?.client, "optional");
     assert.equal(app({ SALLYPORT_CLIENT_CA: "" })?.client, "none");
   });

@@ -22,12 +22,22 @@ describe("a route's URL", () => {
       );
       return [adapter, alpn, terminates, takesNoAlpn, upstream?.port, upstream?.tls.mode, client];
     };
-    const web = ["h2", "http/1.1"];
+    const web = ["h2", "http/1.1", "sallyport-http"];
+    const kube = ["h2", "http/1.1", "sallyport-kubernetes"];
+    const own = (name: string): string[] => [`sallyport-${name}`];
     assert.deepEqual(made("tls://u"), ["tls", null, false, false, 443, "off", "none"]);
     assert.deepEqual(made("tcp://u:1"), ["tcp", ["sallyport-tcp"], true, false, 1, "off", "required"]);
     assert.deepEqual(made("http://u"), ["http", web, true, true, 80, "off", "required"]);
     assert.deepEqual(made("https://u"), ["http", web, true, true, 443, "verify", "required"]);
     assert.deepEqual(made("h2c://u"), ["http", web, true, true, 80, "off", "required"]);
+    assert.deepEqual(made("kubernetes://u"), ["kubernetes", kube, true, true, 6443, "verify", "required"]);
+    const postgres = ["postgresql", "sallyport-postgres"];
+    assert.deepEqual(made("postgres://u"), ["postgres", postgres, true, false, 5432, "off", "required"]);
+    assert.deepEqual(made("mysql://u"), ["mysql", own("mysql"), true, false, 3306, "off", "required"]);
+    assert.deepEqual(made("redis://u"), ["redis", own("redis"), true, false, 6379, "off", "required"]);
+    assert.deepEqual(made("rediss://u"), ["redis", own("redis"), true, false, 6379, "verify", "required"]);
+    assert.deepEqual(made("mongodb://u"), ["mongodb", own("mongodb"), true, false, 27017, "off", "required"]);
+    assert.deepEqual(made("ssh://u"), ["ssh", own("ssh"), true, false, 22, "off", "required"]);
   });
 
   it("sets everything that it may set", () => {
@@ -79,11 +89,11 @@ describe("a route's URL", () => {
   ]) {
     it(`${url} is no URL`, () => refused(url, /is no URL: expected SCHEME:\/\/HOST:PORT/));
   }
-  for (const scheme of ["postgres", "mysql", "redis", "rediss", "mongodb", "ssh", "kubernetes"]) {
-    it(`${scheme} is not available in this version`, () =>
+  for (const scheme of ["postgres", "mysql", "ssh"]) {
+    it(`${scheme} takes no upstream_tls`, () =>
       refused(
-        `${scheme}://h:1?sni=a.example.com`,
-        new RegExp(`${scheme}:// is not available in this version`),
+        `${scheme}://h:1?sni=a.example.com&upstream_tls=verify`,
+        new RegExp(`upstream_tls=verify is not available on ${scheme} routes in this version`),
       ));
   }
   it("an unknown scheme is told the nearest", () =>

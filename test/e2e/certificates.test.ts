@@ -217,7 +217,7 @@ describe("a router without an authority", { skip: missing("curl", "openssl") }, 
         },
       );
       assert.equal(login.status, 1);
-      assert.match(login.err, /can't be asked .*is it one that issues certificates\?/);
+      assert.match(login.err, /has no .*is it one that issues certificates\?/);
     } finally {
       await plain.stop();
     }

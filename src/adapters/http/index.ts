@@ -1,26 +1,54 @@
 import type { Adapter, Session } from "../../core/session.ts";
 import { Refusal } from "../../errors.ts";
-import type { HttpBody, HttpClient, HttpExchange, HttpFields } from "../../http/exchange.ts";
+import type {
+  HttpBody,
+  HttpClient,
+  HttpExchange,
+  HttpFields,
+  HttpRequest,
+  HttpResponse,
+} from "../../http/exchange.ts";
+import { announcesBody, endToEnd, upgradeAsked } from "../../http/hop-by-hop.ts";
 import { problem } from "../../http/problem.ts";
-import { admitted } from "../../http/request.ts";
-import { endToEnd, forwardedFields, upgradeAsked } from "./headers.ts";
+import { type Asked, admitted, readRequest } from "../../http/request.ts";
+import { forwardedFields } from "./forwarded-fields.ts";
+
+/** Who and what a request is for on this route, or the answer that turns it away. */
+type Admits = (request: HttpRequest, session: Session) => Asked | HttpResponse;
 
 /** A reverse proxy: HTTP/1.1 or HTTP/2 from the client, HTTP/1.1 (or, for `h2c`, HTTP/2) to the upstream. */
-export const httpAdapter: Adapter = {
-  name: "http",
+const reverseProxy = (name: string, admits: Admits): Adapter => ({
+  name,
 
   async handle(session) {
     const protocol = session.route.scheme === "h2c" ? "h2" : "http/1.1";
     const client = session.httpClient(protocol);
     try {
-      await session.serveHttp({ handle: (exchange) => forward(session, client, exchange) });
+      await session.serveHttp({ handle: (exchange) => forward(session, client, exchange, admits) });
     } finally {
       client.close();
     }
   },
 
   refuse: (session, refusal) => refuseHttp(session, refusal),
-};
+});
+
+export const httpAdapter: Adapter = reverseProxy("http", (request, { serverName }) =>
+  admitted(request, serverName),
+);
+
+/**
+ * The Kubernetes API. Its clients are told the router's address and, apart from it, the name for TLS
+ * (`tls-server-name`): the Host they send is the former and chooses nothing here. Whom to act as is for the API
+ * server to be asked by its own rules, never by a client through our credentials.
+ */
+export const kubernetesAdapter: Adapter = reverseProxy("kubernetes", (request, { upstream }) => {
+  const asked = readRequest(request);
+  if (typeof asked === "string") return problem(400, "protocol_error", asked);
+  if (request.fields.some(([name]) => name.replaceAll("_", "-").startsWith("impersonate-")))
+    return problem(403, "identity_not_allowed", "impersonation does not pass through this router");
+  return { ...asked, authority: upstream };
+});
 
 /** Answers the first request with why the client is refused, then ends the connection. */
 export async function refuseHttp(session: Session, refusal: Refusal): Promise<void> {
@@ -34,12 +62,17 @@ export async function refuseHttp(session: Session, refusal: Refusal): Promise<vo
   });
 }
 
-async function forward(session: Session, client: HttpClient, exchange: HttpExchange): Promise<void> {
+async function forward(
+  session: Session,
+  client: HttpClient,
+  exchange: HttpExchange,
+  admits: Admits,
+): Promise<void> {
   const { request } = exchange;
-  const asked = admitted(request, session.serverName);
+  const asked = admits(request, session);
   if ("status" in asked) return exchange.respond(asked);
   const upgrade = request.version === "1.1" ? upgradeAsked(request.fields) : null;
-  if (upgrade !== null && request.fields.some(([name, text]) => announcesBody(name, text))) {
+  if (upgrade !== null && announcesBody(request.fields)) {
     return exchange.respond(problem(400, "protocol_error", "a request to switch protocols with a body"));
   }
   const fields: HttpFields = [
@@ -96,9 +129,6 @@ async function forward(session: Session, client: HttpClient, exchange: HttpExcha
 
 const refusalOf = (error: unknown): Refusal =>
   error instanceof Refusal ? error : new Refusal("upstream_refused", String(error), { cause: error });
-
-const announcesBody = (name: string, value: string): boolean =>
-  name === "transfer-encoding" || (name === "content-length" && value !== "0");
 
 /** The upstream's body; where it breaks off, the record says so, and whoever reads it cuts the response. */
 async function* noted(body: HttpBody, session: Session, exchange: HttpExchange): HttpBody {

@@ -1,0 +1,31 @@
+import { patient } from "../local/streams.ts";
+import { portableRelay } from "../runtime/relay.ts";
+import { StdioConnection } from "../runtime/stdio.ts";
+import type { Connection } from "../types.ts";
+import { openClient } from "./client.ts";
+import { clientFlags } from "./client-options.ts";
+import { type CliIo, UsageError } from "./command.ts";
+import { optionsAnd } from "./options.ts";
+import { printable } from "./printable.ts";
+
+const flagsOfSsh = { ...clientFlags, alpn: { type: "string" } } as const;
+
+/** `proxy ssh HOST[:PORT]`: one connection on standard input and output. */
+export async function proxySsh(args: readonly string[], io: CliIo): Promise<number> {
+  const { values: flags, positionals } = optionsAnd(args, flagsOfSsh, ["HOST:PORT"]);
+  // OpenSSH always names a port; which one it is means nothing on the one port.
+  const [, host] = /^([A-Za-z0-9._-]+)(?::\d{1,5})?$/.exec(positionals[0] ?? "") ?? [];
+  if (host === undefined)
+    throw new UsageError(`${positionals[0]}: expected a host name, such as node1.ssh.example.com:22`);
+  const client = await openClient(flags, io.env);
+  const { pair } = await client.credential((line) => io.err(`sallyport: ${printable(line)}`)).current();
+  const router = await client.link.dial(host, flags.alpn ?? "sallyport-ssh", pair);
+  const stdio = new StdioConnection();
+  // Whoever started us waits for our end to learn of the router's: it is not for them to close first.
+  await Promise.race([portableRelay<Connection>(stdio, router, patient), stdio.closed]);
+  if (router.bytesRead > 0) return 0;
+  io.err(
+    `sallyport: the router closed the connection to ${host} before a word: does "sallyport routes" list it?`,
+  );
+  return 1;
+}

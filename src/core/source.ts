@@ -1,0 +1,40 @@
+import { Refusal } from "../errors.ts";
+import type { Connection, Endpoint } from "../types.ts";
+import { type Cidr, cidrContains, type Ip, parseIp } from "../wire/ip.ts";
+import { looksLike } from "../wire/not-tls.ts";
+import { parseProxyHeader } from "../wire/proxy-protocol.ts";
+import { inspect } from "./inspect.ts";
+
+/** Whose PROXY headers are believed, and whether one must come. */
+export interface ProxyProtocol {
+  readonly mode: "off" | "optional" | "required";
+  readonly from: readonly Cidr[];
+}
+
+const noAddress: Ip = [0, 0, 0, 0];
+
+export const ipOf = ({ address }: Endpoint): Ip => parseIp(address) ?? noAddress;
+
+/** Whom a connection is from: its peer, or whom a PROXY header in front of it names. Throws a `Refusal`. */
+export async function readSource(connection: Connection, { mode, from }: ProxyProtocol): Promise<Endpoint> {
+  const listed = mode !== "off" && from.some((cidr) => cidrContains(cidr, ipOf(connection.remote)));
+  if (mode === "required" && !listed) {
+    throw new Refusal(
+      "proxy_header_invalid",
+      "PROXY headers are required, and this source is not one of those believed",
+    );
+  }
+  if (!listed) return connection.remote;
+  const first = await inspect(connection, parseProxyHeader);
+  if (first.kind === "ok") {
+    connection.unread(first.head.subarray(first.used));
+    // `local`: the balancer itself, with its own address.
+    return first.value.source ?? connection.remote;
+  }
+  if (first.kind === "closed") throw new Refusal("client_closed", "closed before a PROXY header");
+  if (mode === "required" || looksLike(first.head) === "proxy") {
+    throw new Refusal("proxy_header_invalid", first.detail);
+  }
+  connection.unread(first.head);
+  return connection.remote;
+}

@@ -1,0 +1,105 @@
+import type { HttpClient, HttpExchange, HttpFields } from "../http/exchange.ts";
+import { announcesBody, endToEnd, upgradeAsked } from "../http/hop-by-hop.ts";
+import { problem } from "../http/problem.ts";
+import { hostOf, readRequest } from "../http/request.ts";
+import type { Runtime, TlsConnection } from "../types.ts";
+import type { Service } from "./proxy.ts";
+import { patient } from "./streams.ts";
+
+export interface AppRoute {
+  /** What the app is called at the router: host and, unless it is 443, port. */
+  readonly authority: string;
+  /** A new connection to its route. */
+  dial(): Promise<TlsConnection>;
+}
+
+/** What programs on this machine call it. */
+const ownNames: ReadonlySet<string> = new Set(["localhost", "127.0.0.1", "[::1]"]);
+
+/** Never: a local proxy ends with its process. */
+const notDraining = new AbortController().signal;
+
+/**
+ * Serves an HTTP route as plain HTTP on the loopback. Requests go on under the app's own name, and what it says of
+ * itself in redirects comes back under ours.
+ */
+export const appService =
+  (runtime: Runtime, route: AppRoute, failed: (message: string) => void): Service =>
+  async (connection) => {
+    const client = runtime.httpClient("http/1.1", () => route.dial());
+    const serving = {
+      handle: (exchange: HttpExchange) => forward(runtime, client, route.authority, exchange, failed),
+    };
+    try {
+      await runtime.serveHttp(connection, null, serving, notDraining, patient.idleMs);
+    } finally {
+      client.close();
+    }
+  };
+
+/** With another base where the value has this one. */
+const rebased = (value: string, from: string, to: string): string =>
+  value === from || value.startsWith(`${from}/`) || value.startsWith(`${from}?`)
+    ? to + value.slice(from.length)
+    : value;
+
+async function forward(
+  runtime: Runtime,
+  client: HttpClient,
+  authority: string,
+  exchange: HttpExchange,
+  failed: (message: string) => void,
+): Promise<void> {
+  const { request } = exchange;
+  const asked = readRequest(request);
+  if (typeof asked === "string") return exchange.respond(problem(400, "protocol_error", asked));
+  // A page elsewhere may have given its own name our address (DNS rebinding), and would act as this user.
+  if (!ownNames.has(hostOf(asked.authority)) && !hostOf(asked.authority).endsWith(".localhost"))
+    return exchange.respond(problem(421, "unknown_name", "this is a local proxy: ask it as localhost"));
+  const here = `http://${asked.authority}`;
+  const there = `https://${authority}`;
+  const upgrade = request.version === "1.1" ? upgradeAsked(request.fields) : null;
+  if (upgrade !== null && announcesBody(request.fields))
+    return exchange.respond(problem(400, "protocol_error", "a request to switch protocols with a body"));
+  const fields: HttpFields = [
+    ...endToEnd(request.fields)
+      .filter(([name]) => name !== "host" && name !== "expect")
+      .map(([name, value]): readonly [string, string] =>
+        // The app's own check of where a request is from must see its own pages as such, and no others.
+        name === "origin" || name === "referer" ? [name, rebased(value, here, there)] : [name, value],
+      ),
+    ...switching(upgrade),
+  ];
+  try {
+    const response = await client.request({
+      method: request.method,
+      target: asked.target,
+      authority,
+      fields,
+      body: request.body,
+      signal: exchange.signal,
+    });
+    const back = endToEnd(response.fields).map(([name, value]): readonly [string, string] =>
+      name === "location" ? [name, rebased(value, there, here)] : [name, value],
+    );
+    if (response.upgraded === null) {
+      const { status, body } = response;
+      return await exchange.respond({ status, fields: back, body });
+    }
+    const chosen = response.fields.find(([name]) => name === "upgrade")?.[1] ?? upgrade;
+    await runtime.relay(exchange.upgrade([...back, ...switching(chosen)]), response.upgraded, patient);
+  } catch (error) {
+    if (exchange.signal.aborted) return;
+    const detail = error instanceof Error ? error.message : String(error);
+    failed(detail);
+    await exchange.respond(problem(502, "upstream_unreachable", detail));
+  }
+}
+
+const switching = (protocol: string | null): HttpFields =>
+  protocol === null
+    ? []
+    : [
+        ["connection", "Upgrade"],
+        ["upgrade", protocol],
+      ];
