@@ -177,6 +177,7 @@ function endToEndOn({ name, command }) {
     {
       SALLYPORT_TEST_RUNTIME: name,
       SALLYPORT_TEST_COMMAND: command,
+      SALLYPORT_TEST_OTHERS: JSON.stringify(present.map((one) => ({ name: one.name, command: one.command }))),
     },
   );
 }

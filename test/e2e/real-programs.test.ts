@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
-import { dial, dialTcp } from "../support/client.ts";
+import { dial } from "../support/client.ts";
 import { newestLibpq, type Postgres, startPostgres } from "../support/postgres.ts";
 import { missing, program } from "../support/programs.ts";
+import { type Redis, startRedis } from "../support/redis.ts";
 import { createSite, type Site, startRouter, type TestRouter } from "../support/router.ts";
 import { run } from "../support/run.ts";
+import { type Sshd, startSshd } from "../support/sshd.ts";
 import { tcpUpstream, tlsUpstream, type Upstream } from "../support/upstreams.ts";
 
 let site: Site;
@@ -15,24 +16,6 @@ before(async () => {
   site = await createSite(["localhost", "pg.test", "pgtls.test", "redis.test", "ssh.test", "bulk.test"]);
 });
 after(() => site?.remove());
-
-const freePort = async (): Promise<number> => {
-  const upstream = await tcpUpstream(() => {});
-  upstream.close();
-  return upstream.port;
-};
-
-async function answers(port: number): Promise<void> {
-  for (let i = 0; i < 200; i++) {
-    try {
-      (await dialTcp(port)).destroy();
-      return;
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, 25));
-    }
-  }
-  throw new Error(`nothing answers on ${port}`);
-}
 
 describe("psql", {
   skip: missing("psql", "initdb") || (newestLibpq === undefined ? "no libpq that begins with TLS" : false),
@@ -104,21 +87,17 @@ describe("psql", {
 });
 
 describe("redis-cli", { skip: missing("redis-server", "redis-cli") }, () => {
-  let server: ChildProcess;
+  let server: Redis;
   let router: TestRouter;
   before(async () => {
-    const port = await freePort();
-    server = spawn(
-      program("redis-server"),
-      ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--dir", site.folder],
-      { stdio: "ignore" },
-    );
-    await answers(port);
-    router = await startRouter(site, { SALLYPORT_ROUTE_REDIS: `tcp://127.0.0.1:${port}?sni=redis.test` });
+    server = await startRedis(site.folder);
+    router = await startRouter(site, {
+      SALLYPORT_ROUTE_REDIS: `tcp://127.0.0.1:${server.port}?sni=redis.test`,
+    });
   });
   after(async () => {
     await router?.stop();
-    server?.kill("SIGKILL");
+    server?.stop();
   });
 
   it("talks TLS with SNI straight to the port", async () => {
@@ -144,40 +123,16 @@ describe("redis-cli", { skip: missing("redis-server", "redis-cli") }, () => {
 });
 
 describe("OpenSSH", { skip: missing("ssh", "sshd", "ssh-keygen", "openssl") }, () => {
-  let server: ChildProcess;
+  let server: Sshd;
   let router: TestRouter;
   before(async () => {
-    const folder = `${site.folder}/ssh`;
-    mkdirSync(folder, { mode: 0o700 });
-    for (const name of ["host", "user"]) {
-      await run(program("ssh-keygen"), ["-q", "-t", "ed25519", "-N", "", "-f", `${folder}/${name}`]);
-    }
-    const { out } = await run("cat", [`${folder}/user.pub`]);
-    writeFileSync(`${folder}/authorized_keys`, out, { mode: 0o600 });
+    server = await startSshd(`${site.folder}/ssh`);
     chmodSync(site.folder, 0o755);
-    if (process.getuid?.() === 0 && !existsSync("/run/sshd")) mkdirSync("/run/sshd", { mode: 0o755 });
-    const port = await freePort();
-    writeFileSync(
-      `${folder}/config`,
-      [
-        `ListenAddress 127.0.0.1:${port}`,
-        `HostKey ${folder}/host`,
-        `AuthorizedKeysFile ${folder}/authorized_keys`,
-        "UsePAM no",
-        "StrictModes no",
-        "PidFile none",
-        "PasswordAuthentication no",
-        "PermitRootLogin yes",
-        "",
-      ].join("\n"),
-    );
-    server = spawn(program("sshd"), ["-D", "-f", `${folder}/config`], { stdio: "ignore" });
-    await answers(port);
-    router = await startRouter(site, { SALLYPORT_ROUTE_SSH: `tcp://127.0.0.1:${port}?sni=ssh.test` });
+    router = await startRouter(site, { SALLYPORT_ROUTE_SSH: `tcp://127.0.0.1:${server.port}?sni=ssh.test` });
   });
   after(async () => {
     await router?.stop();
-    server?.kill("SIGKILL");
+    server?.stop();
   });
 
   it("goes through a tcp route with openssl as its ProxyCommand", async () => {

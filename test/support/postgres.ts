@@ -71,6 +71,7 @@ export async function startPostgres(
     "listen_addresses='127.0.0.1'",
     `unix_socket_directories='${folder}'`,
     "fsync=off",
+    "max_connections=300",
   ];
   if (pair !== undefined) {
     for (const [name, source] of [

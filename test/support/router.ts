@@ -19,6 +19,17 @@ const programArgs: Readonly<Record<string, readonly string[]>> = {
 /** How to start the program on the runtime under test. */
 export const sallyport: readonly [string, ...string[]] = [command, ...(programArgs[runtimeName] ?? [])];
 
+/** The same for every runtime there is, the one under test among them: for what two of them do together. */
+export const everyRuntime: readonly {
+  readonly name: string;
+  readonly command: readonly [string, ...string[]];
+}[] = (
+  JSON.parse(process.env.SALLYPORT_TEST_OTHERS ?? JSON.stringify([{ name: runtimeName, command }])) as {
+    name: string;
+    command: string;
+  }[]
+).map((one) => ({ name: one.name, command: [one.command, ...(programArgs[one.name] ?? [])] }));
+
 /** The environment without anything of ours, plus `more`. */
 export function environment(more: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
   const clean = Object.entries(process.env).filter(([name]) => !name.startsWith("SALLYPORT_"));
@@ -134,7 +145,7 @@ export async function startRouter(
     },
     stop: () =>
       new Promise((resolve) => {
-        if (child.exitCode !== null) return resolve();
+        if (child.exitCode !== null || child.signalCode !== null) return resolve();
         child.once("exit", () => resolve());
         child.kill("SIGKILL");
       }),

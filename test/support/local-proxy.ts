@@ -1,0 +1,105 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { environment, type Site, sallyport } from "./router.ts";
+import { type Finished, run } from "./run.ts";
+
+/** Whose certificate, through which router, on which runtime. */
+export interface ClientOptions {
+  /** The router's address, where it is not the router itself that is asked (a balancer). */
+  readonly router: string;
+  /** The certificate of that name in the site; `null`: the profile's. */
+  readonly as?: string | null;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly on?: readonly [string, ...string[]];
+}
+
+const variables = (site: Site, { router, as = "alice", env = {} }: ClientOptions): NodeJS.ProcessEnv =>
+  environment({
+    XDG_CONFIG_HOME: `${site.folder}/config`,
+    SALLYPORT_ROUTER: router,
+    SALLYPORT_CA: `${site.folder}/ca.crt`,
+    ...(as === null
+      ? {}
+      : {
+          SALLYPORT_CLIENT_CERT: `${site.folder}/${as}.crt`,
+          SALLYPORT_CLIENT_KEY: `${site.folder}/${as}.key`,
+        }),
+    ...env,
+  });
+
+/** Runs a client command to its end. */
+export function client(
+  site: Site,
+  options: ClientOptions,
+  args: readonly string[],
+  more: { readonly input?: readonly string[]; readonly ms?: number } = {},
+): Promise<Finished> {
+  const [command, ...first] = options.on ?? sallyport;
+  return run(command, [...first, ...args], { env: variables(site, options), ms: 60_000, ...more });
+}
+
+export interface TestProxy {
+  readonly port: number;
+  readonly unix: string | null;
+  readonly kubeconfig: string | null;
+  readonly process: ChildProcess;
+  /** What it has said on standard error. */
+  readonly said: () => string;
+  until(words: RegExp): Promise<void>;
+  stop(): Promise<number | null>;
+}
+
+/** Starts `proxy` on the runtime under test, or another. */
+export async function startProxy(
+  site: Site,
+  options: ClientOptions,
+  args: readonly string[],
+): Promise<TestProxy> {
+  const [command, ...first] = options.on ?? sallyport;
+  const child = spawn(command, [...first, "proxy", ...args, "--json"], {
+    env: variables(site, options),
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let said = "";
+  let out = "";
+  child.stderr.on("data", (chunk) => {
+    said += chunk;
+  });
+  const ready = await new Promise<{ port: number; unix: string | null; kubeconfig: string | null }>(
+    (resolve, reject) => {
+      const late = setTimeout(() => {
+        child.kill("SIGKILL");
+        reject(new Error(`the proxy did not start: ${said}`));
+      }, 30_000);
+      child.stdout.on("data", (chunk) => {
+        out += chunk;
+        if (!out.includes("\n")) return;
+        clearTimeout(late);
+        resolve(JSON.parse(out));
+      });
+      child.once("exit", (status) => {
+        clearTimeout(late);
+        reject(new Error(`the proxy ended with ${status}: ${said}`));
+      });
+    },
+  );
+  return {
+    ...ready,
+    process: child,
+    said: () => said,
+    until: async (words) => {
+      for (let i = 0; i < 400 && !words.test(said); i++)
+        await new Promise((resolve) => setTimeout(resolve, 25));
+      if (!words.test(said)) throw new Error(`it never said ${words}: ${said}`);
+    },
+    stop: () =>
+      new Promise((resolve) => {
+        if (child.exitCode !== null || child.signalCode !== null) return resolve(child.exitCode);
+        const late = setTimeout(() => child.kill("SIGKILL"), 5000);
+        child.once("exit", (status) => {
+          clearTimeout(late);
+          resolve(status);
+        });
+        child.kill("SIGTERM");
+      }),
+  };
+}

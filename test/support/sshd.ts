@@ -1,0 +1,39 @@
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { answers, freePort } from "./ports.ts";
+import { program } from "./programs.ts";
+import { run } from "./run.ts";
+
+export interface Sshd {
+  readonly port: number;
+  /** The private key that it lets in. */
+  readonly key: string;
+  stop(): void;
+}
+
+/** A real server in a folder of its own, for the user who runs the tests. */
+export async function startSshd(folder: string): Promise<Sshd> {
+  mkdirSync(folder, { mode: 0o700 });
+  for (const name of ["host", "user"])
+    await run(program("ssh-keygen"), ["-q", "-t", "ed25519", "-N", "", "-f", `${folder}/${name}`]);
+  writeFileSync(`${folder}/authorized_keys`, readFileSync(`${folder}/user.pub`), { mode: 0o600 });
+  if (process.getuid?.() === 0 && !existsSync("/run/sshd")) mkdirSync("/run/sshd", { mode: 0o755 });
+  const port = await freePort();
+  const settings = [
+    `ListenAddress 127.0.0.1:${port}`,
+    `HostKey ${folder}/host`,
+    `AuthorizedKeysFile ${folder}/authorized_keys`,
+    "UsePAM no",
+    "StrictModes no",
+    "PidFile none",
+    "PasswordAuthentication no",
+    "PermitRootLogin yes",
+    "MaxStartups 200",
+    "Subsystem sftp internal-sftp",
+    "",
+  ];
+  writeFileSync(`${folder}/config`, settings.join("\n"));
+  const server = spawn(program("sshd"), ["-D", "-f", `${folder}/config`], { stdio: "ignore" });
+  await answers(port);
+  return { port, key: `${folder}/user`, stop: () => void server.kill("SIGKILL") };
+}
