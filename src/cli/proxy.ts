@@ -97,6 +97,8 @@ async function run(args: readonly string[], io: CliIo): Promise<number> {
     },
     failed: say,
   };
+  // Before anybody hears of us, and may want us to stop.
+  const told = new Promise<void>((resolve) => onSignals(["SIGTERM", "SIGINT", "SIGHUP"], resolve));
   if (flags.unix !== undefined) await clearSocket(flags.unix);
   const at =
     flags.unix === undefined
@@ -135,7 +137,7 @@ async function run(args: readonly string[], io: CliIo): Promise<number> {
       kubeconfig === null ? hint(kind, target.scheme, listening) : `KUBECONFIG=${kubeconfig} kubectl …`;
     if (how !== null) io.err(`  ${printable(how)}`);
   }
-  await new Promise<void>((resolve) => onSignals(["SIGTERM", "SIGINT", "SIGHUP"], resolve));
+  await told;
   line.clear();
   keeper.stop();
   await proxy.close();

@@ -19,6 +19,7 @@ import { type EnrolmentConfig, readEnrolment } from "./enrolment.ts";
 import { parseNamePattern } from "./names.ts";
 import { chainFrom, clientAnchorsFrom, type Files, pemOrPath } from "./pem.ts";
 import { denyListFrom, sourcesFrom } from "./revocation.ts";
+import { expectedRouteName, routeName } from "./route-name.ts";
 import { type Environment, parseRoute, type RouteDefaults } from "./route-url.ts";
 import type { SchemeInfo } from "./scheme.ts";
 import { didYouMean } from "./suggest.ts";
@@ -270,15 +271,11 @@ function readRoutes(
   for (const variable of Object.keys(env).sort()) {
     const value = env[variable];
     if (!variable.startsWith(routePrefix) || value === undefined || value === "") continue;
-    const suffix = variable.slice(routePrefix.length);
-    if (!/^[A-Z0-9]+(_[A-Z0-9]+)*$/.test(suffix)) {
-      problems.push({
-        name: variable,
-        message: "expected a name of capitals, digits and single underscores after SALLYPORT_ROUTE_",
-      });
+    const name = routeName(variable);
+    if (name === null) {
+      problems.push({ name: variable, message: expectedRouteName });
       continue;
     }
-    const name = suffix.toLowerCase().replaceAll("_", "-");
     const route = parseRoute(variable, name, value, schemes, env, files, defaults);
     if ("message" in route) problems.push(route);
     else routes.push(route);

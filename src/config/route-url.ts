@@ -170,25 +170,18 @@ const shape = /^([A-Za-z][A-Za-z0-9+.-]*):\/\/(?:([^@/?#]*)@)?([^/?#]*)(\/[^?#]*
 const grease = /^([*:JZjz])\1$/;
 const authority = /^(\[[0-9a-fA-F:.]+\]|[^:[\]]+)(?::(\d{1,5}))?$/;
 
-/** Reads one `SALLYPORT_ROUTE_*` value. */
-export function parseRoute(
-  variable: string,
-  name: string,
-  value: string,
-  schemes: readonly SchemeInfo[],
-  env: Environment,
-  files: Files,
-  defaults: RouteDefaults,
-): Route | ConfigProblem {
+/** Turns what this file throws into a problem of the variable. */
+function attempted(variable: string, read: () => Route): Route | ConfigProblem {
   try {
-    return parse(variable, name, value, schemes, env, files, defaults);
+    return read();
   } catch (error) {
     if (error instanceof Problem) return { name: variable, message: error.message };
     throw error;
   }
 }
 
-function parse(
+/** Reads one `SALLYPORT_ROUTE_*` value. */
+export const parseRoute = (
   variable: string,
   name: string,
   value: string,
@@ -196,7 +189,69 @@ function parse(
   env: Environment,
   files: Files,
   defaults: RouteDefaults,
-): Route {
+): Route | ConfigProblem =>
+  attempted(variable, () => {
+    const { query, info, where, ...matched } = matching(value, schemes, env);
+    const route: Route = {
+      name,
+      variable,
+      ...matched,
+      ...clientRules(query, info, files, defaults),
+      upstream: {
+        ...where,
+        tls: upstreamTls(query, info, files),
+        sendProxy: query.parse("send_proxy", oneOf("v1", "v2")),
+      },
+      expiryGraceMs: query.parse("expiry_grace", grace) ?? defaults.expiryGraceMs,
+      idleTimeoutMs: query.parse("idle_timeout", duration) ?? defaults.idleTimeoutMs,
+      maxConnections: query.parse("max_connections", count),
+    };
+    checkCaptures(route);
+    return route;
+  });
+
+/**
+ * The same value where TLS is not terminated, but only matched and forwarded: what it says of certificates and of
+ * the upstream is for the router behind to read.
+ */
+export const parseForwardedRoute = (
+  variable: string,
+  name: string,
+  value: string,
+  schemes: readonly SchemeInfo[],
+  env: Environment,
+): Route | ConfigProblem =>
+  attempted(variable, () => {
+    const { query: _query, info: _info, where, ...matched } = matching(value, schemes, env);
+    const tls = { mode: "off", ca: null, cert: null, key: null, serverName: null } as const;
+    const route: Route = {
+      name,
+      variable,
+      ...matched,
+      client: "none",
+      anchors: [],
+      allow: [],
+      crl: [],
+      upstream: { ...where, tls, sendProxy: null },
+      expiryGraceMs: 0,
+      idleTimeoutMs: 0,
+      maxConnections: null,
+    };
+    checkCaptures(route);
+    return route;
+  });
+
+/** What decides which connections a route takes, and where it leads. */
+type Matching = Pick<
+  Route,
+  "scheme" | "adapter" | "terminates" | "names" | "alpn" | "takesNoAlpn" | "sources" | "port"
+> & {
+  readonly query: Query;
+  readonly info: SchemeInfo;
+  readonly where: { readonly host: string; readonly port: number };
+};
+
+function matching(value: string, schemes: readonly SchemeInfo[], env: Environment): Matching {
   const [, schemeText = "", userinfo, where = "", path, queryText = ""] =
     shape.exec(expand(value.trim(), env)) ?? [];
   if (schemeText === "")
@@ -237,9 +292,9 @@ function parse(
   if (alpn.includes("acme-tls/1"))
     fail("alpn=acme-tls/1 is the certificate authorities' own and never a route");
 
-  const route: Route = {
-    name,
-    variable,
+  return {
+    query,
+    info,
     scheme,
     adapter: info.adapter,
     terminates: info.terminates,
@@ -247,20 +302,9 @@ function parse(
     alpn: alpn.length > 0 ? alpn : info.defaultAlpn,
     takesNoAlpn: info.takesNoAlpn,
     sources: query.parse("source", cidrs),
-    ...clientRules(query, info, files, defaults),
     port: ownPort,
-    upstream: {
-      host,
-      port: upstreamPort,
-      tls: upstreamTls(query, info, files),
-      sendProxy: query.parse("send_proxy", oneOf("v1", "v2")),
-    },
-    expiryGraceMs: query.parse("expiry_grace", grace) ?? defaults.expiryGraceMs,
-    idleTimeoutMs: query.parse("idle_timeout", duration) ?? defaults.idleTimeoutMs,
-    maxConnections: query.parse("max_connections", count),
+    where: { host, port: upstreamPort },
   };
-  checkCaptures(route);
-  return route;
 }
 
 function clientRules(

@@ -67,6 +67,8 @@ export async function createSite(names: readonly string[]): Promise<Site> {
 export interface TestRouter {
   readonly port: number;
   readonly adminPort: number;
+  /** Of the plain listener for connection upgrades; 0 where there is none. */
+  readonly connectPort: number;
   readonly process: ChildProcess;
   readonly errors: () => string;
   /** Every audit record so far. */
@@ -104,23 +106,25 @@ export async function startRouter(
     stdio: ["ignore", "ignore", "pipe"],
   });
   let said = "";
-  const started = await new Promise<{ address: string; admin: string }>((resolve, reject) => {
-    const late = setTimeout(() => {
-      child.kill("SIGKILL");
-      reject(new Error(`the router did not start: ${said}`));
-    }, 20_000);
-    child.stderr.on("data", (chunk: Buffer) => {
-      said += chunk.toString();
-      const line = said.split("\n").find((text) => text.includes('"message":"listening"'));
-      if (line === undefined) return;
-      clearTimeout(late);
-      resolve(JSON.parse(line) as { address: string; admin: string });
-    });
-    child.once("exit", (status) => {
-      clearTimeout(late);
-      reject(new Error(`the router ended with ${status}: ${said}`));
-    });
-  });
+  const started = await new Promise<{ address: string; admin: string; connect?: string }>(
+    (resolve, reject) => {
+      const late = setTimeout(() => {
+        child.kill("SIGKILL");
+        reject(new Error(`the router did not start: ${said}`));
+      }, 20_000);
+      child.stderr.on("data", (chunk: Buffer) => {
+        said += chunk.toString();
+        const line = said.split("\n").find((text) => text.includes('"message":"listening"'));
+        if (line === undefined) return;
+        clearTimeout(late);
+        resolve(JSON.parse(line) as { address: string; admin: string; connect?: string });
+      });
+      child.once("exit", (status) => {
+        clearTimeout(late);
+        reject(new Error(`the router ended with ${status}: ${said}`));
+      });
+    },
+  );
   const portOf = (address: string): number => Number(address.slice(address.lastIndexOf(":") + 1));
   const records = (): ConnectionRecord[] =>
     existsSync(audit)
@@ -132,6 +136,7 @@ export async function startRouter(
   return {
     port: portOf(started.address),
     adminPort: portOf(started.admin),
+    connectPort: started.connect === undefined ? 0 : portOf(started.connect),
     process: child,
     errors: () => said,
     records,
