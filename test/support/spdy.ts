@@ -1,13 +1,5 @@
-import { createRequire } from "node:module";
 import { constants, createDeflate, createInflate, type Deflate, type Inflate } from "node:zlib";
-
-/** The dictionary that SPDY/3.1 compresses header blocks with. */
-const dictionary = (
-  createRequire(import.meta.url)("spdy-transport/lib/spdy-transport/protocol/spdy/dictionary.js") as Record<
-    string,
-    Buffer
-  >
-)["3.1"];
+import { spdyDictionary as dictionary } from "./spdy-dictionary.ts";
 
 /** A stream that the client opened. */
 export interface SpdyStream {
@@ -44,8 +36,8 @@ export class SpdyServer {
   readonly #send: (bytes: Buffer) => void;
   readonly #onStream: (stream: SpdyStream) => void;
   readonly #streams = new Map<number, SpdyStream>();
-  readonly #inflate = createInflate(dictionary === undefined ? {} : { dictionary });
-  readonly #deflate = createDeflate(dictionary === undefined ? {} : { dictionary });
+  readonly #inflate = createInflate({ dictionary });
+  readonly #deflate = createDeflate({ dictionary });
   #buffer = Buffer.alloc(0);
   #work: Promise<void> = Promise.resolve();
 
