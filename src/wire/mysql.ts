@@ -8,8 +8,8 @@ export interface MysqlPacket {
 }
 
 const headerBytes = 4;
-/** More than any packet before the first command has. */
-const maxPayload = 1 << 20;
+/** More than any packet before the first command has: what a certificate or ticket takes fits. */
+const maxPayload = 0xffff - headerBytes;
 
 /** `CLIENT_SSL` among the capability flags. */
 const clientSsl = 0x0800;

@@ -5,7 +5,9 @@ import { clientHelloParser, parseClientHello } from "../../src/wire/client-hello
 import type { Parsed } from "../../src/wire/cursor.ts";
 import { type Cidr, cidrContains, cidrsOverlap, formatIp, parseCidr, parseIp } from "../../src/wire/ip.ts";
 import { isGrease, ja4Parts } from "../../src/wire/ja4.ts";
+import { mysqlPacket, parseMysqlPacket } from "../../src/wire/mysql.ts";
 import { parseNotTls } from "../../src/wire/not-tls.ts";
+import { parsePostgresOpening } from "../../src/wire/postgres.ts";
 import {
   encodeProxyV1,
   encodeProxyV2,
@@ -14,6 +16,7 @@ import {
   parseSslTlv,
 } from "../../src/wire/proxy-protocol.ts";
 import { normaliseServerName } from "../../src/wire/server-name.ts";
+import { frame, opcodes, parseFrameHeader } from "../../src/wire/websocket.ts";
 import { clientHello, records } from "../support/client-hello.ts";
 
 /** `FUZZ_SEED=… ` makes a failing run again, or a new one. */
@@ -26,7 +29,7 @@ interface Target {
   readonly name: string;
   readonly parse: Parser;
   readonly seeds: readonly Uint8Array[];
-  /** Mutated and random inputs; a million over all targets. */
+  /** Mutated and random inputs; more than a million over all targets. */
   readonly inputs: number;
   /** What must hold of a value read from whatever input. */
   readonly sound?: (value: unknown) => void;
@@ -81,6 +84,33 @@ const targets: readonly Target[] = [
       ascii,
     ),
     inputs: 100_000,
+  },
+  {
+    name: "WebSocket frame header",
+    parse: parseFrameHeader,
+    seeds: [0, 125, 126, 65_535, 65_536].flatMap((length) =>
+      [null, Uint8Array.of(1, 2, 3, 4)].map((mask) =>
+        frame(opcodes.binary, new Uint8Array(length), mask).subarray(0, 14),
+      ),
+    ),
+    inputs: 50_000,
+  },
+  {
+    name: "Postgres opening",
+    parse: parsePostgresOpening,
+    seeds: [
+      Uint8Array.of(0, 0, 0, 8, 4, 210, 22, 47),
+      Uint8Array.of(0, 0, 0, 8, 4, 210, 22, 48),
+      Uint8Array.of(0, 0, 0, 16, 4, 210, 22, 46, 0, 0, 0, 1, 0, 0, 0, 2),
+      Uint8Array.of(0, 0, 0, 17, 0, 3, 0, 0, ...ascii("user\0me\0\0")),
+    ],
+    inputs: 50_000,
+  },
+  {
+    name: "MySQL packet",
+    parse: parseMysqlPacket,
+    seeds: [mysqlPacket(0, ascii("\x0a5.5.5-10.11\0")), mysqlPacket(1, new Uint8Array(32))],
+    inputs: 50_000,
   },
 ];
 

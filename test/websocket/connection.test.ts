@@ -1,40 +1,23 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { selectRuntime } from "../../src/runtime/select.ts";
-import type { Connection, Listener, Runtime } from "../../src/types.ts";
+import type { Connection, Runtime } from "../../src/types.ts";
 import { WebSocketConnection } from "../../src/websocket/connection.ts";
 import { frame, opcodes } from "../../src/wire/websocket.ts";
 import { authority, hourMs } from "../support/environment.ts";
+import { Pairs, readAll } from "../support/pairs.ts";
 
 const ascii = (text: string): Uint8Array => new TextEncoder().encode(text);
 const key = Uint8Array.of(1, 2, 3, 4);
 const empty = new Uint8Array(0);
 
-async function readAll(connection: Connection): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  for (let chunk = await connection.read(); chunk !== null; chunk = await connection.read())
-    chunks.push(chunk);
-  return Buffer.concat(chunks);
-}
-
 const sum = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 const large = Uint8Array.from({ length: 8_000_000 }, (_, i) => (i * 31 + (i >> 9)) & 255);
 
 describe("a byte stream inside WebSocket messages", () => {
+  let pairs: Pairs;
   let runtime: Runtime;
-  let listener: Listener;
-  const accepted: ((connection: Connection) => void)[] = [];
-  const open: Connection[] = [];
-
-  /** Two ends of a TCP connection. */
-  async function pair(): Promise<[Connection, Connection]> {
-    const other = new Promise<Connection>((resolve) => accepted.push(resolve));
-    const client = await runtime.dial({ host: "127.0.0.1", port: listener.address.port, withinMs: 5000 });
-    const server = await other;
-    open.push(client, server);
-    return [client, server];
-  }
+  const pair = () => pairs.pair();
 
   async function sockets(): Promise<[WebSocketConnection, WebSocketConnection]> {
     const [client, server] = await pair();
@@ -42,16 +25,10 @@ describe("a byte stream inside WebSocket messages", () => {
   }
 
   before(async () => {
-    runtime = await selectRuntime();
-    listener = await runtime.listen(
-      { host: "127.0.0.1", port: 0 },
-      { connection: (connection) => accepted.shift()?.(connection), acceptFailed: () => {} },
-    );
+    pairs = await Pairs.open();
+    ({ runtime } = pairs);
   });
-  after(async () => {
-    for (const connection of open) connection.abort();
-    await listener.close();
-  });
+  after(() => pairs.close());
 
   it("carries bytes both ways, and each half's end by itself", async () => {
     const [client, server] = await sockets();
