@@ -20,8 +20,14 @@ export interface NativeConn {
   setNoDelay(on?: boolean): void;
 }
 
+/** How much is asked for at once: more as reads come back full, less again when a large one comes back nearly empty. */
 const smallRead = 4 * 1024;
 const largeRead = 64 * 1024;
+const bulkRead = 256 * 1024;
+const nextRead = (asked: number, got: number): number => {
+  if (got === asked) return asked === smallRead ? largeRead : bulkRead;
+  return asked === bulkRead && got < smallRead ? largeRead : asked;
+};
 
 /** A connection on Deno's native sockets: reads and writes are calls, so the reader sets the pace by itself. */
 export class DenoConnection implements Connection {
@@ -50,7 +56,7 @@ export class DenoConnection implements Connection {
 
   /**
    * The next bytes in a buffer of this connection's own, good until the next call: what the relay uses.
-   * The buffer starts small, for the many connections that say little, and grows once a read fills it.
+   * The buffer starts small, for the many connections that say little.
    */
   async readView(): Promise<Uint8Array | null> {
     const waiting = this.#queue.shift();
@@ -71,7 +77,8 @@ export class DenoConnection implements Connection {
     }
     this.bytesRead += count;
     const view = this.#buffer.subarray(0, count);
-    if (count === this.#buffer.length && count < largeRead) this.#buffer = new Uint8Array(largeRead);
+    const size = nextRead(this.#buffer.length, count);
+    if (size !== this.#buffer.length) this.#buffer = new Uint8Array(size);
     return view;
   }
 
@@ -117,8 +124,8 @@ export class DenoConnection implements Connection {
 
 /**
  * A native connection as a Node stream, for what wants one (TLS, HTTP). Its flow control holds the reads
- * from the network and leaves the stream flowing: a server's TLS socket on Deno that was paused never
- * goes on.
+ * from the network and leaves the stream flowing: a TLS socket on Deno that was paused may never go on, or
+ * never end.
  */
 export class DenoDuplex extends Duplex {
   readonly #connection: Connection;
@@ -156,7 +163,7 @@ export class DenoDuplex extends Duplex {
 
   override _read(): void {
     if (this.#held) this.#wanted = true;
-    else if (this.#unyielded >= largeRead) {
+    else if (this.#unyielded >= bulkRead) {
       // Reads that are answered at once never leave the microtasks, and the TLS socket above, which works in
       // tasks, would take in all that comes before it gives out the first byte for anybody to be held by.
       this.#unyielded = 0;

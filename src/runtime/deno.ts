@@ -7,11 +7,12 @@ import type {
   ListenHandlers,
   RelayEnd,
   RelayLimits,
+  TlsClientOptions,
   TlsConnection,
   TlsContext,
 } from "../types.ts";
 import { DenoConnection, DenoDuplex, type NativeAddress, type NativeConn } from "./deno-socket.ts";
-import { endpoint, NodeRuntime, tooLate, unreachable } from "./node.ts";
+import { clientHandshake, endpoint, NodeRuntime, tooLate, unreachable } from "./node.ts";
 import { portableRelay } from "./relay.ts";
 import { chainOf, handshake, NodeTlsConnection, NodeTlsContext } from "./tls-connection.ts";
 
@@ -72,12 +73,20 @@ export class DenoRuntime extends NodeRuntime {
   }
 
   override async dial(target: DialTarget): Promise<Connection> {
-    if (target.tls !== undefined) return super.dial(target);
     const conn = await dialNative(target);
     conn.setNoDelay(true);
     const connection = adopt(conn);
     if (target.preamble !== undefined) await connection.write(target.preamble);
-    return connection;
+    if (target.tls === undefined) return connection;
+    return secured(connection, target.tls, target.withinMs, `${target.host}:${target.port}`);
+  }
+
+  override secure(
+    connection: Connection,
+    options: TlsClientOptions,
+    withinMs: number,
+  ): Promise<TlsConnection> {
+    return secured(connection, options, withinMs, options.serverName);
   }
 
   override async terminate(
@@ -106,6 +115,18 @@ export class DenoRuntime extends NodeRuntime {
     }
     return portableRelay(left, right, limits);
   }
+}
+
+async function secured(
+  connection: Connection,
+  options: TlsClientOptions,
+  withinMs: number,
+  where: string,
+): Promise<TlsConnection> {
+  const duplex = new DenoDuplex(connection);
+  const tls = await clientHandshake(duplex, connection, options, withinMs, where, duplex.flow);
+  duplex.once("end", () => noticeEnd(tls));
+  return tls;
 }
 
 function dialNative(target: DialTarget): Promise<NativeConn> {

@@ -25,7 +25,7 @@ import { ConnectionDuplex } from "./http/connection-duplex.ts";
 import { serveHttp } from "./http/server.ts";
 import { pooledReads } from "./pooled-reads.ts";
 import { eventRelay, portableRelay } from "./relay.ts";
-import { SocketConnection } from "./socket-connection.ts";
+import { type FlowControl, SocketConnection } from "./socket-connection.ts";
 import { handshake, NodeTlsConnection, NodeTlsContext } from "./tls-connection.ts";
 
 const mapped = "::ffff:";
@@ -169,12 +169,13 @@ function dialSocket(target: DialTarget, reads: OnReadOpts | undefined): Promise<
  *
  * @param where whom it is with, for messages
  */
-function clientHandshake(
+export function clientHandshake(
   socket: Duplex,
   ends: { remote: Endpoint; local: Endpoint },
   options: TlsClientOptions,
   withinMs: number,
   where: string,
+  flow?: FlowControl,
 ): Promise<NodeTlsConnection> {
   return new Promise((resolve, reject) => {
     const tls = connectTls({
@@ -211,7 +212,7 @@ function clientHandshake(
         closed();
         return;
       }
-      resolve(new NodeTlsConnection(tls, ends.remote, ends.local));
+      resolve(new NodeTlsConnection(tls, ends.remote, ends.local, flow));
     });
   });
 }

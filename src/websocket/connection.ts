@@ -76,7 +76,7 @@ export class WebSocketConnection implements Connection {
   }
 
   #send(opcode: Opcode, payload: Uint8Array): Promise<void> {
-    const mask = this.#client ? crypto.getRandomValues(new Uint8Array(4)) : null;
+    const mask = this.#client ? nextMask() : null;
     const bytes = frame(opcode, payload, mask);
     this.#pendingWrites++;
     const sent = this.#writing.then(() => this.#under.write(bytes));
@@ -261,6 +261,19 @@ export class WebSocketConnection implements Connection {
     this.abort("reset");
     return new Error("connection closed");
   }
+}
+
+/** Random bytes for masks, in stock: asking for four at a time costs more than to use them. */
+const masks = new Uint8Array(1024);
+let masksUsed = masks.length;
+
+function nextMask(): Uint8Array {
+  if (masksUsed === masks.length) {
+    crypto.getRandomValues(masks);
+    masksUsed = 0;
+  }
+  masksUsed += 4;
+  return masks.slice(masksUsed - 4, masksUsed);
 }
 
 function joined(a: Uint8Array, b: Uint8Array): Uint8Array {

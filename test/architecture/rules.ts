@@ -15,6 +15,7 @@ const parser = (path: string): boolean =>
   under("src/wire")(path) || (under("src")(path) && path.endsWith("/wire.ts"));
 const adapterOf = (path: string): string | undefined => /^src\/adapters\/([^/]+)\//.exec(path)?.[1];
 const builtIn = (specifier: string): boolean => specifier.startsWith("node:");
+const workersOwn = (specifier: string): boolean => specifier.startsWith("cloudflare:");
 const packageOf = (specifier: string): string =>
   specifier
     .split("/")
@@ -107,8 +108,20 @@ export function rules(dependencies: readonly string[]): readonly Rule[] {
       (path) => shipped(path) && !under("src/runtime", "src/cli")(path),
       /\b(?:Deno|Bun)\b/g,
     ),
-    imports("the web apps know no runtime", under("routes", "src/worker.ts"), (specifier) =>
-      under("src/runtime", "src/cli")(specifier),
+    imports(
+      "the web apps and the edge entry know no runtime",
+      under("routes", "src/edge", "src/worker.ts"),
+      (specifier) => under("src/runtime", "src/cli")(specifier),
+    ),
+    imports(
+      "what Workers alone have is for the edge entry",
+      (path) => shipped(path) && path !== "src/worker.ts",
+      workersOwn,
+    ),
+    imports(
+      "the client side and the tunnels are given their runtime",
+      under("src/local", "src/websocket"),
+      (specifier) => under("src/runtime", "src/config", "src/adapters", "src/cli")(specifier),
     ),
     code(
       "the environment is read only by the entry and the commands",
@@ -127,6 +140,7 @@ export function rules(dependencies: readonly string[]): readonly Rule[] {
       (specifier) =>
         !under("src", "routes")(specifier) &&
         !builtIn(specifier) &&
+        !workersOwn(specifier) &&
         !dependencies.includes(packageOf(specifier)),
     ),
     imports("tests are imported only by tests", shipped, under("test")),
@@ -137,7 +151,7 @@ export function rules(dependencies: readonly string[]): readonly Rule[] {
       name: "file names are in kebab case and say what is inside",
       check: ({ path }) => {
         const parts = path.split("/");
-        const odd = parts.some((part) => !/^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.test)?(?:\.tsx?)?$/.test(part));
+        const odd = parts.some((part) => !/^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.test|\.d)?(?:\.tsx?)?$/.test(part));
         const vague = /(?:^|[/-])(?:utils?|helpers?|common|misc)\b/.test(path);
         return odd || vague ? [path] : [];
       },

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { connect as connectTcp, type Socket } from "node:net";
 import { connect, createSecureContext, type TLSSocket } from "node:tls";
 
 /** The load client, in a process of its own: does one piece of work and says how it went. */
@@ -11,6 +12,8 @@ interface Job {
   readonly key: string;
   readonly count: number;
   readonly parallel: number;
+  /** Through a local proxy, which makes TLS of it. */
+  readonly plain?: boolean;
 }
 
 const job = JSON.parse(process.argv[2] ?? "{}") as Job;
@@ -40,10 +43,20 @@ function open(session?: Buffer): Promise<TLSSocket> {
   });
 }
 
-const closed = (socket: TLSSocket): Promise<void> =>
+/** For bulk: TLS, or to a local proxy. */
+function openBulk(): Promise<Socket> {
+  if (job.plain !== true) return open();
+  return new Promise((resolve, reject) => {
+    const socket = connectTcp({ host: "127.0.0.1", port: job.port, noDelay: true });
+    socket.once("error", reject);
+    socket.once("connect", () => resolve(socket));
+  });
+}
+
+const closed = (socket: Socket): Promise<void> =>
   new Promise((resolve) => socket.once("close", () => resolve()));
 
-const answer = (socket: TLSSocket): Promise<string> =>
+const answer = (socket: Socket): Promise<string> =>
   new Promise((resolve, reject) => {
     const tooEarly = (): void => reject(new Error("closed before an answer"));
     socket.once("close", tooEarly);
@@ -96,7 +109,7 @@ async function resumed(): Promise<void> {
 }
 
 async function down(): Promise<void> {
-  const socket = await open();
+  const socket = await openBulk();
   let left = job.count;
   socket.on("data", (chunk) => {
     left -= chunk.length;
@@ -107,7 +120,7 @@ async function down(): Promise<void> {
 }
 
 async function up(): Promise<void> {
-  const socket = await open();
+  const socket = await openBulk();
   const block = Buffer.alloc(256 * 1024, 0x62);
   socket.write(`U ${job.count}\n`);
   const said = answer(socket);

@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 import { Authority, createAuthority } from "../../src/authority/authority.ts";
 import { cpuSeconds, memoryBytes, peakMemoryBytes } from "./accounting.ts";
 import { end, endAll, finished, firstOutput, start } from "./children.ts";
+import { measureClientSide, printClientSide } from "./client-side.ts";
 import { print, report, type Sample, type Samples } from "./results.ts";
 import { type Bench, type Subject, startSubject, subjectNames, subjectVersion } from "./subjects.ts";
 import { measureVerification, printVerification } from "./verification.ts";
@@ -15,6 +16,7 @@ import { allWorks, byDefault, type Work } from "./works.ts";
 const usage =
   "Usage: npm run bench -- [--only WORK,…] [--subject NAME,…] [--rounds N] [--size MIB] [--json FILE]";
 const verification = "verify";
+const clientSide = "client";
 const oneJobMs = 180_000;
 /** What a server still does after the last client has gone, such as its records, is its work too. */
 const settleMs = 500;
@@ -87,7 +89,7 @@ async function measure(name: string, bench: Bench, one: Work): Promise<Sample> {
 
 async function certificates(folder: string): Promise<void> {
   const authority = await Authority.open(await createAuthority("Benchmark"));
-  const server = await authority.server(["term.bench.test", "pass.bench.test"], dayMs);
+  const server = await authority.server(["term.bench.test", "pass.bench.test", "localhost"], dayMs);
   const client = await authority.client({ commonName: "load" }, dayMs);
   writeFileSync(`${folder}/ca.crt`, authority.certificate.toString("pem"));
   for (const [name, pair] of [
@@ -153,20 +155,20 @@ function readArguments() {
       help: { type: "boolean", default: false },
     },
   });
-  const works = allWorks(positive("--size", values.size) * 1024 * 1024);
+  const size = positive("--size", values.size) * 1024 * 1024;
+  const works = allWorks(size);
+  const asked = values.only?.split(",");
+  const onServers = asked?.filter((name) => name !== verification && name !== clientSide);
   return {
+    size,
+    // These two alone compare no servers.
     help: values.help,
-    // Of all that is asked for, this alone is no load on a server.
-    verification: values.only === undefined || values.only.split(",").includes(verification),
+    verification: asked?.includes(verification) ?? true,
+    clientSide: asked?.includes(clientSide) ?? true,
     works:
-      values.only === verification
+      onServers?.length === 0
         ? []
-        : chosen(
-            values.only?.replace(new RegExp(`(^|,)${verification}(?=,|$)`), "").replace(/^,/, ""),
-            works,
-            ({ name }) => name,
-            works.filter(byDefault),
-          ),
+        : chosen(onServers?.join(","), works, ({ name }) => name, works.filter(byDefault)),
     subjects: chosen(values.subject, subjectNames, (name) => name, [...subjectNames]),
     rounds: positive("--rounds", values.rounds),
     json: values.json,
@@ -174,12 +176,12 @@ function readArguments() {
 }
 
 async function main(): Promise<void> {
-  const { help, works, verification: verifying, subjects, rounds, json } = readArguments();
+  const { help, works, subjects, rounds, json, size, ...other } = readArguments();
   if (help) {
     console.log(
       `${usage}\nWork: ${allWorks(1)
         .map(({ name }) => name)
-        .join(" ")} ${verification}\nNames: ${subjectNames.join(" ")}`,
+        .join(" ")} ${clientSide} ${verification}\nNames: ${subjectNames.join(" ")}`,
     );
     return;
   }
@@ -210,14 +212,19 @@ async function main(): Promise<void> {
   };
   const bench: Bench = { folder, root, plainUpstream: ports.plain, tlsUpstream: ports.tls };
   const { samples, failures } = await measureAll(bench, works, Object.keys(versions), rounds);
-  const costs = verifying ? await measureVerification(Object.keys(versions), root, rounds) : {};
-  if (verifying) console.log(`\n${printVerification(costs)}`);
+  const clients = other.clientSide ? await measureClientSide(bench, Object.keys(versions), size, rounds) : {};
+  if (other.clientSide) console.log(`\n${printClientSide(clients)}`);
+  const costs = other.verification ? await measureVerification(Object.keys(versions), root, rounds) : {};
+  if (other.verification) console.log(`\n${printVerification(costs)}`);
   const made = report(samples, versions);
   if (works.length > 0)
     console.log(`\n${print(made)}\n\n${rounds} rounds in ${Math.round((Date.now() - started) / 1000)} s`);
   if (json !== undefined) {
     const machine = { processor: cpus()[0]?.model ?? "", cores: cpus().length, kernel: release() };
-    writeFileSync(json, `${JSON.stringify({ machine, rounds, ...made, verification: costs }, null, 2)}\n`);
+    writeFileSync(
+      json,
+      `${JSON.stringify({ machine, rounds, ...made, clients, verification: costs }, null, 2)}\n`,
+    );
   }
   process.exit(failures === 0 ? 0 : 1);
 }
