@@ -61,3 +61,15 @@ export class ConfigError extends Error {
     this.problems = problems;
   }
 }
+
+const listenFailures: Readonly<Record<string, string>> = {
+  EADDRINUSE: "another program listens there",
+  EADDRNOTAVAIL: "this machine has no such address",
+  EACCES: "this user may not",
+};
+
+/** Why nobody can listen at `where`: the runtimes' own words differ, and one of them gives no reason. */
+export function cannotListen(where: string, error: unknown): string {
+  const { code, message = String(error) } = error as { code?: string; message?: string };
+  return `can't listen on ${where}: ${listenFailures[code ?? ""] ?? message}`;
+}

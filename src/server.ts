@@ -16,7 +16,7 @@ import { Router } from "./core/router.ts";
 import { ipOf } from "./core/source.ts";
 import { usableRoutes } from "./core/usable-routes.ts";
 import type { CertificateRecord } from "./enrolment/record.ts";
-import { ConfigError } from "./errors.ts";
+import { ConfigError, cannotListen } from "./errors.ts";
 import { answerWithFetch } from "./http/fetch.ts";
 import type { Revocation } from "./identity/revocation/revocation.ts";
 import { type ClientVerifier, createClientVerifier } from "./identity/verifier.ts";
@@ -145,8 +145,7 @@ export async function startServer(
     } catch (error) {
       stopWatching();
       for (const one of listeners) await one.close();
-      const why = error instanceof Error ? error.message : String(error);
-      throw new ConfigError([{ name: variable, message: `can't listen on ${host}:${port}: ${why}` }]);
+      throw new ConfigError([{ name: variable, message: cannotListen(`${host}:${port}`, error) }]);
     }
   };
 

@@ -1,4 +1,5 @@
-import type { Connection, Endpoint, ListenAddress, Listener, Runtime } from "../types.ts";
+import { cannotListen } from "../errors.ts";
+import type { Connection, Endpoint, ListenAddress, Listener, ListenHandlers, Runtime } from "../types.ts";
 
 /** What becomes of a local client's connection; resolves when it is over. */
 export type Service = (client: Connection) => Promise<void>;
@@ -28,7 +29,7 @@ export class LocalProxy {
     events: ProxyEvents,
   ): Promise<LocalProxy> {
     const open = new Set<Connection>();
-    const listener = await runtime.listen(at, {
+    const handlers: ListenHandlers = {
       connection: (client) => {
         open.add(client);
         events.count(open.size);
@@ -41,6 +42,10 @@ export class LocalProxy {
           });
       },
       acceptFailed: (error) => events.failed(error.message),
+    };
+    const where = "path" in at ? at.path : `${at.host}:${at.port}`;
+    const listener = await runtime.listen(at, handlers).catch((error: unknown) => {
+      throw new Error(cannotListen(where, error));
     });
     return new LocalProxy(listener, open);
   }

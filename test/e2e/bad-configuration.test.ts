@@ -76,7 +76,7 @@ describe("serve does not start, and says why, with", () => {
     const router = await startRouter(site, {});
     const { status, err } = await serve({ SALLYPORT_LISTEN: `127.0.0.1:${router.port}` });
     assert.equal(status, 2, err);
-    assert.match(err, /SALLYPORT_LISTEN: can't listen on 127\.0\.0\.1:\d+/);
+    assert.match(err, /SALLYPORT_LISTEN: can't listen on 127\.0\.0\.1:\d+: another program listens there/);
     await router.stop();
   });
 
