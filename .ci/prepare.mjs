@@ -48,6 +48,17 @@ const tools = join(root, "test", "runtimes");
 /** The formatter, as a script for Node. */
 export const biome = join(tools, "node_modules", "@biomejs", "biome", "bin", "biome");
 
+/** A runtime's own program: the launchers beside it are finished by install scripts, which are not run. */
+export function binary(scope, ...paths) {
+  const folder = join(tools, "node_modules", scope);
+  const packages = existsSync(folder) ? readdirSync(folder).filter((name) => !name.startsWith(".")) : [];
+  const candidates = packages.flatMap((name) => paths.map((path) => join(folder, name, path)));
+  return candidates.find((path) => existsSync(path));
+}
+
+export const deno = () => binary("@deno", "deno", "deno.exe");
+export const bun = () => binary("@oven", "bin/bun", "bin/bun.exe");
+
 /** What only the tests need. */
 export function installTestTools() {
   if (!install(tools)) return;

@@ -4,7 +4,16 @@ import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join, relative } from "node:path";
 import { parseArgs } from "node:util";
-import { biome, compile, installDependencies, installTestTools, root } from "./prepare.mjs";
+import {
+  binary,
+  biome,
+  bun,
+  compile,
+  deno,
+  installDependencies,
+  installTestTools,
+  root,
+} from "./prepare.mjs";
 
 const { values } = parseArgs({
   options: { only: { type: "string" }, runtime: { type: "string" }, grep: { type: "string" } },
@@ -15,20 +24,11 @@ const wants = (list, name) => list === undefined || list.split(",").includes(nam
 installDependencies();
 installTestTools();
 
-const modules = join(root, "test", "runtimes", "node_modules");
-/** The program itself: the launchers beside it are finished by install scripts, which are not run. */
-function binary(scope, ...paths) {
-  const folder = join(modules, scope);
-  const packages = existsSync(folder) ? readdirSync(folder).filter((name) => !name.startsWith(".")) : [];
-  const candidates = packages.flatMap((name) => paths.map((path) => join(folder, name, path)));
-  return candidates.find((path) => existsSync(path));
-}
-
 const runtimes = [
   { name: "node", command: process.execPath },
   { name: "node-newest", command: binary(".", "bin/node") },
-  { name: "deno", command: binary("@deno", "deno", "deno.exe") },
-  { name: "bun", command: binary("@oven", "bin/bun", "bin/bun.exe") },
+  { name: "deno", command: deno() },
+  { name: "bun", command: bun() },
 ].filter(({ name }) => wants(values.runtime, name));
 
 const reports = join(root, "dist", "reports");
@@ -223,8 +223,10 @@ for (const row of [Object.fromEntries(columns.map((c) => [c, c])), ...rows]) {
 }
 for (const skip of skips) console.log(`skipped: ${skip}`);
 if (process.env.SALLYPORT_TEST_NO_SKIPS === "1") {
-  // What stands beside the checkout is nothing that could be installed.
-  failures.push(...skips.filter((skip) => !skip.includes(": ../")).map((skip) => `skipped: ${skip}`));
+  // What stands beside the checkout is nothing that could be installed, Debian has no kubectl that is new enough, and
+  // Deno's makers alone have the runtime's half of an executable.
+  const excused = / (?:\.\.\/|not installed: kubectl$|can't be downloaded: denort)/;
+  failures.push(...skips.filter((skip) => !excused.test(skip)).map((skip) => `skipped: ${skip}`));
 }
 for (const failure of failures) console.log(`FAILED: ${failure}`);
 if (failures.length > 0) process.exitCode = 1;

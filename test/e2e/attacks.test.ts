@@ -404,7 +404,7 @@ describe("a crowd of half-open connections", () => {
         SALLYPORT_HANDSHAKE_TIMEOUT: "60s",
         SALLYPORT_ROUTE_A: `tcp://127.0.0.1:${upstream.port}?sni=a.test`,
       },
-      ["prlimit", "--nofile=160:160"],
+      { through: ["prlimit", "--nofile=160:160"] },
     );
     test.after(() => few.stop());
     assert.match(few.errors(), /raise its limit/);

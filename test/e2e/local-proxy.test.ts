@@ -272,6 +272,17 @@ describe("a local proxy for Postgres", { skip: missing("psql", "initdb", "pgbenc
   });
 });
 
+describe("a local proxy whose port is taken", () => {
+  it("says so", async () => {
+    const router = await startRouter(site, {});
+    const args = ["proxy", "tcp", "a.example.com", "--alpn", "sallyport-tcp", "--port", String(router.port)];
+    const { status, err } = await client(site, { router: at(router) }, args);
+    assert.equal(status, 1);
+    assert.match(err, /can't listen on 127\.0\.0\.1:\d+: another program listens there/);
+    await router.stop();
+  });
+});
+
 describe("a local proxy for MariaDB", {
   skip: missing("mysql", "mariadbd", "mariadb-install-db"),
 }, () => {

@@ -1,18 +1,25 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
+import { X509Certificate } from "node:crypto";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { Authority } from "../../src/authority/authority.ts";
 import type { CertificateRecord } from "../../src/enrolment/record.ts";
+import type { ClientPair } from "../../src/local/link.ts";
 import { logInWithChromium } from "../support/chromium.ts";
+import { dialTcp, firstBytes } from "../support/client.ts";
+import { startProxy, type TestProxy } from "../support/local-proxy.ts";
 import { type OpenIdProvider, startOpenIdProvider, Visitor } from "../support/openid-provider.ts";
 import { findProgram } from "../support/programs.ts";
 import { environment, type Site, sallyport, startRouter, type TestRouter } from "../support/router.ts";
 import { type Finished, run } from "../support/run.ts";
+import { echo, tcpUpstream, type Upstream } from "../support/upstreams.ts";
 
 let folder: string;
 let provider: OpenIdProvider;
+let echoing: Upstream;
 let router: TestRouter;
 const at = (name: string): string => join(folder, name);
 
@@ -82,10 +89,23 @@ before(async () => {
   folder = mkdtempSync(join(tmpdir(), "sallyport-login-"));
   provider = await startOpenIdProvider();
   await good("ca", "init", "--dir", at("ca"), "--name", "Test");
-  await good("ca", "server", "--dir", at("ca"), "--name", "localhost", "--out", at("server"));
+  await good(
+    "ca",
+    "server",
+    "--dir",
+    at("ca"),
+    "--name",
+    "localhost",
+    "--name",
+    "echo.localhost",
+    "--out",
+    at("server"),
+  );
   const site = { folder } as Site;
   const rules = "client_id=sallyport&scope=openid email groups&group={groups}&email={email}";
+  echoing = await tcpUpstream(echo);
   router = await startRouter(site, {
+    SALLYPORT_ROUTE_ECHO: `tcp://127.0.0.1:${echoing.port}?sni=echo.localhost`,
     SALLYPORT_CLIENT_CA: at("ca/ca.crt"),
     SALLYPORT_AUTHORITY: at("ca"),
     SALLYPORT_OIDC_STAFF: `${provider.issuer}?${rules}&uri=spiffe://example.com/user/{sub}`,
@@ -93,6 +113,7 @@ before(async () => {
 });
 after(async () => {
   await router?.stop();
+  echoing?.close();
   provider?.close();
   rmSync(folder, { recursive: true, force: true });
 });
@@ -265,7 +286,6 @@ describe("status and logout", () => {
   });
 
   it("shows an expired certificate, and exits with 1", async () => {
-    const { Authority } = await import("../../src/authority/authority.ts");
     const files = { cert: readFileSync(at("ca/ca.crt"), "utf8"), key: readFileSync(at("ca/ca.key"), "utf8") };
     const authority = await Authority.open(files);
     const old = await authority.client({ commonName: "alice" }, 60_000, Date.now() - 3_600_000);
@@ -282,5 +302,66 @@ describe("a router that can't be trusted", () => {
     const { status, err } = await program(["login", "--token", token], { SALLYPORT_CA: "" });
     assert.equal(status, 1);
     assert.match(err, /the router at localhost:\d+ can't be asked/);
+  });
+});
+
+describe("a certificate that runs out while a local proxy is open", () => {
+  let proxy: TestProxy;
+  /** What the profile holds, in its files. */
+  const held = (): ClientPair => ({
+    certificate: readFileSync(at("config/sallyport/client.crt"), "utf8"),
+    key: readFileSync(at("config/sallyport/client.key"), "utf8"),
+  });
+  const hold = ({ certificate, key }: ClientPair): void => {
+    writeFileSync(at("config/sallyport/client.crt"), certificate);
+    writeFileSync(at("config/sallyport/client.key"), key);
+  };
+  /** Another, as the authority dates them: five minutes back. */
+  const made = async (lifetimeMs: number, from?: number): Promise<ClientPair> => {
+    const files = {
+      cert: readFileSync(at("ca/issuing.crt"), "utf8"),
+      key: readFileSync(at("ca/issuing.key"), "utf8"),
+    };
+    const authority = await Authority.open(files);
+    const { cert, key } = await authority.client({ commonName: "laptop" }, lifetimeMs, from);
+    return { certificate: cert.includes(files.cert.trim()) ? cert : `${cert}${files.cert}`, key };
+  };
+  const answer = async (word: string): Promise<string | undefined> => {
+    const socket = await dialTcp(proxy.port);
+    socket.write(word);
+    const bytes = await firstBytes(socket);
+    socket.destroy();
+    return bytes?.toString();
+  };
+  before(async () => {
+    await good("login", "--token", (await good("ca", "token", "--dir", at("ca"), "--cn", "laptop")).trim());
+    proxy = await startProxy(
+      { folder } as Site,
+      { router: `localhost:${router.port}`, as: null, env: { SALLYPORT_CA: at("ca/ca.crt") } },
+      ["tcp", "echo"],
+    );
+  });
+  after(() => proxy?.stop());
+
+  it("is renewed on the way, and the proxy stays where it is", async () => {
+    const first = held();
+    assert.equal(await answer("one"), "one");
+    assert.deepEqual(held(), first, "a good one is left alone");
+    const nearItsEnd = await made(120_000);
+    hold(nearItsEnd);
+    assert.equal(await answer("two"), "two");
+    assert.notEqual(held().key, nearItsEnd.key);
+    const serial = new X509Certificate(held().certificate).serialNumber.toLowerCase();
+    await router.record(({ route, identity }) => route === "echo" && identity?.serial === serial);
+    assert.equal(proxy.said(), "");
+  });
+
+  it("is told of with what to do, and a new login is enough", async () => {
+    const first = held();
+    hold(await made(60_000, Date.now() - 3_600_000));
+    assert.equal(await answer("three"), undefined);
+    await proxy.until(/your certificate expired 59 min ago: run sallyport login/);
+    hold(first);
+    assert.equal(await answer("four"), "four");
   });
 });

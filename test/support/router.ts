@@ -81,15 +81,16 @@ export interface TestRouter {
 /**
  * Starts `serve` on the runtime under test, from the environment alone, on free ports.
  *
- * @param through a program that starts the rest of its command line in its own place, such as `prlimit`
+ * @param how `through`: a program that starts the rest of its command line in its own place, such as `prlimit`;
+ *   `on`: another way to start ours than from the sources
  */
 export async function startRouter(
   site: Site,
   env: Readonly<Record<string, string>>,
-  through: readonly string[] = [],
+  how: { readonly through?: readonly string[]; readonly on?: readonly string[] } = {},
 ): Promise<TestRouter> {
   const audit = join(site.folder, `audit-${Math.random().toString(36).slice(2)}.log`);
-  const [program = "", ...args] = [...through, ...sallyport, "serve"];
+  const [program = "", ...args] = [...(how.through ?? []), ...(how.on ?? sallyport), "serve"];
   const child = spawn(program, args, {
     env: environment({
       SALLYPORT_LISTEN: "127.0.0.1:0",
