@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { atEnd } from "./at-end.ts";
 import { answers, freePort } from "./ports.ts";
 import { program } from "./programs.ts";
 import type { Site } from "./router.ts";
@@ -43,6 +44,7 @@ function placed(text: string, site: Site, places: Places): string {
 }
 
 async function started(port: number, child: ChildProcess): Promise<Balancer> {
+  atEnd(() => child.kill("SIGKILL"));
   let said = "";
   child.stderr?.on("data", (chunk) => {
     said += chunk;

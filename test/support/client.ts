@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { connect as connectTcp, type Socket } from "node:net";
 import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
+import { atEnd } from "./at-end.ts";
 import type { Site } from "./router.ts";
 
 /** A TLS connection to the router, with the certificate of that name. Rejects when the handshake fails. */
@@ -25,6 +26,7 @@ export function dial(
       ...pair,
       ...options,
     });
+    atEnd(() => socket.destroy());
     socket.once("error", reject);
     socket.once("secureConnect", () => {
       socket.off("error", reject);
@@ -73,6 +75,7 @@ export function dialTcp(port: number): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connectTcp({ host: "127.0.0.1", port, allowHalfOpen: true });
     socket.once("error", reject);
+    atEnd(() => socket.destroy());
     socket.once("connect", () => {
       socket.off("error", reject);
       socket.on("error", () => {});

@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { atEnd } from "./at-end.ts";
 import { answers, freePort } from "./ports.ts";
 import type { Site } from "./router.ts";
 
@@ -78,6 +79,7 @@ const edge :Workerd.Worker = (
 `,
   );
   const child = spawn(workerd, ["serve", `${folder}/config.capnp`], { stdio: ["ignore", "ignore", "pipe"] });
+  atEnd(() => child.kill("SIGKILL"));
   let said = "";
   child.stderr.on("data", (chunk) => {
     said += chunk;

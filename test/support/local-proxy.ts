@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { atEnd } from "./at-end.ts";
 import { environment, type Site, sallyport } from "./router.ts";
 import { type Finished, run } from "./run.ts";
 
@@ -59,6 +60,7 @@ export async function startProxy(
     env: variables(site, options),
     stdio: ["ignore", "pipe", "pipe"],
   });
+  atEnd(() => child.kill("SIGKILL"));
   let said = "";
   let out = "";
   child.stderr.on("data", (chunk) => {
@@ -67,7 +69,6 @@ export async function startProxy(
   const ready = await new Promise<{ port: number; unix: string | null; kubeconfig: string | null }>(
     (resolve, reject) => {
       const late = setTimeout(() => {
-        child.kill("SIGKILL");
         reject(new Error(`the proxy did not start: ${said}`));
       }, 30_000);
       child.stdout.on("data", (chunk) => {

@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ConnectionRecord } from "../../src/core/record.ts";
+import { atEnd } from "./at-end.ts";
 import { Authority, createAuthority } from "./pki.ts";
 
 /** The runtime under test, which `npm test` names; alone, a spec runs on the Node that runs it. */
@@ -106,11 +107,11 @@ export async function startRouter(
     }),
     stdio: ["ignore", "ignore", "pipe"],
   });
+  atEnd(() => child.kill("SIGKILL"));
   let said = "";
   const started = await new Promise<{ address: string; admin: string; connect?: string }>(
     (resolve, reject) => {
       const late = setTimeout(() => {
-        child.kill("SIGKILL");
         reject(new Error(`the router did not start: ${said}`));
       }, 20_000);
       child.stderr.on("data", (chunk: Buffer) => {

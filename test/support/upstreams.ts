@@ -6,6 +6,7 @@ import {
 } from "node:http";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
+import { atEnd } from "./at-end.ts";
 
 export interface Upstream {
   readonly port: number;
@@ -21,13 +22,12 @@ function listening(server: Server | HttpServer): Promise<Upstream> {
   });
   return new Promise((resolve) => {
     server.listen(0, "127.0.0.1", () => {
-      resolve({
-        port: (server.address() as AddressInfo).port,
-        close: () => {
-          server.close();
-          for (const socket of open) socket.destroy();
-        },
-      });
+      const close = (): void => {
+        server.close();
+        for (const socket of open) socket.destroy();
+      };
+      atEnd(close);
+      resolve({ port: (server.address() as AddressInfo).port, close });
     });
   });
 }
