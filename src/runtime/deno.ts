@@ -1,4 +1,4 @@
-import { deadline } from "../core/deadline.ts";
+import { type Deadline, deadline } from "../core/deadline.ts";
 import type {
   Connection,
   DialTarget,
@@ -30,6 +30,13 @@ interface NativeListener {
   close(): void;
 }
 
+/** For the handshake to take in what came before the client's end. */
+const lastFlightMs = 1000;
+
+/** The peer had reset the connection before it was accepted: that says nothing of the next one. */
+const peerIsGone = (error: unknown): boolean =>
+  ["ENOTCONN", "ECONNABORTED", "ECONNRESET"].includes((error as { code?: string }).code ?? "");
+
 const firstBackOffMs = 5;
 const longestBackOffMs = 1000;
 
@@ -55,6 +62,7 @@ export class DenoRuntime extends NodeRuntime {
           backOff = firstBackOffMs;
         } catch (error) {
           if (!open) return;
+          if (peerIsGone(error)) continue;
           // Out of file descriptors, most often: accepting again at once would only spin.
           handlers.acceptFailed(error instanceof Error ? error : new Error(String(error)));
           await new Promise((resolve) => setTimeout(resolve, backOff));
@@ -66,6 +74,7 @@ export class DenoRuntime extends NodeRuntime {
     return {
       address: endpoint(listener.addr.hostname, listener.addr.port),
       close: async () => {
+        if (!open) return;
         open = false;
         listener.close();
       },
@@ -96,16 +105,25 @@ export class DenoRuntime extends NodeRuntime {
   ): Promise<TlsConnection> {
     if (!(context instanceof NodeTlsContext)) throw new TypeError("the context must come from this runtime");
     const duplex = new DenoDuplex(connection);
-    let tls: NodeTlsConnection;
+    // Deno's TLS waits for more where the client has ended before the handshake is over.
+    let late: Deadline | undefined;
+    const endedEarly = (): void => {
+      late = deadline(lastFlightMs, () => connection.abort());
+    };
+    duplex.once("end", endedEarly);
     try {
-      tls = await handshake(duplex, connection, context, alpn, duplex.flow, DenoTlsConnection);
+      const tls = await handshake(duplex, connection, context, alpn, duplex.flow, DenoTlsConnection);
+      duplex.off("end", endedEarly);
+      if (duplex.readableEnded) noticeEnd(tls);
+      else duplex.once("end", () => noticeEnd(tls));
+      return tls;
     } catch (error) {
       // The stream closes the connection itself, once its last word is out.
       await connection.closed;
       throw error;
+    } finally {
+      late?.cancel();
     }
-    duplex.once("end", () => noticeEnd(tls));
-    return tls;
   }
 
   override relay(left: Connection, right: Connection, limits: RelayLimits): Promise<RelayEnd> {

@@ -2,7 +2,7 @@ import type { X509Certificate } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { createSecureContext, type SecureContext, TLSSocket } from "node:tls";
 import { Refusal } from "../errors.ts";
-import type { Endpoint, TlsConnection, TlsContext, TlsServerOptions } from "../types.ts";
+import type { Connection, Endpoint, TlsConnection, TlsContext, TlsServerOptions } from "../types.ts";
 import { type FlowControl, SocketConnection } from "./socket-connection.ts";
 
 /**
@@ -104,7 +104,7 @@ export function chainOf(leaf: LinkedCertificate | undefined): Uint8Array[] {
 /** The server's handshake over a socket that nobody else reads; the ClientHello is already put back in it. */
 export function handshake(
   socket: Duplex,
-  ends: { remote: Endpoint; local: Endpoint },
+  beneath: Pick<Connection, "remote" | "local" | "closed">,
   context: NodeTlsContext,
   alpn: string | null,
   flow?: FlowControl,
@@ -120,6 +120,7 @@ export function handshake(
   });
   return new Promise((resolve, reject) => {
     let cause: Error | undefined;
+    let finished = false;
     const failed = (error: Error): void => {
       cause ??= error;
       tls.destroy();
@@ -134,12 +135,19 @@ export function handshake(
     tls.on("error", failed);
     tls.on("_tlsError", failed);
     tls.once("close", closed);
+    // Not every TLS socket closes with what it stands on.
+    beneath.closed.then(() => {
+      if (finished) return;
+      closed();
+      tls.destroy();
+    });
     tls.once("secure", () => {
       tls.off("error", failed);
       tls.off("_tlsError", failed);
       tls.off("close", closed);
+      finished = true;
       tls.disableRenegotiation?.();
-      resolve(new Finished(tls, ends.remote, ends.local, flow));
+      resolve(new Finished(tls, beneath.remote, beneath.local, flow));
     });
   });
 }

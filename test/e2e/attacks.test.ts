@@ -3,7 +3,7 @@ import { createHash, createPrivateKey } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import { after, before, describe, it } from "node:test";
-import type { TLSSocket } from "node:tls";
+import { connect, type TLSSocket } from "node:tls";
 import { certificatesFromPem } from "../../src/authority/pem.ts";
 import { impersonate } from "../../src/self-test/impostor.ts";
 import { dial, dialTcp, firstBytes, readAll } from "../support/client.ts";
@@ -320,6 +320,21 @@ describe("sessions", () => {
   }
 });
 
+/** What a TLS client says first, byte by byte. */
+async function realHello(serverName: string): Promise<Buffer> {
+  let heard = (_hello: Buffer): void => {};
+  const hello = new Promise<Buffer>((resolve) => {
+    heard = resolve;
+  });
+  const listening = await tcpUpstream((socket) => socket.once("data", heard));
+  const client = connect({ host: "127.0.0.1", port: listening.port, servername: serverName });
+  client.on("error", () => {});
+  await hello;
+  client.destroy();
+  listening.close();
+  return hello;
+}
+
 describe("what is thrown at the port", () => {
   it("a hello cut at every byte does no harm", async () => {
     const hello = records(clientHello({ serverName: "a.test", alpn: ["sallyport-tcp"] }));
@@ -329,6 +344,37 @@ describe("what is thrown at the port", () => {
       await readAll(socket, 3000);
     }
     await goodClientIsServed();
+  });
+
+  it("a hello and then nothing is forgotten, however the client went away", async () => {
+    const hello = await realHello("a.test");
+    const from = router.records().length;
+    const leave: ((socket: Socket) => void)[] = [
+      (socket) => socket.end(),
+      (socket) => socket.destroy(),
+      (socket) => setTimeout(() => socket.resetAndDestroy(), 50),
+    ];
+    for (const how of leave) {
+      for (let i = 0; i < 5; i++) {
+        const socket = await dialTcp(router.port);
+        socket.write(hello, () => how(socket));
+      }
+    }
+    const over = (): number => router.records().slice(from).length;
+    for (let i = 0; i < 400 && over() < 15; i++) await new Promise((resolve) => setTimeout(resolve, 25));
+    assert.equal(over(), 15);
+    const metrics = await (await fetch(`http://127.0.0.1:${router.adminPort}/metrics`)).text();
+    assert.match(metrics, /^sallyport_connections_active\{route="a"\} 0$/m);
+    await goodClientIsServed();
+  });
+
+  it("connections that are reset at once hold up nobody", async () => {
+    for (let i = 0; i < 4; i++) {
+      const crowd = await Promise.all(Array.from({ length: 50 }, () => dialTcp(router.port)));
+      for (const socket of crowd) socket.resetAndDestroy();
+    }
+    await goodClientIsServed();
+    assert.ok(!router.errors().includes("accepting failed"), "nobody backed off for them");
   });
 
   it("random bytes do no harm", async () => {
