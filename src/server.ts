@@ -33,6 +33,9 @@ import { Tunnels } from "./websocket/tunnels.ts";
 /** How often open connections are held against the clock and what is revoked. */
 const sweepEveryMs = 1000;
 
+/** For connections that were ended all at once to be recorded. */
+const lastRecordsMs = 1000;
+
 /** A router that listens. */
 export interface RunningServer {
   readonly address: Endpoint;
@@ -209,6 +212,13 @@ export async function startServer(
     router.abortAll();
     adminDone.abort();
     await Promise.all(listeners.splice(0).map((listener) => listener.close()));
+    // What was cut has its records still to write; a dial under way may take longer than anybody wants to wait.
+    let late: ReturnType<typeof setTimeout> | undefined;
+    const patience = new Promise<void>((resolve) => {
+      late = setTimeout(resolve, lastRecordsMs);
+    });
+    await Promise.race([router.drain(), patience]);
+    clearTimeout(late);
   };
   return {
     address: main.address,

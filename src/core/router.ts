@@ -41,7 +41,7 @@ export class Router {
   readonly #visits = new Set<Visit>();
   readonly #draining = new AbortController();
   readonly #perRoute = new Map<Route, number>();
-  #empty: (() => void) | undefined;
+  readonly #onEmpty: (() => void)[] = [];
   readonly #hashes = new LruMap<string, string>(1000);
 
   /** SHA-256 in hexadecimal, remembered: clients of one kind send the same lists. */
@@ -73,7 +73,7 @@ export class Router {
       await visit.run();
     } finally {
       this.#visits.delete(visit);
-      if (this.#visits.size === 0) this.#empty?.();
+      if (this.#visits.size === 0) for (const resolve of this.#onEmpty.splice(0)) resolve();
     }
   }
 
@@ -97,7 +97,7 @@ export class Router {
     this.#draining.abort();
     if (this.#visits.size > 0) {
       await new Promise<void>((resolve) => {
-        this.#empty = resolve;
+        this.#onEmpty.push(resolve);
       });
     }
   }

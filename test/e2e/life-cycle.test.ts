@@ -76,6 +76,29 @@ describe("SIGTERM", bounded, () => {
   });
 });
 
+describe("a second signal", bounded, () => {
+  it("ends everything at once, and what it cut is recorded", async () => {
+    const router = await startRouter(site, {
+      ...route(),
+      SALLYPORT_DRAIN_DELAY: "60s",
+      SALLYPORT_DRAIN_TIMEOUT: "100s",
+    });
+    const sockets = await Promise.all(Array.from({ length: 3 }, () => dial(site, router.port, "a.test")));
+    for (const socket of sockets) {
+      socket.write("x");
+      await firstBytes(socket);
+    }
+    router.process.kill("SIGTERM");
+    while ((await get(router.adminPort, "/readyz")).status === 200);
+    router.process.kill("SIGINT");
+    assert.equal(await exited(router.process), 0);
+    assert.deepEqual(
+      router.records().map(({ outcome, reason }) => [outcome, reason]),
+      Array.from({ length: 3 }, () => ["failed", "draining"]),
+    );
+  });
+});
+
 describe("time limits", bounded, () => {
   it("end what is idle, and what is half-closed and idle sooner", async () => {
     const router = await startRouter(site, {
