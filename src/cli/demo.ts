@@ -147,7 +147,7 @@ reason. --port is 8443 if that is free. --for ends the demo by itself.`,
   async run(args, io) {
     const flags = options(args, { port: { type: "string" }, for: { type: "string" } });
     const endAfter = flags.for === undefined ? null : lifetime(flags.for, "--for", 0, 24 * hourMs);
-    const colour = paint(isTerminal() && io.env.NO_COLOR === undefined);
+    const colour = paint(isTerminal(1) && (io.env.NO_COLOR ?? "") === "");
     const runtime = await selectRuntime();
     const folder = mkdtempSync(join(tmpdir(), "sallyport-demo-"));
     try {

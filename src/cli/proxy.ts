@@ -28,7 +28,7 @@ const databases = ["postgres", "mysql", "redis", "mongodb"];
 
 /** One line that is written over, on a terminal; nothing elsewhere. */
 function progress(): { show(line: string): void; clear(): void } {
-  const shown = isTerminal();
+  const shown = isTerminal(2);
   return {
     show: (line) => void (shown && process.stderr.write(`\r\u001b[K${line}`)),
     clear: () => void (shown && process.stderr.write("\r\u001b[K")),

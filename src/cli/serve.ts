@@ -9,6 +9,7 @@ import { selfTest } from "../self-test/self-test.ts";
 import { startServer } from "../server.ts";
 import type { LineSink } from "../types.ts";
 import type { Command } from "./command.ts";
+import { options } from "./options.ts";
 
 function openAudit(target: string): LineSink | null {
   if (target === "off") return null;
@@ -32,11 +33,12 @@ docs/configuration.md lists them, and "sallyport check" tells whether they are r
 
 SIGTERM or SIGINT drains; a second one ends at once.`,
 
-  async run(_args, io) {
+  async run(args, io) {
+    options(args, {});
     const config = loadConfig(io.env, schemes, files);
     const runtime = await selectRuntime();
     const errors = lineSink(2);
-    const log = createLog(errors, config.log.format ?? (isTerminal() ? "text" : "json"), config.log.level);
+    const log = createLog(errors, config.log.format ?? (isTerminal(2) ? "text" : "json"), config.log.level);
     for (const warning of config.warnings) log.warn(warning);
     const audit = openAudit(config.audit);
 

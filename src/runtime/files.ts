@@ -97,10 +97,11 @@ export function lineSink(target: string | 1 | 2): LineSink {
   };
 }
 
-/** Whether standard error is a terminal. */
-export const isTerminal = (): boolean => {
+/** Whether standard output (1) or standard error (2) is a terminal. */
+export const isTerminal = (stream: 1 | 2): boolean => {
   try {
-    return fstatSync(2).isCharacterDevice() && process.stderr.isTTY === true;
+    const { isTTY } = stream === 1 ? process.stdout : process.stderr;
+    return fstatSync(stream).isCharacterDevice() && isTTY === true;
   } catch {
     return false;
   }

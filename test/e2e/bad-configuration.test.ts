@@ -11,9 +11,9 @@ before(async () => {
 });
 after(() => site?.remove());
 
-function serve(env: Record<string, string>): Promise<Finished> {
+function serve(env: Record<string, string>, ...flags: string[]): Promise<Finished> {
   const [program, ...args] = sallyport;
-  return run(program, [...args, "serve"], {
+  return run(program, [...args, "serve", ...flags], {
     env: environment({
       SALLYPORT_LISTEN: "127.0.0.1:0",
       SALLYPORT_ADMIN_LISTEN: "off",
@@ -71,6 +71,14 @@ describe("serve does not start, and says why, with", () => {
       assert.match(err, message);
     });
   }
+
+  it("a flag, which would otherwise be thought to have done something", async () => {
+    for (const flags of [["--listen=127.0.0.1:1"], ["127.0.0.1:1"]]) {
+      const { status, err } = await serve({}, ...flags);
+      assert.equal(status, 2, err);
+      assert.match(err, flags[0] === "127.0.0.1:1" ? /127\.0\.0\.1:1/ : /--listen/);
+    }
+  });
 
   it("a port in use", async () => {
     const router = await startRouter(site, {});

@@ -87,6 +87,20 @@ describe("docs/certificates.md", { skip: missing("bash") }, () => {
 });
 
 describe("the demo", { skip: missing("curl", "openssl", "bash") }, () => {
+  it("has no colours for a file, whatever standard error is", { skip: missing("script") }, async (test) => {
+    const scratch = mkdtempSync(join(tmpdir(), "sallyport-demo-test-"));
+    test.after(() => rmSync(scratch, { recursive: true, force: true }));
+    const said = join(scratch, "demo.txt");
+    const line = [...absolute, "demo", "--port", "0", "--for", "1s", ">", said].join(" ");
+    const { status, out } = await run("script", ["-qefc", line, "/dev/null"], {
+      env: environment({ SHELL: "/bin/sh", NO_COLOR: "" }),
+    });
+    assert.equal(status, 0, out);
+    const text = readFileSync(said, "utf8");
+    assert.match(text, /live \(Ctrl-C/);
+    assert.ok(!text.includes("\u001b"), text);
+  });
+
   it("prints commands that work as printed, and shows what became of each", async () => {
     const [command = "", ...args] = absolute;
     const child = spawn(command, [...args, "demo", "--for", "60s"], {
