@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import { type AddressInfo, connect, createServer, type OnReadOpts, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, isIP, type OnReadOpts, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { connect as connectTls } from "node:tls";
+import { checkServerIdentity, connect as connectTls, type TLSSocket } from "node:tls";
 import { deadline } from "../core/deadline.ts";
 import { Refusal } from "../errors.ts";
 import type { HttpClient, HttpServing } from "../http/exchange.ts";
@@ -164,6 +164,12 @@ function dialSocket(target: DialTarget, reads: OnReadOpts | undefined): Promise<
   });
 }
 
+/** Why a server that the runtime let through is none to trust under that name or address. */
+const whyUntrusted = (tls: TLSSocket, name: string): Error | undefined =>
+  tls.authorized
+    ? checkServerIdentity(name, tls.getPeerCertificate())
+    : new Error(String(tls.authorizationError));
+
 /**
  * The client's handshake, over a stream that is already connected.
  *
@@ -180,7 +186,8 @@ export function clientHandshake(
   return new Promise((resolve, reject) => {
     const tls = connectTls({
       socket,
-      servername: options.serverName,
+      // SNI has no place for an address (RFC 6066 §3); the certificate must be for it all the same.
+      ...(isIP(options.serverName) === 0 ? { servername: options.serverName } : { host: options.serverName }),
       rejectUnauthorized: options.verify,
       minVersion: "TLSv1.2",
       ...(options.ca === null ? {} : { ca: [...options.ca] }),
@@ -206,8 +213,9 @@ export function clientHandshake(
       tls.off("close", closed);
       // Verified by the runtime above; asked again here so that no runtime's reading of
       // `rejectUnauthorized` lets an unverified upstream through.
-      if (options.verify && !tls.authorized) {
-        cause = new Error(String(tls.authorizationError));
+      const untrusted = options.verify ? whyUntrusted(tls, options.serverName) : undefined;
+      if (untrusted !== undefined) {
+        cause = untrusted;
         tls.destroy();
         closed();
         return;

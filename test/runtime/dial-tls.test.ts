@@ -75,4 +75,32 @@ describe("a TLS connection that we open", () => {
       from.close();
     });
   }
+
+  for (const [address, names, trusted] of [
+    ["127.0.0.1", ["127.0.0.1"], true],
+    ["127.0.0.1", ["upstream.test"], false],
+    ["127.0.0.1", ["127.0.0.2", "localhost"], false],
+    ["::1", ["::1"], true],
+  ] as const) {
+    it(`to ${address} is ${trusted ? "" : "not "}made to one whose certificate is for ${names}`, async () => {
+      const runtime = await selectRuntime();
+      const authority = await Authority.open(await createAuthority("Dial"));
+      const from = await source(await authority.server(names, 86_400_000));
+      const tls: TlsClientOptions = {
+        serverName: address,
+        verify: true,
+        ca: [authority.certificate.toString("pem")],
+        cert: null,
+        key: null,
+      };
+      try {
+        const plain = await runtime.dial({ host: "127.0.0.1", port: from.port, withinMs: 10_000 });
+        const secured = runtime.secure(plain, tls, 10_000);
+        if (trusted) (await secured).abort();
+        else await assert.rejects(secured, { name: "Refusal", reason: "upstream_refused" });
+      } finally {
+        from.close();
+      }
+    });
+  }
 });
