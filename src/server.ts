@@ -33,6 +33,8 @@ import { Tunnels } from "./websocket/tunnels.ts";
 /** How often open connections are held against the clock and what is revoked. */
 const sweepEveryMs = 1000;
 
+const adminLimits = { idleMs: 60_000, halfCloseMs: 10_000 };
+
 /** For connections that were ended all at once to be recorded. */
 const lastRecordsMs = 1000;
 
@@ -204,7 +206,7 @@ export async function startServer(
               // Health checks name all sorts of hosts, or none.
               answerWithFetch(exchange, `http://admin${exchange.request.target}`, (r) => adminApp.fetch(r)),
           };
-          runtime.serveHttp(connection, null, serving, adminDone.signal, 60_000).catch(() => {});
+          runtime.serveHttp(connection, null, serving, adminDone.signal, adminLimits).catch(() => {});
         });
 
   const close = async (): Promise<void> => {

@@ -149,7 +149,7 @@ export interface Runtime {
     alpn: string | null,
     serving: HttpServing,
     draining: AbortSignal,
-    idleMs: number,
+    limits: RelayLimits,
   ): Promise<void>;
   /** Requests over connections that `dial` makes. */
   httpClient(protocol: "http/1.1" | "h2", dial: () => Promise<Connection>): HttpClient;

@@ -277,8 +277,7 @@ export class Visit {
       dial,
       relay: (connection) => carry(client, connection),
       carry,
-      serveHttp: (serving) =>
-        parts.runtime.serveHttp(client, hit?.alpn ?? null, serving, draining, route.idleTimeoutMs),
+      serveHttp: (serving) => parts.runtime.serveHttp(client, hit?.alpn ?? null, serving, draining, limits),
       httpClient: (protocol) => parts.runtime.httpClient(protocol, dial),
       note: (refusal) => {
         this.#noted ??= refusal;

@@ -31,7 +31,7 @@ export const appService =
       handle: (exchange: HttpExchange) => forward(runtime, client, route.authority, exchange, failed),
     };
     try {
-      await runtime.serveHttp(connection, null, serving, notDraining, patient.idleMs);
+      await runtime.serveHttp(connection, null, serving, notDraining, patient);
     } finally {
       client.close();
     }

@@ -112,9 +112,9 @@ export class NodeRuntime implements Runtime {
     alpn: string | null,
     serving: HttpServing,
     draining: AbortSignal,
-    idleMs: number,
+    limits: RelayLimits,
   ): Promise<void> {
-    return serveHttp(connection, alpn, serving, draining, idleMs);
+    return serveHttp(connection, alpn, serving, draining, limits);
   }
 
   httpClient(protocol: "http/1.1" | "h2", dial: () => Promise<Connection>): HttpClient {

@@ -36,5 +36,5 @@ export function servePlainFront(connection: Connection, listener: string, parts:
         }),
       ),
   };
-  runtime.serveHttp(connection, null, serving, draining, idleMs).then(leave, leave);
+  runtime.serveHttp(connection, null, serving, draining, { idleMs, halfCloseMs: idleMs }).then(leave, leave);
 }

@@ -34,6 +34,7 @@ async function startUpstream(): Promise<Upstream> {
         setTimeout(() => response.destroy(), 100);
         return;
       }
+      if (request.url === "/never") return;
       if (request.url === "/slow") {
         setTimeout(() => response.end("slow"), 700);
         return;
@@ -75,6 +76,7 @@ before(async () => {
   upstream = await startUpstream();
   router = await startRouter(site, {
     SALLYPORT_HOST: "localhost",
+    SALLYPORT_HALF_CLOSE_TIMEOUT: "3s",
     SALLYPORT_ROUTE_APP: `http://127.0.0.1:${upstream.port}?sni=app.test&allow=group:payments`,
     SALLYPORT_ROUTE_OPEN: `http://127.0.0.1:${upstream.port}?sni=open.test&client=none`,
     SALLYPORT_ROUTE_DEAD: "http://127.0.0.1:1?sni=dead.test&client=none",
@@ -304,4 +306,20 @@ describe("the router's own app", { skip: missing("curl") }, () => {
     assert.equal((await curl("localhost", "/healthz", [], null)).out, "ok\n");
     assert.match((await curl("localhost", "/", [], null)).out, /<h1>Sallyport<\/h1>/);
   });
+});
+
+describe("a client that has closed its half", () => {
+  for (const [what, request] of [
+    ["waits for an answer that never comes", "GET /never HTTP/1.1\r\nHost: open.test\r\n\r\n"],
+    ["has not sent all of its body", "POST / HTTP/1.1\r\nHost: open.test\r\nContent-Length: 9\r\n\r\nabc"],
+  ] as const) {
+    it(`and ${what} is not waited for as long as an idle one`, async () => {
+      const from = router.records().length;
+      const socket = await dial(site, router.port, "open.test", { as: null });
+      socket.end(request);
+      await readAll(socket, 20_000);
+      const record = await router.record((one) => one.route === "open", from);
+      assert.ok(record.duration_ms < 20_000, `${record.duration_ms} ms`);
+    });
+  }
 });

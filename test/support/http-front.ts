@@ -58,7 +58,9 @@ export const startHttp = (
   draining: AbortSignal = new AbortController().signal,
   idleMs = 60_000,
 ): Promise<Front> =>
-  startFront((connection) => runtime.serveHttp(connection, alpn, serving, draining, idleMs));
+  startFront((connection) =>
+    runtime.serveHttp(connection, alpn, serving, draining, { idleMs, halfCloseMs: idleMs / 4 }),
+  );
 
 const route: Route = {
   name: "app",
@@ -113,7 +115,8 @@ export function sessionOf(client: Connection, options: SessionOptions): Session 
     dial,
     relay: (upstream) => carry(client, upstream),
     carry,
-    serveHttp: (serving) => runtime.serveHttp(client, alpn, serving, draining, 60_000),
+    serveHttp: (serving) =>
+      runtime.serveHttp(client, alpn, serving, draining, { idleMs: 60_000, halfCloseMs: 60_000 }),
     httpClient: (protocol) => runtime.httpClient(protocol, dial),
     note: (refusal) => void options.noted?.push(refusal),
   };

@@ -16,7 +16,7 @@ import type {
   HttpResponse,
   HttpServing,
 } from "../../http/exchange.ts";
-import type { Connection } from "../../types.ts";
+import type { Connection, RelayLimits } from "../../types.ts";
 import { IdleWatch } from "../relay.ts";
 import { ConnectionDuplex } from "./connection-duplex.ts";
 import { DuplexConnection } from "./duplex-connection.ts";
@@ -127,11 +127,11 @@ export async function serveHttp(
   alpn: string | null,
   serving: HttpServing,
   draining: AbortSignal,
-  idleMs: number,
+  limits: RelayLimits,
 ): Promise<void> {
   const stream = new ConnectionDuplex(connection);
   let idle = false;
-  const watch = new IdleWatch(connection, connection, { idleMs, halfCloseMs: idleMs }, () => {
+  const watch = new IdleWatch(connection, connection, limits, () => {
     idle = true;
     stream.destroy();
   });
@@ -145,6 +145,7 @@ export async function serveHttp(
   stream.on("error", () => {});
   stream.once("end", () => {
     served.ended = true;
+    watch.halfClosed();
     // HTTP/2 has no use for half a connection: without its sending half the peer can't even let us send on.
     if (alpn === "h2") stream.destroy();
     else endIfDone(served);
