@@ -82,6 +82,11 @@ export class DenoConnection implements Connection {
     return view;
   }
 
+  /** Whoever took the last view keeps it: the next one is in another buffer. */
+  keepView(): void {
+    this.#buffer = new Uint8Array(this.#buffer.length);
+  }
+
   async read(): Promise<Uint8Array | null> {
     const view = await this.readView();
     return view === null ? null : view.slice();
@@ -123,7 +128,7 @@ export class DenoConnection implements Connection {
 }
 
 /**
- * A native connection as a Node stream, for what wants one (TLS, HTTP). Its flow control holds the reads
+ * A native connection as a Node stream, for TLS on top. Its flow control holds the reads
  * from the network and leaves the stream flowing: a TLS socket on Deno that was paused may never go on, or
  * never end.
  */
@@ -152,10 +157,14 @@ export class DenoDuplex extends Duplex {
   }
 
   #pull(): void {
-    this.#connection.read().then(
+    const connection = this.#connection;
+    const native = connection instanceof DenoConnection;
+    (native ? connection.readView() : connection.read()).then(
       (chunk) => {
         this.#unyielded += chunk?.length ?? 0;
         this.push(chunk);
+        // TLS takes in a chunk within the call, and it need not be copied for that; one that waits here must stay.
+        if (native && this.readableLength > 0) connection.keepView();
       },
       (error: Error) => this.destroy(error),
     );
