@@ -140,15 +140,10 @@ export function checkLeaf(question: PathQuestion): PathFailure | undefined {
   );
 }
 
-/**
- * Rules for whoever issued the next certificate towards the leaf, the anchor included.
- *
- * @param below how many certificates that are not self-issued stand between it and the leaf
- */
+/** Rules for whoever issued another certificate, the anchor included, wherever on a path it stands. */
 export function checkIssuer(
   issuer: Certificate,
   role: "intermediate" | "anchor",
-  below: number,
   question: PathQuestion,
 ): PathFailure | undefined {
   const common = checkCommon(issuer, role, question) ?? (role === "anchor" ? undefined : checkSerial(issuer));
@@ -159,14 +154,18 @@ export function checkIssuer(
     return unfit(issuer, "issued a certificate but is no authority (RFC 5280 §6.1.4 (k))");
   if (issuer.subjectName.length === 0)
     return unfit(issuer, "an authority without a name (RFC 5280 §4.1.2.6)");
-  const { pathLength } = issuer.basicConstraints;
-  if (pathLength !== null && below > pathLength) {
-    return unfit(issuer, `a path longer than its limit of ${pathLength} (RFC 5280 §6.1.4 (m))`);
-  }
   if (issuer.keyUsage !== null && !issuer.keyUsage.has(bit.keyCertSign)) {
     return unfit(issuer, "its key usage lacks keyCertSign (RFC 5280 §6.1.4 (n))");
   }
   // That purposes nest is not in RFC 5280, but what every browser and server does: an authority limited to other
   // purposes can't give this one.
   return checkPurpose(issuer, question);
+}
+
+/** @param below how many certificates that are not self-issued stand between an issuer and the leaf */
+export function checkLength(issuer: Certificate, below: number): PathFailure | undefined {
+  const limit = issuer.basicConstraints?.pathLength ?? null;
+  return limit === null || below <= limit
+    ? undefined
+    : unfit(issuer, `a path longer than its limit of ${limit} (RFC 5280 §6.1.4 (m))`);
 }

@@ -1,11 +1,11 @@
-import { Candidates } from "./candidates.ts";
+import { type Authority, authorityOf, Candidates, leadingUp, rankBelow } from "./candidates.ts";
 import { type Certificate, describe } from "./certificate.ts";
-import { checkIssuer, checkLeaf, unfit, untrusted } from "./certificate-rules.ts";
+import { checkIssuer, checkLeaf, checkLength, unfit, untrusted } from "./certificate-rules.ts";
 import { brokenConstraint, type Comparisons } from "./constrained-names.ts";
 import { brokenPolicy } from "./policy-levels.ts";
 import type { PathFailure, PathQuestion } from "./question.ts";
-import { bytesKey, sameBytes } from "./same-bytes.ts";
-import { isSelfIssued, sameName } from "./self-issued.ts";
+import { bytesKey } from "./same-bytes.ts";
+import { isSelfIssued } from "./self-issued.ts";
 import { signatureCheck } from "./signature.ts";
 
 /** Certificates of the longest path: longer than any authority makes. */
@@ -13,7 +13,7 @@ const maxDepth = 8;
 /** Signature checks a question may cost: a peer chooses how many candidates it sends. */
 const maxSignatures = 32;
 /** Candidates looked at, each as often as a path leads to it. */
-const maxSteps = 4096;
+const maxSteps = 16_384;
 /** Names compared with constraints. */
 const maxComparisons = 100_000;
 /** Refused candidates whose signatures are checked, once there is no path, to say what is wrong with the nearest. */
@@ -27,14 +27,17 @@ interface Edge {
 
 type Found = { readonly path: readonly Certificate[] } | { readonly failure: PathFailure };
 
-/** The same authority twice on a path is a way round in a circle, whichever of its certificates it shows. */
-const sameAuthority = (a: Certificate, b: Certificate): boolean =>
-  a === b || (sameBytes(a.spki, b.spki) && sameName(a.canonicalSubject, b.canonicalSubject));
+type IssuerRole = "anchor" | "intermediate";
 
 class Search {
   readonly #question: PathQuestion;
   readonly #anchors: Candidates;
   readonly #intermediates: Candidates;
+  /** What speaks against an issuer by itself, found out once. */
+  readonly #unfit: Readonly<Record<IssuerRole, Map<Certificate, PathFailure | undefined>>> = {
+    anchor: new Map(),
+    intermediate: new Map(),
+  };
   readonly #signatures = new Map<Certificate, Map<string, Promise<string | undefined>>>();
   readonly #comparisons: Comparisons = { left: maxComparisons };
   #signaturesLeft = maxSignatures;
@@ -48,8 +51,9 @@ class Search {
 
   constructor(question: PathQuestion) {
     this.#question = question;
-    this.#anchors = new Candidates(question.anchors);
-    this.#intermediates = new Candidates(question.intermediates);
+    const { anchors, intermediates, now } = question;
+    this.#anchors = new Candidates(anchors, () => 0);
+    this.#intermediates = new Candidates(leadingUp(anchors, intermediates), rankBelow(this.#anchors, now));
   }
 
   async run(): Promise<Found> {
@@ -69,26 +73,45 @@ class Search {
   async #extend(path: readonly Certificate[], below: number): Promise<readonly Certificate[] | undefined> {
     const tip = path[path.length - 1];
     if (tip === undefined || path.length >= maxDepth) return undefined;
+    const already = path.map(authorityOf);
     for (const role of ["anchor", "intermediate"] as const) {
       const candidates = role === "anchor" ? this.#anchors : this.#intermediates;
-      for (const issuer of candidates.issuersOf(tip)) {
-        if (path.some((one) => sameAuthority(one, issuer))) continue;
-        if ((this.#final ?? this.#exhausted) !== undefined) return undefined;
-        if (this.#stepsLeft-- === 0) {
-          this.#exhausted = untrusted(this.#question.leaf, `gave up after ${maxSteps} steps`);
-          return undefined;
-        }
-        const deeper = below + (role === "intermediate" && !isSelfIssued(issuer) ? 1 : 0);
-        const longer = [...path, issuer];
-        const failure = this.#broken(longer, role, below, deeper);
-        if (failure !== undefined) {
-          this.#refuse({ child: tip, issuer, failure });
-          continue;
-        }
-        if (!(await this.#signed(tip, issuer))) continue;
-        const found = role === "anchor" ? await this.#whole(longer) : await this.#extend(longer, deeper);
+      for (const authority of candidates.issuersOf(tip)) {
+        // Twice on a path it is a way round in a circle, whichever of its certificates it shows.
+        if (already.some(({ name, key }) => name === authority.name && key === authority.key)) continue;
+        const found = await this.#by(authority, role, path, below);
         if (found !== undefined) return found;
+        if ((this.#final ?? this.#exhausted) !== undefined) return undefined;
       }
+    }
+    return undefined;
+  }
+
+  /** On by any of an authority's certificates. */
+  async #by(
+    { certificates }: Authority,
+    role: IssuerRole,
+    path: readonly Certificate[],
+    below: number,
+  ): Promise<readonly Certificate[] | undefined> {
+    const tip = path[path.length - 1];
+    for (const issuer of certificates) {
+      if (tip === undefined || (this.#final ?? this.#exhausted) !== undefined) return undefined;
+      if (this.#stepsLeft-- === 0) {
+        this.#exhausted = untrusted(this.#question.leaf, `gave up after ${maxSteps} steps`);
+        return undefined;
+      }
+      const deeper = below + (role === "intermediate" && !isSelfIssued(issuer) ? 1 : 0);
+      const longer = [...path, issuer];
+      const failure = this.#broken(longer, role, below, deeper);
+      if (failure !== undefined) {
+        this.#refuse({ child: tip, issuer, failure });
+        continue;
+      }
+      // They have one key: the others did not sign it either.
+      if (!(await this.#signed(tip, issuer))) return undefined;
+      const found = role === "anchor" ? await this.#whole(longer) : await this.#extend(longer, deeper);
+      if (found !== undefined) return found;
     }
     return undefined;
   }
@@ -96,13 +119,13 @@ class Search {
   /** What speaks against the last of a path, its issuer's signature aside. */
   #broken(
     path: readonly Certificate[],
-    role: "anchor" | "intermediate",
+    role: IssuerRole,
     below: number,
     deeper: number,
   ): PathFailure | undefined {
     const issuer = path[path.length - 1];
     if (issuer === undefined) return undefined;
-    const failure = checkIssuer(issuer, role, below, this.#question);
+    const failure = this.#unfitIssuer(issuer, role) ?? checkLength(issuer, below);
     if (failure !== undefined) return failure;
     const { maxIntermediates } = this.#question;
     if (maxIntermediates !== undefined && deeper > maxIntermediates) {
@@ -118,6 +141,12 @@ class Search {
       }
     }
     return undefined;
+  }
+
+  #unfitIssuer(issuer: Certificate, role: IssuerRole): PathFailure | undefined {
+    const known = this.#unfit[role];
+    if (!known.has(issuer)) known.set(issuer, checkIssuer(issuer, role, this.#question));
+    return known.get(issuer);
   }
 
   /** A path that has come to its anchor, if it is a good one in whole too. */

@@ -118,10 +118,58 @@ describe("a path from a client certificate to an anchor", () => {
     assert.ok(performance.now() - asked < 5000);
   });
 
-  it("takes thousands of useless intermediates in its stride", async () => {
-    const useless = intermediate(root(), { subject: name(["CN", "Useless"]) });
-    const crowd = new Array<Holder>(5000).fill(useless);
-    await accepted([leaf(middle), ...crowd, middle], [anchor]);
+  describe("among 5,000 useless intermediates", () => {
+    const { name: subject, keys } = middle;
+    const stranger = root({ subject: name(["CN", "Stranger"]) });
+    const crowdOf = (make: (i: number) => Holder): Holder[] =>
+      Array.from({ length: 5000 }, (_, i) => make(i));
+    const crowds: Readonly<Record<string, () => Holder[]>> = {
+      "that are one and the same": () => new Array<Holder>(5000).fill(intermediate(stranger)),
+      "of other names": () =>
+        crowdOf((i) => intermediate(stranger, { subject: name(["CN", `Useless ${i}`]), keys })),
+      "of the right one's name and key that it issued itself": () =>
+        crowdOf(() => intermediate(middle, { subject, keys })),
+      "of its name and key, each issued by somebody unknown": () =>
+        crowdOf((i) => intermediate(stranger, { subject, keys, issuer: name(["CN", `Unknown ${i}`]) })),
+      "of its name and key that issued each other": () =>
+        crowdOf((i) =>
+          i % 2 === 0
+            ? intermediate(stranger, { subject, keys })
+            : intermediate(middle, { subject: stranger.name, keys: stranger.keys }),
+        ),
+      "of its name and key that expired": () =>
+        crowdOf(() =>
+          intermediate(anchor, {
+            subject,
+            keys,
+            notBefore: Date.now() - dayMs,
+            notAfter: Date.now() - hourMs,
+          }),
+        ),
+      "of its name and key that are for other purposes": () =>
+        crowdOf(() =>
+          intermediate(anchor, {
+            subject,
+            keys,
+            extensions: [basicConstraints(true), keyUsage("keyCertSign"), extendedKeyUsage("serverAuth")],
+          }),
+        ),
+    };
+    for (const [which, crowd] of Object.entries(crowds)) {
+      it(`${which} it is found`, async () => {
+        const useless = crowd();
+        const asked = performance.now();
+        await accepted([leaf(middle), ...useless, middle], [anchor]);
+        assert.ok(performance.now() - asked < 5000);
+      });
+    }
+
+    it("it is not found where there is none, and without much ado", async () => {
+      const useless = crowdOf(() => intermediate(middle, { subject, keys }));
+      const asked = performance.now();
+      await refused([leaf(middle), ...useless], [anchor], "client_cert_untrusted", /no path/);
+      assert.ok(performance.now() - asked < 5000);
+    });
   });
 });
 
