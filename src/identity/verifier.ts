@@ -78,7 +78,7 @@ export function createClientVerifier(
     if (revocation === undefined) return;
     // Before the check: what changes during it makes another one due.
     const { state } = revocation;
-    const { failure, until } = await revocation.check(client.path, now);
+    const { failure, until } = await revocation.check(client.path, now, profile);
     if (failure !== null) throw refusal(failure);
     checked.set(client, { state, until });
   };
@@ -111,7 +111,7 @@ export function createClientVerifier(
         now,
         profile,
         revocation: async (path) => {
-          const finding = await revocation?.check(path, now);
+          const finding = await revocation?.check(path, now, profile);
           until = finding?.until ?? until;
           return finding?.failure ?? undefined;
         },

@@ -1,4 +1,4 @@
-import type { Crl } from "../identity/revocation/crl.ts";
+import { type Crl, isNumberedBelow } from "../identity/revocation/crl.ts";
 import { type CrlRule, isGenuine, RevocationLists } from "../identity/revocation/lists.ts";
 import type { KnownRevocations } from "../identity/revocation/revocation.ts";
 import { sameBytes } from "../identity/same-bytes.ts";
@@ -36,12 +36,9 @@ const sameKind = (a: Crl, b: Crl): boolean =>
   a.scope.authorities === b.scope.authorities &&
   String(a.scope.names) === String(b.scope.names);
 
-const numbered = (number: string | null): bigint => BigInt(`0x${number?.replace("-", "") ?? "0"}`);
-
 /** Whether `list` is older than one that was there before: nobody goes back behind what was said. */
 const isOlder = (list: Crl, before: Crl): boolean =>
-  list.thisUpdate < before.thisUpdate ||
-  (list.number !== null && before.number !== null && numbered(list.number) < numbered(before.number));
+  list.thisUpdate < before.thisUpdate || isNumberedBelow(list, before);
 
 /** What a source gave before and has no successor: more of it would only be there to fill the memory. */
 const maxKept = 64;

@@ -64,6 +64,8 @@ const usages = [
 /** The suite's namespaces say whose rules a case is about. */
 const profileOf = (id: string): Profile =>
   id.startsWith("rfc5280::") ? "rfc5280" : id.startsWith("webpki::") ? "webpki" : "private";
+/** Those about lists have lists by RFC 5280, below authorities of all sorts. */
+const listProfileOf = (id: string): Profile => (id.startsWith("crl::") ? "rfc5280" : profileOf(id));
 
 /** What is asked for may be neither: mail, for example. */
 function purposeOf({ validation_kind: kind, extended_key_usage: asked }: Testcase): Purpose {
@@ -126,7 +128,8 @@ export async function judge(testcase: Testcase): Promise<Verdict> {
     peerNames: names.flatMap((name) => (name ? [peerName(name)] : [])),
     keyUsage: (testcase.key_usage ?? []).map((name) => known(usages.indexOf(name), name)),
     extendedKeyUsage: (testcase.extended_key_usage ?? []).map((name) => known(purposes[name], name)),
-    revocation: async (path) => (await lists.check(path, now)).failure ?? undefined,
+    revocation: async (path) =>
+      (await lists.check(path, now, listProfileOf(testcase.id))).failure ?? undefined,
     ...(typeof testcase.max_chain_depth === "number" ? { maxIntermediates: testcase.max_chain_depth } : {}),
   });
   return result.ok ? null : result.failure.detail;

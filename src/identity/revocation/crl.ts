@@ -32,6 +32,12 @@ export interface Crl extends Signed {
   readonly revoked: ReadonlySet<string>;
 }
 
+/** Numbers of one issuer's lists only grow (RFC 5280 §5.2.3). */
+export const isNumberedBelow = (a: Crl, b: Crl): boolean =>
+  a.number !== null && b.number !== null && numbered(a.number) < numbered(b.number);
+
+const numbered = (number: string): bigint => BigInt(`0x${number.replace("-", "")}`);
+
 /** Larger lists are cut up by their authorities. */
 const maxBytes = 32 * 1024 * 1024;
 const maxEntries = 500_000;

@@ -1,9 +1,10 @@
 import { type Certificate, describe } from "../certificate.ts";
 import { lastValid } from "../certificate-rules.ts";
+import type { Profile } from "../profile.ts";
 import type { PathFailure } from "../question.ts";
 import { sameName } from "../self-issued.ts";
 import { signatureCheck } from "../signature.ts";
-import type { Crl } from "./crl.ts";
+import { type Crl, isNumberedBelow } from "./crl.ts";
 import { covers } from "./scope.ts";
 
 /**
@@ -36,6 +37,10 @@ const genuine = new WeakSet<Crl>();
 /** Whether a list has turned out to be its issuer's word, which only a path to the issuer can show. */
 export const isGenuine = (list: Crl): boolean => genuine.has(list);
 
+/** By their time, which is in whole seconds, and then by their numbers. */
+const newestFirst = (a: Crl, b: Crl): number =>
+  b.thisUpdate - a.thisUpdate || (isNumberedBelow(a, b) ? 1 : isNumberedBelow(b, a) ? -1 : 0);
+
 /** Lists of revoked certificates, which nobody has verified yet. Unchanging: new lists are a new one of these. */
 export class RevocationLists {
   readonly #lists: readonly Crl[];
@@ -54,13 +59,13 @@ export class RevocationLists {
   ) {
     this.#remote = remote;
     // The newest of an issuer's first: it is the one that counts.
-    this.#lists = [...lists].sort((a, b) => b.thisUpdate - a.thisUpdate);
+    this.#lists = [...lists].sort(newestFirst);
     this.#rule = rule;
     this.#missing = missing;
   }
 
   /** Is any certificate of a path revoked, the anchor aside (RFC 5280 §6.3)? The path is leaf first, and valid. */
-  async check(path: readonly Certificate[], now: number): Promise<Finding> {
+  async check(path: readonly Certificate[], now: number, profile: Profile = "private"): Promise<Finding> {
     const [missing] = this.#missing;
     if (missing !== undefined && this.#rule !== "soft") {
       const detail = `whether it is revoked can't be told: ${missing} was never read`;
@@ -70,14 +75,19 @@ export class RevocationLists {
     for (const [i, certificate] of path.slice(0, -1).entries()) {
       const issuer = path[i + 1];
       if (issuer === undefined) break;
-      const found = await this.#status(certificate, issuer, now);
+      const found = await this.#status(certificate, issuer, now, profile);
       if (found.failure !== null) return found;
       until = Math.min(until, found.until);
     }
     return { failure: null, until };
   }
 
-  async #status(certificate: Certificate, issuer: Certificate, now: number): Promise<Finding> {
+  async #status(
+    certificate: Certificate,
+    issuer: Certificate,
+    now: number,
+    profile: Profile,
+  ): Promise<Finding> {
     const issuers = this.#lists.filter((list) => sameName(list.canonicalIssuer, certificate.canonicalIssuer));
     const lists = issuers.filter((list) => covers(list.scope, certificate));
     const who = describe(certificate);
@@ -94,6 +104,10 @@ export class RevocationLists {
         return { failure: refused("client_cert_revoked", detail), until: now };
       }
       const end = lastValid({ notAfter: list.nextUpdate });
+      if (profile !== "private" && list.number === null) {
+        why = `the list of ${list.issuer} has no number (RFC 5280 §5.2.3)`;
+        break;
+      }
       if (now < list.thisUpdate - skewMs) {
         why ??= `the list of ${list.issuer} is not valid yet`;
         continue;

@@ -1,4 +1,5 @@
 import { type Certificate, describe } from "../certificate.ts";
+import type { Profile } from "../profile.ts";
 import type { PathFailure } from "../question.ts";
 import { type DenyList, deniedBy } from "./deny-list.ts";
 import type { Finding, RevocationLists } from "./lists.ts";
@@ -7,7 +8,7 @@ import type { Finding, RevocationLists } from "./lists.ts";
 export interface Revocation {
   /** Another object whenever an answer may be another one than before. */
   readonly state: object;
-  check(path: readonly Certificate[], now: number): Promise<Finding>;
+  check(path: readonly Certificate[], now: number, profile?: Profile): Promise<Finding>;
 }
 
 /** Whoever can be asked about a holder's certificate. */
@@ -42,10 +43,10 @@ export class KnownRevocations implements Revocation {
     this.#state = {};
   }
 
-  async check(path: readonly Certificate[], now: number): Promise<Finding> {
+  async check(path: readonly Certificate[], now: number, profile?: Profile): Promise<Finding> {
     const failure = await this.#denial(path);
     if (failure !== null) return { failure, until: now };
-    const listed = await this.#lists.check(path, now);
+    const listed = await this.#lists.check(path, now, profile);
     const [leaf, issuer] = path;
     // Last, since it takes a question to somebody else.
     if (listed.failure !== null || this.#responders === null || leaf === undefined || issuer === undefined)

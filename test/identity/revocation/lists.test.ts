@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import type { Profile } from "../../../src/identity/profile.ts";
 import { parseCrl } from "../../../src/identity/revocation/crl.ts";
 import { type CrlRule, RevocationLists } from "../../../src/identity/revocation/lists.ts";
 import {
@@ -47,9 +48,10 @@ async function status(
   lists: readonly Bytes[],
   path: readonly Holder[] = [alice, middle, anchor],
   rule: CrlRule = "hard",
+  profile?: Profile,
 ): Promise<string> {
   const known = new RevocationLists(lists.map(read), rule, []);
-  const { failure } = await known.check(path.map(parsed), Date.now());
+  const { failure } = await known.check(path.map(parsed), Date.now(), profile);
   return failure === null ? "good" : `${failure.reason}: ${failure.detail}`;
 }
 
@@ -127,6 +129,27 @@ describe("a revocation list", () => {
     });
     for (const rule of ["soft", "hard", "all"] as const)
       assert.match(await status([past], undefined, rule), revoked);
+  });
+
+  it("without a number is good enough, but not where RFC 5280 is to be kept to the letter", async () => {
+    const list = crl(middle, { version: 1 });
+    assert.equal(await status([list]), "good");
+    for (const profile of ["rfc5280", "webpki"] as const) {
+      assert.match(await status([list], undefined, "hard", profile), /has no number \(RFC 5280 §5\.2\.3\)/);
+      assert.equal(await status([list], undefined, "soft", profile), "good");
+      const listing = crl(middle, { version: 1, revoked: [serial] });
+      assert.match(await status([listing], undefined, "soft", profile), revoked);
+    }
+  });
+
+  it("counts for less than one of the same second with a higher number", async () => {
+    const thisUpdate = Date.now() - hourMs;
+    const [first, second] = [
+      crl(middle, { thisUpdate, number: 9 }),
+      crl(middle, { thisUpdate, number: 10, revoked: [serial] }),
+    ];
+    assert.match(await status([first, second]), revoked);
+    assert.match(await status([second, first]), revoked);
   });
 
   it("counts for less than a newer one", async () => {
