@@ -53,10 +53,15 @@ export function parseExtensionList(list: Uint8Array): Map<string, Extension> {
 export function parseBasicConstraints(value: Uint8Array | undefined): BasicConstraints | null {
   if (value === undefined) return null;
   const parts = must(sequence(value), "basicConstraints");
-  const ca = parts[0]?.tag === tag.boolean ? must(booleanValue(parts.shift()), "basicConstraints") : false;
+  const flag = parts[0]?.tag === tag.boolean ? parts.shift() : undefined;
+  // As with `critical`: the default, FALSE, must not be written (X.690 §11.5).
+  if (flag !== undefined && booleanValue(flag) !== true) throw new Malformed("basicConstraints");
   const length = parts.shift();
   if (parts.length > 0) throw new Malformed("basicConstraints");
-  return { ca, pathLength: length === undefined ? null : must(smallInteger(length), "the path length") };
+  return {
+    ca: flag !== undefined,
+    pathLength: length === undefined ? null : must(smallInteger(length), "the path length"),
+  };
 }
 
 export function parseKeyUsage(value: Uint8Array | undefined): Set<number> | null {

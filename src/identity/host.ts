@@ -17,13 +17,13 @@ export function parseMailbox(text: string): { readonly local: string; readonly h
   return at > 0 && localPart.test(local) && isHost(host) ? { local, host } : undefined;
 }
 
+/** Scheme and authority (RFC 3986 §3.2): of other characters, such as `\`, readers make different hosts. */
+const hierarchical =
+  /^[a-z][a-z0-9+.-]*:\/\/(?:[\w.~!$&'()*+,;=:%-]*@)?(?<host>[\w.-]+)(?::\d*)?(?=[/?#]|$)/i;
+
 /** The host of a URI that has one, in lower case; an address is none (RFC 5280 §4.2.1.10). */
 export function hostOfUri(uri: string): string | undefined {
-  const authority = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(uri)?.[1] ?? "";
-  const host = authority
-    .slice(authority.lastIndexOf("@") + 1)
-    .replace(/:\d*$/, "")
-    .toLowerCase();
+  const host = hierarchical.exec(uri)?.groups?.host?.toLowerCase() ?? "";
   // A last label of digits is what makes an IPv4 address of a host (RFC 3696 §2).
   return isHost(host) && !/(^|\.)(\d+|0x[0-9a-f]*)$/.test(host) ? host : undefined;
 }

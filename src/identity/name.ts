@@ -34,6 +34,7 @@ function text(element: Tlv): string | null | undefined {
       } catch {
         return undefined;
       }
+    case tag.numericString:
     case tag.printableString:
     case tag.ia5String:
     case tag.teletexString:
@@ -46,9 +47,23 @@ function text(element: Tlv): string | null | undefined {
       }
       return result;
     }
+    case tag.universalString:
+      return utf32(element.value);
     default:
       return null;
   }
+}
+
+function utf32(bytes: Uint8Array): string | undefined {
+  if (bytes.length % 4 !== 0) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  let result = "";
+  for (let i = 0; i < bytes.length; i += 4) {
+    const point = view.getUint32(i);
+    if (point > 0x10ffff) return undefined;
+    result += String.fromCodePoint(point);
+  }
+  return result;
 }
 
 /** The attributes of a distinguished name in its own order, or `undefined` where it is malformed. */

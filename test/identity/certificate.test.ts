@@ -110,6 +110,15 @@ describe("what is refused as no certificate", () => {
     malformed(withExtensions(extension("2.5.29.19", bytes(seq(), [0]), true)), /basicConstraints/);
   });
 
+  it("is a basicConstraints with a FALSE that DER would have left out", () => {
+    malformed(withExtensions(extension("2.5.29.19", seq(tlv(0x01, [0])), true)), /basicConstraints/);
+  });
+
+  it("is a name in half a character", () => {
+    for (const value of [tlv(0x1e, [0x41]), tlv(0x1c, [0, 0, 0x41]), tlv(0x1c, [0, 0x11, 0, 0])])
+      malformed(leaf(anchor, { subject: name(["CN", value]) }).der, /the subject/);
+  });
+
   it("is a negative path length", () => {
     malformed(
       withExtensions(extension("2.5.29.19", seq(tlv(0x01, [0xff]), integer("ff")), true)),

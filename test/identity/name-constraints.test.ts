@@ -105,6 +105,9 @@ const cases: Readonly<Record<string, Case>> = {
       uri("https://example.com@evil.org/"),
       uri("https://evil.org/?@example.com"),
       uri("https://evil.org#@example.com"),
+      uri("https://evil.org\\@example.com/"),
+      uri("https://evil.org @example.com/"),
+      uri("https://example.com\\.evil.org/"),
       uri("urn:example.com"),
       uri("https://192.0.2.1/"),
       uri("https://[2001:db8::1]/"),
@@ -129,6 +132,15 @@ const cases: Readonly<Record<string, Case>> = {
     of: { permitted: [directory(name(["O", "Example"]))] },
     within: [directory(name(["O", "EXAMPLE"], ["CN", "x"]))],
     outside: [directory(name(["O", "Example Two"])), directory(name(["CN", "x"], ["O", "Example"]))],
+  },
+  "no names of a directory, whatever type of string they are written with": {
+    of: { excluded: [directory(name(["O", "Evil"]))] },
+    within: [directory(name(["O", "Example"]))],
+    outside: [
+      directory(name(["O", tlv(0x13, Buffer.from("EVIL"))])),
+      directory(name(["O", tlv(0x1e, Buffer.from("\0E\0v\0i\0l"))])),
+      directory(name(["O", tlv(0x1c, Buffer.from("\0\0\0E\0\0\0v\0\0\0i\0\0\0l"))])),
+    ],
   },
   "forms that are not compared": {
     of: { permitted: [registered("1.2.3")] },
