@@ -1,9 +1,18 @@
+import { parseCertificate } from "../identity/certificate.ts";
+import { brokenConstraint } from "../identity/constrained-names.ts";
 import { encodeGrants, grantsOid } from "../identity/grants.ts";
 import { oids } from "../identity/oids.ts";
 import { parseCidr, parseIp } from "../wire/ip.ts";
 import { importSigningKey, type KeyKind, keyPem, newKeys, type SigningKey } from "./keys.ts";
 import { nameConstraints, type Permitted } from "./name-constraints.ts";
-import { checkPerson, checkServerName, checkText, maxTextLength, type Person } from "./subject.ts";
+import {
+  checkPerson,
+  checkServerName,
+  checkText,
+  maxTextLength,
+  type Person,
+  SubjectError,
+} from "./subject.ts";
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
@@ -51,6 +60,8 @@ export interface ClientRequest {
 const clockSkewMs = 5 * 60_000;
 const dayMs = 24 * 3_600_000;
 const authorityLifetimeMs = 3650 * dayMs;
+/** Names of a holder times constraints of an authority: more than either is made with. */
+const maxComparisons = 100_000;
 
 /** 127 random bits: positive, and never twice (RFC 5280 §4.1.2.2). */
 function serialNumber(): string {
@@ -153,6 +164,17 @@ function grantsExtension(groups: readonly string[], { sources, routes }: Limits)
   });
   const value = encodeGrants({ groups, sources: networks ?? null, routes: routes ?? null });
   return [new Extension(grantsOid, false, value as BufferSource)];
+}
+
+/** Nobody would accept it (RFC 5280 §4.2.1.10): better said here than wondered about there. */
+function refuseBeyondLimits(made: X509Certificate, issuer: X509Certificate): void {
+  const [holder, authority] = [made, issuer].map((one) => parseCertificate(new Uint8Array(one.rawData)));
+  if (holder === undefined || authority === undefined || "malformed" in holder || "malformed" in authority)
+    throw new Error("a certificate that can't be read");
+  const { nameConstraints: limits } = authority;
+  const broken = limits === null ? undefined : brokenConstraint(holder, limits, { left: maxComparisons });
+  if (broken !== undefined)
+    throw new SubjectError("limits", `the authority can't vouch for every name: ${broken}`);
 }
 
 /** Issues certificates with an authority's key. */
@@ -307,7 +329,7 @@ export class Authority {
   async #certify({ subject, publicKey, lifetimeMs, extensions }: Contents, now: number) {
     const { notAfter } = this.certificate;
     if (now > notAfter.getTime()) throw new Error(`the authority expired at ${notAfter.toISOString()}`);
-    return X509CertificateGenerator.create({
+    const made = await X509CertificateGenerator.create({
       serialNumber: serialNumber(),
       subject: new Name(subject),
       issuer: this.certificate.subjectName,
@@ -323,6 +345,8 @@ export class Authority {
         await AuthorityKeyIdentifierExtension.create(this.certificate),
       ],
     });
+    refuseBeyondLimits(made, this.certificate);
+    return made;
   }
 
   async #withChain(certificate: X509Certificate, keys: CryptoKeyPair): Promise<Issued> {

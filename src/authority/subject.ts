@@ -18,7 +18,16 @@ export interface Person {
 export class SubjectError extends Error {
   override readonly name = "SubjectError";
   /** Which member of the request it is about. */
-  readonly member: "commonName" | "organization" | "groups" | "emails" | "dnsNames" | "uris" | "names";
+  readonly member:
+    | "commonName"
+    | "organization"
+    | "groups"
+    | "emails"
+    | "dnsNames"
+    | "uris"
+    | "names"
+    /** All of them together, and the authority's name constraints. */
+    | "limits";
 
   constructor(member: SubjectError["member"], message: string) {
     super(message);

@@ -37,6 +37,7 @@ const flagOf: Readonly<Record<SubjectError["member"], string>> = {
   dnsNames: "--dns",
   uris: "--uri",
   names: "--name",
+  limits: "--dir",
 };
 
 /** What the authority says of a name, as said of the flag that it came with. */

@@ -174,14 +174,18 @@ describe("an authority in a folder", () => {
       run("issue", "--dir", at("limited"), "--cn", "p", ...flags, "--out", at("p"));
     await issue("--dns", "a.example.com", "--email", "p@example.com", "--uri", "spiffe://example.com/p");
     assert.equal((await verified("limited", "p")).spiffe, "spiffe://example.com/p");
+    const before = text("p.crt");
     for (const other of [
       ["--dns", "a.example.org"],
       ["--email", "p@a.example.com"],
       ["--uri", "spiffe://example.org/p"],
-    ]) {
-      await issue(...other);
-      await assert.rejects(verified("limited", "p"), /RFC 5280 §4\.2\.1\.10/);
-    }
+    ])
+      await assert.rejects(issue(...other), usageError(/can't vouch for .* is not among the permitted/));
+    await assert.rejects(
+      run("server", "--dir", at("limited"), "--name", "a.example.org", "--out", at("p")),
+      usageError(/can't vouch for .*"a\.example\.org"/),
+    );
+    assert.equal(text("p.crt"), before);
     await assert.rejects(
       run("init", "--dir", at("odd"), "--permit-dns", "*.example.com"),
       usageError(/--permit-dns/),
