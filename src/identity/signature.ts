@@ -93,13 +93,20 @@ const curveOf = (key: PublicKey): { readonly name: string; readonly bytes: numbe
   return text === undefined ? undefined : curves[text];
 };
 
+/** An uncompressed point, which everybody reads (RFC 5480 §2.2); whether it is on the curve, importing it shows. */
+function unusablePoint(key: PublicKey): string | undefined {
+  const curve = curveOf(key);
+  if (curve === undefined) return "its key is on a curve that is not accepted";
+  const uncompressed = key.bits[0] === 4 && key.bits.length === 1 + 2 * curve.bytes;
+  return uncompressed ? undefined : "its key is no uncompressed point (RFC 5480 §2.2)";
+}
+
 /** What is wrong with a certificate's own key, or `undefined`: RSA of 2048 to 8192 bits, P-256/384/521 and Ed25519 may be used. */
 export function unusableKey(spki: Uint8Array): string | undefined {
   const key = publicKey(spki);
   if (key === undefined) return "its public key is malformed";
   if (key.oid === rsaKey || key.oid === rsaPss) return unusableRsa(key);
-  if (key.oid === ecKey)
-    return curveOf(key) === undefined ? "its key is on a curve that is not accepted" : undefined;
+  if (key.oid === ecKey) return unusablePoint(key);
   return key.oid === ed25519 ? undefined : `its key is of a kind that is not accepted (${key.oid})`;
 }
 
@@ -247,10 +254,16 @@ function importKey(
   const id = JSON.stringify(importAs);
   let imported = keys.get(id);
   if (imported === undefined) {
-    // WebCrypto reads RSA keys under their general name alone.
-    const spki = key.oid === rsaPss ? rsaSpki(key.bits) : issuer.spki;
-    imported = crypto.subtle.importKey("spki", spki as BufferSource, importAs, false, ["verify"]);
+    const [format, bytes] = importable(issuer, key);
+    imported = crypto.subtle.importKey(format, bytes as BufferSource, importAs, false, ["verify"]);
     keys.set(id, imported);
   }
   return imported;
+}
+
+/** A key in a form that WebCrypto takes; of those the one that costs least. */
+function importable(issuer: Certificate, key: PublicKey): readonly ["raw" | "spki", Uint8Array] {
+  if (key.oid === ecKey) return ["raw", key.bits];
+  // RSA keys are read under their general name alone.
+  return ["spki", key.oid === rsaPss ? rsaSpki(key.bits) : issuer.spki];
 }

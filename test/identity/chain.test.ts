@@ -20,7 +20,7 @@ import {
   type SignatureKind,
   subjectAltName,
 } from "../support/crafted-certificates.ts";
-import { oid, seq } from "../support/der.ts";
+import { bits, oid, seq } from "../support/der.ts";
 import { accepted, refused } from "../support/paths.ts";
 
 const anchor = root();
@@ -270,6 +270,25 @@ describe("signatures", () => {
 
   it("of a leaf whose own RSA key is weak are refused as unfit", async () => {
     await refused([leaf(anchor, { keys: newKeys("RSA-1024") })], [anchor], "client_cert_unfit", /1024 bits/);
+  });
+
+  it("hold by no key whose point is compressed, or beside its curve", async () => {
+    const keys = newKeys();
+    const point = keys.spki.subarray(-65);
+    const curve = seq(oid("1.2.840.10045.2.1"), oid("1.2.840.10045.3.1.7"));
+    const with_ = (...bytes: number[]) => ({ ...keys, spki: seq(curve, bits(Uint8Array.from(bytes))) });
+    const compressed = with_(2 + ((point[64] ?? 0) & 1), ...point.subarray(1, 33));
+    await refused(
+      [leaf(anchor, { keys: compressed })],
+      [anchor],
+      "client_cert_unfit",
+      /no uncompressed point/,
+    );
+    const beside = with_(...point.subarray(0, 64), (point[64] ?? 0) ^ 1);
+    for (const spki of [compressed, beside, with_(0)]) {
+      const authority = root({ keys: spki });
+      await refused([leaf(authority)], [authority], "client_cert_untrusted", /issuer/);
+    }
   });
 });
 
