@@ -46,8 +46,8 @@ export interface VerifierOptions {
 
 const cacheEntries = 10_000;
 const rememberedIntermediates = 256;
-/** Certificates of one handshake that are looked at: no real chain is longer. */
-const maxPresented = 16;
+/** Certificates of one handshake that are looked at: reading one costs next to nothing, and the good one may be the last. */
+const maxPresented = 128;
 
 /** When a client was found not to be revoked, and how long that holds. */
 interface Checked {

@@ -86,8 +86,8 @@ interface LinkedCertificate {
   readonly issuerCertificate?: LinkedCertificate | undefined;
 }
 
-/** Longer chains than any authority makes are cut. */
-const maxChain = 32;
+/** More than anybody sends on purpose are cut. */
+const maxChain = 128;
 
 /** The certificates of a runtime's linked list, whose last one may name itself as its issuer. */
 export function chainOf(leaf: LinkedCertificate | undefined): Uint8Array[] {

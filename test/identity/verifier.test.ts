@@ -196,6 +196,13 @@ describe("a client verifier", () => {
     assert.equal(Buffer.from(certificate).toString("hex"), before);
   });
 
+  it("finds the right one behind a hundred that are of no use", async () => {
+    const useless = new Array<Holder>(100).fill(intermediate(root({ subject: name(["CN", "Stranger"]) })));
+    const verifier = createClientVerifier([anchor.der]);
+    const { path } = await verifier.verify(presented(leaf(middle), ...useless, middle), now);
+    assert.equal(path.length, 3);
+  });
+
   it("gets over broken certificates beside a good path", async () => {
     const client = leaf(middle);
     const chain = [client.der, Uint8Array.of(0x30, 1), middle.der];
