@@ -81,37 +81,48 @@ export function parseCertificate(der: Uint8Array): Certificate | { readonly malf
 
 function parse(der: Uint8Array): Certificate {
   if (der.length > maxBytes) throw new Malformed(`longer than ${maxBytes} bytes`);
-  const [tbs, algorithm, signature, ...rest] = must(sequence(der), "no DER sequence");
-  if (rest.length > 0) throw new Malformed("more than three parts");
-  const fields = must(sequence(tbs?.raw), "no signed part");
+  const [tbs, algorithm, signature, ...rest] = must(sequence(der), "no DER sequence (RFC 5280 §4.1)");
+  if (rest.length > 0) throw new Malformed("more than three parts (RFC 5280 §4.1)");
+  const fields = must(sequence(tbs?.raw), "no signed part (RFC 5280 §4.1.1.1)");
   const hasVersion = fields[0]?.tag === constructed(0);
-  const version = hasVersion ? must(smallInteger(only(fields[0]?.value, tag.integer)), "the version") + 1 : 1;
+  const version = hasVersion
+    ? must(smallInteger(only(fields[0]?.value, tag.integer)), "the version (RFC 5280 §4.1.2.1)") + 1
+    : 1;
   const [serial, inner, issuer, validity, subject, spki, ...tail] = fields.slice(hasVersion ? 1 : 0);
-  const [notBefore, notAfter, ...more] = must(sequence(validity?.raw), "the validity");
-  if (more.length > 0) throw new Malformed("the validity has more than two times");
+  const [notBefore, notAfter, ...more] = must(sequence(validity?.raw), "the validity (RFC 5280 §4.1.2.5)");
+  if (more.length > 0) throw new Malformed("the validity has more than two times (RFC 5280 §4.1.2.5)");
   const bits =
     signature?.tag === tag.bitString && signature.value[0] === 0 ? signature.value.subarray(1) : undefined;
   const extensions = parseExtensions(tail);
   const value = (oid: string): Uint8Array | undefined => extensions.get(oid)?.value;
-  const subjectName = must(parseName(must(subject, "the subject").raw), "the subject");
-  const issuerName = must(parseName(must(issuer, "the issuer").raw), "the issuer");
+  const subjectName = must(
+    parseName(must(subject, "the subject (RFC 5280 §4.1.2.6)").raw),
+    "the subject (RFC 5280 §4.1.2.6)",
+  );
+  const issuerName = must(
+    parseName(must(issuer, "the issuer (RFC 5280 §4.1.2.4)").raw),
+    "the issuer (RFC 5280 §4.1.2.4)",
+  );
   const alternativeNames = parseSubjectAltName(value(oids.subjectAltName));
   return {
     raw: der,
-    tbs: must(tbs?.raw, "no signed part"),
-    algorithm: must(only(algorithm?.raw, tag.sequence)?.raw, "the signature algorithm"),
-    innerAlgorithm: must(only(inner?.raw, tag.sequence)?.raw, "the inner signature algorithm"),
-    signature: must(bits, "the signature"),
+    tbs: must(tbs?.raw, "no signed part (RFC 5280 §4.1.1.1)"),
+    algorithm: must(only(algorithm?.raw, tag.sequence)?.raw, "the signature algorithm (RFC 5280 §4.1.1.2)"),
+    innerAlgorithm: must(
+      only(inner?.raw, tag.sequence)?.raw,
+      "the inner signature algorithm (RFC 5280 §4.1.2.3)",
+    ),
+    signature: must(bits, "the signature (RFC 5280 §4.1.1.3)"),
     version,
-    serial: serialText(serial),
-    issuer: must(only(issuer?.raw, tag.sequence)?.raw, "the issuer"),
-    subject: must(only(subject?.raw, tag.sequence)?.raw, "the subject"),
+    serial: serialText(serial, "the serial number (RFC 5280 §4.1.2.2)"),
+    issuer: must(only(issuer?.raw, tag.sequence)?.raw, "the issuer (RFC 5280 §4.1.2.4)"),
+    subject: must(only(subject?.raw, tag.sequence)?.raw, "the subject (RFC 5280 §4.1.2.6)"),
     subjectName,
     canonicalSubject: canonicalName(subjectName),
     canonicalIssuer: canonicalName(issuerName),
     notBefore: must(timeValue(notBefore), "notBefore (RFC 5280 §4.1.2.5)"),
     notAfter: must(timeValue(notAfter), "notAfter (RFC 5280 §4.1.2.5)"),
-    spki: must(only(spki?.raw, tag.sequence)?.raw, "the public key"),
+    spki: must(only(spki?.raw, tag.sequence)?.raw, "the public key (RFC 5280 §4.1.2.7)"),
     extensions,
     basicConstraints: parseBasicConstraints(value(oids.basicConstraints)),
     keyUsage: parseKeyUsage(value(oids.keyUsage)),

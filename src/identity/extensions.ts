@@ -27,23 +27,26 @@ export function parseExtensions(tail: readonly Tlv[]): Map<string, Extension> {
   for (const id of [context(1), context(2)]) if (rest[0]?.tag === id) rest.shift();
   const [wrapped, ...more] = rest;
   if (wrapped === undefined) return new Map();
-  if (more.length > 0 || wrapped.tag !== constructed(3)) throw new Malformed("parts after the public key");
+  if (more.length > 0 || wrapped.tag !== constructed(3))
+    throw new Malformed("parts after the public key (RFC 5280 §4.1)");
   return parseExtensionList(wrapped.value);
 }
 
 /** A SEQUENCE of extensions, as certificates, revocation lists and their entries have it. */
 export function parseExtensionList(list: Uint8Array): Map<string, Extension> {
   const found = new Map<string, Extension>();
-  const listed = must(sequence(list), "the extensions");
+  const listed = must(sequence(list), "the extensions (RFC 5280 §4.1.2.9)");
   if (listed.length === 0) throw new Malformed("an empty list of extensions (RFC 5280 §4.1.2.9)");
   for (const element of listed) {
-    const [id, ...parts] = must(sequence(element.raw), "an extension");
-    const oid = must(objectIdentifier(id), "an extension's type");
+    const [id, ...parts] = must(sequence(element.raw), "an extension (RFC 5280 §4.2)");
+    const oid = must(objectIdentifier(id), "an extension's type (RFC 5280 §4.2)");
     const flag = parts.length === 2 ? booleanValue(parts[0]) : undefined;
     // DER leaves a default out: `critical FALSE` must not be written (X.690 §11.5).
-    if (parts.length === 2 && flag !== true) throw new Malformed(`extension ${oid}: its critical flag`);
+    if (parts.length === 2 && flag !== true)
+      throw new Malformed(`extension ${oid}: its critical flag (X.690 §11.5)`);
     const value = parts[parts.length - 1];
-    if (parts.length > 2 || value?.tag !== tag.octetString) throw new Malformed(`extension ${oid}`);
+    if (parts.length > 2 || value?.tag !== tag.octetString)
+      throw new Malformed(`extension ${oid} (RFC 5280 §4.2)`);
     if (found.has(oid)) throw new Malformed(`extension ${oid} twice (RFC 5280 §4.2)`);
     found.set(oid, { critical: flag === true, value: value.value });
   }
@@ -52,26 +55,28 @@ export function parseExtensionList(list: Uint8Array): Map<string, Extension> {
 
 export function parseBasicConstraints(value: Uint8Array | undefined): BasicConstraints | null {
   if (value === undefined) return null;
-  const parts = must(sequence(value), "basicConstraints");
+  const parts = must(sequence(value), "basicConstraints (RFC 5280 §4.2.1.9)");
   const flag = parts[0]?.tag === tag.boolean ? parts.shift() : undefined;
   // As with `critical`: the default, FALSE, must not be written (X.690 §11.5).
-  if (flag !== undefined && booleanValue(flag) !== true) throw new Malformed("basicConstraints");
+  if (flag !== undefined && booleanValue(flag) !== true)
+    throw new Malformed("basicConstraints (RFC 5280 §4.2.1.9)");
   const length = parts.shift();
-  if (parts.length > 0) throw new Malformed("basicConstraints");
+  if (parts.length > 0) throw new Malformed("basicConstraints (RFC 5280 §4.2.1.9)");
   return {
     ca: flag !== undefined,
-    pathLength: length === undefined ? null : must(smallInteger(length), "the path length"),
+    pathLength:
+      length === undefined ? null : must(smallInteger(length), "the path length (RFC 5280 §4.2.1.9)"),
   };
 }
 
 export function parseKeyUsage(value: Uint8Array | undefined): Set<number> | null {
   if (value === undefined) return null;
-  const bits = must(only(value, tag.bitString), "keyUsage").value;
+  const bits = must(only(value, tag.bitString), "keyUsage (RFC 5280 §4.2.1.3)").value;
   const unused = bits[0] ?? 8;
   const last = bits[bits.length - 1] ?? 0;
   // A named bit list ends with a bit that is set (X.690 §11.2.2), and one at least must be (RFC 5280 §4.2.1.3).
   if (bits.length < 2 || unused > 7 || (last & (2 ** (unused + 1) - 1)) !== 2 ** unused) {
-    throw new Malformed("keyUsage");
+    throw new Malformed("keyUsage (RFC 5280 §4.2.1.3)");
   }
   const usage = new Set<number>();
   for (const [i, byte] of bits.subarray(1).entries()) {
@@ -82,8 +87,8 @@ export function parseKeyUsage(value: Uint8Array | undefined): Set<number> | null
 
 export function parseExtendedKeyUsage(value: Uint8Array | undefined): string[] | null {
   if (value === undefined) return null;
-  const purposes = must(sequence(value), "extendedKeyUsage").map((element) =>
-    must(objectIdentifier(element), "extendedKeyUsage"),
+  const purposes = must(sequence(value), "extendedKeyUsage (RFC 5280 §4.2.1.12)").map((element) =>
+    must(objectIdentifier(element), "extendedKeyUsage (RFC 5280 §4.2.1.12)"),
   );
   if (purposes.length === 0) throw new Malformed("an empty extendedKeyUsage (RFC 5280 §4.2.1.12)");
   return purposes;
@@ -98,13 +103,15 @@ export interface AuthorityKeyIdentifier {
 
 export function parseAuthorityKeyIdentifier(value: Uint8Array | undefined): AuthorityKeyIdentifier | null {
   if (value === undefined) return null;
-  const parts = must(sequence(value), "authorityKeyIdentifier");
+  const parts = must(sequence(value), "authorityKeyIdentifier (RFC 5280 §4.2.1.1)");
   const next = (wanted: number): Uint8Array | null =>
     parts[0]?.tag === wanted ? (parts.shift()?.value ?? null) : null;
   const found = { keyId: next(context(0)), issuer: next(constructed(1)), serial: next(context(2)) };
-  if (parts.length > 0) throw new Malformed("authorityKeyIdentifier");
+  if (parts.length > 0) throw new Malformed("authorityKeyIdentifier (RFC 5280 §4.2.1.1)");
   return found;
 }
 
 export const parseSubjectKeyIdentifier = (value: Uint8Array | undefined): Uint8Array | null =>
-  value === undefined ? null : must(only(value, tag.octetString), "subjectKeyIdentifier").value;
+  value === undefined
+    ? null
+    : must(only(value, tag.octetString), "subjectKeyIdentifier (RFC 5280 §4.2.1.2)").value;

@@ -58,10 +58,12 @@ export function parseGeneralName(
   }
 }
 
+const altNames = "subjectAltName (RFC 5280 §4.2.1.6)";
+
 /** The names in a subjectAltName, of which there is one at least. */
 export function parseSubjectAltName(value: Uint8Array | undefined): readonly GeneralName[] {
   if (value === undefined) return [];
-  const listed = must(sequence(value), "subjectAltName");
+  const listed = must(sequence(value), altNames);
   if (listed.length === 0) throw new Malformed("an empty subjectAltName (RFC 5280 §4.2.1.6)");
-  return listed.map((element) => parseGeneralName(element, "subjectAltName", [4, 16]));
+  return listed.map((element) => parseGeneralName(element, altNames, [4, 16]));
 }

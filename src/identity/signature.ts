@@ -81,10 +81,11 @@ function unusableRsa(key: PublicKey): string | undefined {
   const [modulus, exponent, ...rest] = sequence(key.bits) ?? [];
   const e = smallInteger(exponent);
   const bits = modulusBits(modulus);
-  if (bits === undefined || e === undefined || rest.length > 0) return "its RSA key is malformed";
-  if (bits < minRsaBits) return `its RSA key has ${bits} bits, fewer than ${minRsaBits}`;
+  if (bits === undefined || e === undefined || rest.length > 0)
+    return "its RSA key is malformed (RFC 8017 §A.1.1)";
+  if (bits < minRsaBits) return `its RSA key has ${bits} bits, fewer than ${minRsaBits} (RFC 9325 §4.5)`;
   if (bits > maxRsaBits) return `its RSA key has ${bits} bits, more than ${maxRsaBits}`;
-  return e < 3 || e % 2 === 0 ? `its RSA key has the exponent ${e}` : undefined;
+  return e < 3 || e % 2 === 0 ? `its RSA key has the exponent ${e} (RFC 8017 §3.1)` : undefined;
 }
 
 const curveOf = (key: PublicKey): { readonly name: string; readonly bytes: number } | undefined => {
@@ -96,7 +97,7 @@ const curveOf = (key: PublicKey): { readonly name: string; readonly bytes: numbe
 /** An uncompressed point, which everybody reads (RFC 5480 §2.2); whether it is on the curve, importing it shows. */
 function unusablePoint(key: PublicKey): string | undefined {
   const curve = curveOf(key);
-  if (curve === undefined) return "its key is on a curve that is not accepted";
+  if (curve === undefined) return "its key is on a curve that is not accepted (RFC 5480 §2.1.1)";
   const uncompressed = key.bits[0] === 4 && key.bits.length === 1 + 2 * curve.bytes;
   return uncompressed ? undefined : "its key is no uncompressed point (RFC 5480 §2.2)";
 }
@@ -104,10 +105,12 @@ function unusablePoint(key: PublicKey): string | undefined {
 /** What is wrong with a certificate's own key, or `undefined`: RSA of 2048 to 8192 bits, P-256/384/521 and Ed25519 may be used. */
 export function unusableKey(spki: Uint8Array): string | undefined {
   const key = publicKey(spki);
-  if (key === undefined) return "its public key is malformed";
+  if (key === undefined) return "its public key is malformed (RFC 5280 §4.1.2.7)";
   if (key.oid === rsaKey || key.oid === rsaPss) return unusableRsa(key);
   if (key.oid === ecKey) return unusablePoint(key);
-  return key.oid === ed25519 ? undefined : `its key is of a kind that is not accepted (${key.oid})`;
+  return key.oid === ed25519
+    ? undefined
+    : `its key is of a kind that is not accepted, ${key.oid} (RFC 5280 §4.1.2.7)`;
 }
 
 interface PssParameters {
@@ -204,15 +207,16 @@ export function signatureCheck(signed: Signed, issuer: Certificate): SignatureCh
   }
   const algorithm = algorithmId(signed.algorithm);
   const key = publicKey(issuer.spki);
-  if (algorithm === undefined || key === undefined) return "its signature algorithm is malformed";
+  if (algorithm === undefined || key === undefined)
+    return "its signature algorithm is malformed (RFC 5280 §4.1.1.2)";
   // Before the check, which such a key could make costly.
   const unusable = unusableKey(issuer.spki);
   if (unusable !== undefined) return `its issuer's key can't be used: ${unusable}`;
   const how = verification(algorithm, key);
   if (how === undefined)
-    return `its signature algorithm (${algorithm.oid}) is not accepted, or is not its issuer's`;
+    return `its signature algorithm (${algorithm.oid}) is not accepted, or is not its issuer's (RFC 5280 §4.1.1.2)`;
   const signature = how.ecdsa === undefined ? signed.signature : ecdsaSignature(signed.signature, how.ecdsa);
-  if (signature === undefined) return "its signature is malformed";
+  if (signature === undefined) return "its signature is malformed (RFC 5280 §4.1.1.3)";
   return async () => {
     try {
       const good = await crypto.subtle.verify(
@@ -223,7 +227,7 @@ export function signatureCheck(signed: Signed, issuer: Certificate): SignatureCh
       );
       return good ? undefined : "its signature is not its issuer's (RFC 5280 §6.1.3 (a)(1))";
     } catch (error) {
-      return `its issuer's key can't be used: ${error instanceof Error ? error.message : String(error)}`;
+      return `its issuer's key can't be used (RFC 5280 §4.1.2.7): ${error instanceof Error ? error.message : String(error)}`;
     }
   };
 }
