@@ -18,20 +18,8 @@ export const connectionRoom = (files: { readonly limit: number; readonly open: n
   Math.max(1, Math.floor((files.limit - files.open - reservedFiles) / 2));
 
 interface Source {
-  readonly address: string;
   count: number;
   readonly halfOpen: Set<Place>;
-}
-
-/** One connection's place under the caps, taken at accept and given back when it ends. */
-export interface Place {
-  /** Once the source address is known (a PROXY header may bring it). Throws when it has too many. */
-  enterSource(address: string): void;
-  /** Once the identity is known, by a key that names it. Throws when it has too many. */
-  enterIdentity(key: string): void;
-  /** The handshake is over: no newer connection takes this place any more. */
-  established(): void;
-  leave(): void;
 }
 
 /**
@@ -40,15 +28,15 @@ export interface Place {
  * says nothing cannot keep others out. With none to evict the new one is refused.
  */
 export class Admission {
-  readonly #caps: Caps;
-  readonly #sources = new Map<string, Source>();
-  readonly #identities = new Map<string, number>();
-  readonly #halfOpen = new Set<Place>();
-  readonly #evict = new Map<Place, (refusal: Refusal) => void>();
-  #connections = 0;
+  readonly caps: Caps;
+  readonly sources = new Map<string, Source>();
+  readonly identities = new Map<string, number>();
+  /** In the order in which they came. */
+  readonly halfOpen = new Set<Place>();
+  connections = 0;
 
   constructor(caps: Caps) {
-    this.#caps = caps;
+    this.caps = caps;
   }
 
   /**
@@ -56,64 +44,81 @@ export class Admission {
    * connection takes this one's place; it must end the connection, which then leaves as usual.
    */
   enter(evict: (refusal: Refusal) => void): Place {
-    if (this.#connections >= this.#caps.connections && !this.#makeRoom(this.#halfOpen)) {
-      throw new Refusal("limit_reached", `${this.#caps.connections} connections are open`);
+    if (this.connections >= this.caps.connections && !makeRoom(this.halfOpen)) {
+      throw new Refusal("limit_reached", `${this.caps.connections} connections are open`);
     }
-    this.#connections++;
-    let source: Source | undefined;
-    let identity: string | undefined;
-    const place: Place = {
-      enterSource: (address) => {
-        const entered = this.#source(address);
-        if (entered.count >= this.#caps.perSource && !this.#makeRoom(entered.halfOpen)) {
-          throw new Refusal("limit_reached", `${this.#caps.perSource} connections are open from ${address}`);
-        }
-        source = entered;
-        source.count++;
-        this.#sources.set(address, source);
-        source.halfOpen.add(place);
-      },
-      enterIdentity: (key) => {
-        const count = this.#identities.get(key) ?? 0;
-        if (count >= this.#caps.perIdentity) {
-          throw new Refusal(
-            "limit_reached",
-            `${this.#caps.perIdentity} connections are open for this identity`,
-          );
-        }
-        identity = key;
-        this.#identities.set(key, count + 1);
-      },
-      established: () => {
-        this.#halfOpen.delete(place);
-        this.#evict.delete(place);
-        source?.halfOpen.delete(place);
-      },
-      leave: () => {
-        place.established();
-        this.#connections--;
-        if (source !== undefined && --source.count === 0) this.#sources.delete(source.address);
-        if (identity === undefined) return;
-        const count = (this.#identities.get(identity) ?? 1) - 1;
-        if (count === 0) this.#identities.delete(identity);
-        else this.#identities.set(identity, count);
-      },
-    };
-    this.#halfOpen.add(place);
-    this.#evict.set(place, evict);
+    this.connections++;
+    const place = new Place(this, evict);
+    this.halfOpen.add(place);
     return place;
   }
+}
 
-  #source(address: string): Source {
-    return this.#sources.get(address) ?? { address, count: 0, halfOpen: new Set() };
+/** One connection's place under the caps, taken at accept and given back when it ends. */
+export class Place {
+  readonly #admission: Admission;
+  readonly #evict: (refusal: Refusal) => void;
+  #address: string | undefined;
+  #identity: string | undefined;
+
+  constructor(admission: Admission, evict: (refusal: Refusal) => void) {
+    this.#admission = admission;
+    this.#evict = evict;
   }
 
-  #makeRoom(halfOpen: ReadonlySet<Place>): boolean {
-    const [oldest] = halfOpen;
-    if (oldest === undefined) return false;
-    const evict = this.#evict.get(oldest);
-    oldest.established();
-    evict?.(new Refusal("limit_reached", "made room for a newer connection before its handshake was over"));
-    return true;
+  /** Once the source address is known (a PROXY header may bring it). Throws when it has too many. */
+  enterSource(address: string): void {
+    const { sources, caps } = this.#admission;
+    const source = sources.get(address) ?? { count: 0, halfOpen: new Set() };
+    if (source.count >= caps.perSource && !makeRoom(source.halfOpen)) {
+      throw new Refusal("limit_reached", `${caps.perSource} connections are open from ${address}`);
+    }
+    source.count++;
+    source.halfOpen.add(this);
+    sources.set(address, source);
+    this.#address = address;
   }
+
+  /** Once the identity is known, by a key that names it. Throws when it has too many. */
+  enterIdentity(key: string): void {
+    const { identities, caps } = this.#admission;
+    const count = identities.get(key) ?? 0;
+    if (count >= caps.perIdentity) {
+      throw new Refusal("limit_reached", `${caps.perIdentity} connections are open for this identity`);
+    }
+    identities.set(key, count + 1);
+    this.#identity = key;
+  }
+
+  /** The handshake is over: no newer connection takes this place any more. */
+  established(): void {
+    this.#admission.halfOpen.delete(this);
+    if (this.#address !== undefined) this.#admission.sources.get(this.#address)?.halfOpen.delete(this);
+  }
+
+  /** For a newer connection. */
+  giveWay(): void {
+    this.established();
+    this.#evict(new Refusal("limit_reached", "made room for a newer connection before its handshake was over"));
+  }
+
+  leave(): void {
+    this.established();
+    const { sources, identities } = this.#admission;
+    this.#admission.connections--;
+    const source = this.#address === undefined ? undefined : sources.get(this.#address);
+    if (source !== undefined && this.#address !== undefined && --source.count === 0)
+      sources.delete(this.#address);
+    if (this.#identity === undefined) return;
+    const count = (identities.get(this.#identity) ?? 1) - 1;
+    if (count === 0) identities.delete(this.#identity);
+    else identities.set(this.#identity, count);
+  }
+}
+
+function makeRoom(halfOpen: ReadonlySet<Place>): boolean {
+  const [oldest] = halfOpen;
+  if (oldest === undefined) return false;
+  oldest.giveWay();
+  return true;
 }

@@ -2,7 +2,9 @@ import type { ClientVerifier } from "../identity/verifier.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { Connection, Runtime } from "../types.ts";
+import type { ClientHello } from "../wire/client-hello.ts";
 import type { Cidr } from "../wire/ip.ts";
+import { ja4, ja4Key } from "../wire/ja4.ts";
 import type { Admission } from "./admission.ts";
 import type { Arrival } from "./arrival.ts";
 import type { TlsContexts } from "./contexts.ts";
@@ -42,19 +44,20 @@ export class Router {
   readonly #draining = new AbortController();
   readonly #perRoute = new Map<Route, number>();
   readonly #onEmpty: (() => void)[] = [];
-  readonly #hashes = new LruMap<string, string>(1000);
-
-  /** SHA-256 in hexadecimal, remembered: clients of one kind send the same lists. */
-  readonly hash = (text: string): string => {
-    const known = this.#hashes.get(text);
-    if (known !== undefined) return known;
-    const hash = this.parts.runtime.sha256Hex(text);
-    this.#hashes.set(text, hash);
-    return hash;
-  };
+  readonly #fingerprints = new LruMap<string, string>(1000);
 
   constructor(parts: RouterParts) {
     this.parts = parts;
+  }
+
+  /** The JA4 of a hello, remembered: clients of one kind send the same lists. */
+  fingerprint(hello: ClientHello): string {
+    const key = ja4Key(hello);
+    const known = key === null ? undefined : this.#fingerprints.get(key);
+    if (known !== undefined) return known;
+    const fingerprint = ja4(hello, (text) => this.parts.runtime.sha256Hex(text));
+    if (key !== null) this.#fingerprints.set(key, fingerprint);
+    return fingerprint;
   }
 
   get open(): number {

@@ -5,7 +5,6 @@ import type { Connection, Endpoint, TlsConnection } from "../types.ts";
 import { type AlertName, alertRecord } from "../wire/alert.ts";
 import { type ClientHello, clientHelloParser } from "../wire/client-hello.ts";
 import { cidrContains } from "../wire/ip.ts";
-import { ja4 } from "../wire/ja4.ts";
 import { parseNotTls, plainHttpAnswer } from "../wire/not-tls.ts";
 import type { Place } from "./admission.ts";
 import type { Arrival } from "./arrival.ts";
@@ -331,7 +330,7 @@ export class Visit {
       sni: this.#hello?.serverName ?? null,
       alpn: this.#hit?.alpn ?? null,
       tls: this.#tls?.version ?? null,
-      ja4: this.#hello === undefined ? null : ja4(this.#hello, this.#router.hash),
+      ja4: this.#hello === undefined ? null : this.#router.fingerprint(this.#hello),
       resumed: this.#tls?.resumed ?? false,
       route: route?.name ?? null,
       adapter: route?.adapter ?? null,

@@ -10,7 +10,7 @@ function labelSet(names: readonly string[], values: Labels, more = ""): string {
   return pairs.length === 0 ? "" : `{${pairs.join(",")}}`;
 }
 
-const keyOf = (values: Labels): string => values.join("\u0000");
+const keyOf = (values: Labels): string => (values.length === 1 ? (values[0] ?? "") : values.join("\u0000"));
 
 abstract class Metric {
   readonly name: string;

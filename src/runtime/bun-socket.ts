@@ -1,4 +1,5 @@
 import type { Endpoint } from "../types.ts";
+import { type Ends, SocketEnds } from "./endpoint.ts";
 import { connectionClosed, type EventedConnection } from "./relay.ts";
 
 /** The part of Bun's native TCP socket that is used here. */
@@ -48,8 +49,7 @@ const highWater = 64 * 1024;
  */
 export class BunConnection implements EventedConnection, SocketOwner {
   socket: NativeSocket;
-  readonly remote: Endpoint;
-  readonly local: Endpoint;
+  readonly #ends: Ends;
   readonly closed: Promise<void>;
   bytesRead = 0;
   bytesWritten = 0;
@@ -69,14 +69,21 @@ export class BunConnection implements EventedConnection, SocketOwner {
   #writers: { resolve(): void; reject(error: Error): void }[] = [];
   #drained: (() => void) | undefined;
 
-  constructor(socket: NativeSocket, remote: Endpoint, local: Endpoint) {
+  constructor(socket: NativeSocket, ends: Ends = new SocketEnds(socket)) {
     this.socket = socket;
-    this.remote = remote;
-    this.local = local;
+    this.#ends = ends;
     this.closed = new Promise((resolve) => {
       this.#settle = resolve;
     });
     socket.data = this;
+  }
+
+  get remote(): Endpoint {
+    return this.#ends.remote;
+  }
+
+  get local(): Endpoint {
+    return this.#ends.local;
   }
 
   get broke(): Error | undefined {

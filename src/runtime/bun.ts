@@ -3,7 +3,6 @@ import { Refusal } from "../errors.ts";
 import type {
   Connection,
   DialTarget,
-  Endpoint,
   ListenAddress,
   Listener,
   ListenHandlers,
@@ -13,7 +12,8 @@ import type {
   TlsContext,
 } from "../types.ts";
 import { BunConnection, type NativeSocket, type SocketOwner, socketHandlers } from "./bun-socket.ts";
-import { endpoint, NodeRuntime, noEndpoint, tooLate, unreachable } from "./node.ts";
+import { type Ends, noEndpoint } from "./endpoint.ts";
+import { NodeRuntime, tooLate, unreachable } from "./node.ts";
 import { eventRelay, portableRelay } from "./relay.ts";
 import { chainOf, NodeTlsContext } from "./tls-connection.ts";
 
@@ -45,8 +45,8 @@ class BunTlsConnection extends BunConnection implements TlsConnection {
   readonly alpn: string | null;
   readonly resumed: boolean;
 
-  constructor(socket: NativeTlsSocket, remote: Endpoint, local: Endpoint) {
-    super(socket, remote, local);
+  constructor(socket: NativeTlsSocket, ends: Ends) {
+    super(socket, ends);
     // Asked once, now: a closed socket no longer knows.
     this.version = socket.getTLSVersion();
     this.alpn = socket.alpnProtocol || null;
@@ -85,10 +85,7 @@ export class BunRuntime extends NodeRuntime {
         ...socketHandlers,
         open(socket: NativeSocket) {
           socket.setNoDelay(true);
-          const remote = endpoint(socket.remoteAddress, socket.remotePort);
-          handlers.connection(
-            new BunConnection(socket, remote, endpoint(socket.localAddress, socket.localPort)),
-          );
+          handlers.connection(new BunConnection(socket));
         },
       },
     });
@@ -102,8 +99,7 @@ export class BunRuntime extends NodeRuntime {
     if (target.tls !== undefined) return super.dial(target);
     const socket = await dialNative(target);
     socket.setNoDelay(true);
-    const remote = endpoint(socket.remoteAddress, socket.remotePort);
-    const connection = new BunConnection(socket, remote, endpoint(socket.localAddress, socket.localPort));
+    const connection = new BunConnection(socket);
     if (target.preamble !== undefined) connection.push(target.preamble);
     return connection;
   }
@@ -157,6 +153,7 @@ function terminateNative(
 ): Promise<BunTlsConnection> {
   return new Promise((resolve, reject) => {
     plain.release();
+    const { remote, local } = plain;
     const initialData = join(plain.takeUnread());
     let cause: Error | undefined;
     let done = false;
@@ -202,7 +199,7 @@ function terminateNative(
           }
           done = true;
           tls.disableRenegotiation();
-          const connection = new BunTlsConnection(tls, plain.remote, plain.local);
+          const connection = new BunTlsConnection(tls, { remote, local });
           for (const chunk of early) connection.onData(chunk);
           resolve(connection);
         },

@@ -12,7 +12,8 @@ import type {
   TlsContext,
 } from "../types.ts";
 import { DenoConnection, DenoDuplex, type NativeAddress, type NativeConn } from "./deno-socket.ts";
-import { clientHandshake, endpoint, NodeRuntime, tooLate, unreachable } from "./node.ts";
+import { endpoint } from "./endpoint.ts";
+import { clientHandshake, NodeRuntime, tooLate, unreachable } from "./node.ts";
 import { portableRelay } from "./relay.ts";
 import { chainOf, handshake, NodeTlsConnection, NodeTlsContext } from "./tls-connection.ts";
 

@@ -8,7 +8,6 @@ import type { HttpClient, HttpServing } from "../http/exchange.ts";
 import type {
   Connection,
   DialTarget,
-  Endpoint,
   ListenAddress,
   Listener,
   ListenHandlers,
@@ -23,21 +22,13 @@ import type {
 import { http1Client, http2Client } from "./http/client.ts";
 import { ConnectionDuplex } from "./http/connection-duplex.ts";
 import { serveHttp } from "./http/server.ts";
+import { type Ends, noEndpoint, SocketEnds } from "./endpoint.ts";
 import { pooledReads } from "./pooled-reads.ts";
 import { eventRelay, portableRelay } from "./relay.ts";
 import { type FlowControl, SocketConnection } from "./socket-connection.ts";
 import { handshake, NodeTlsConnection, NodeTlsContext } from "./tls-connection.ts";
 
-const mapped = "::ffff:";
 const backlog = 4096;
-
-export const endpoint = (address: string | undefined, port: number | undefined): Endpoint => ({
-  address: address?.startsWith(mapped) ? address.slice(mapped.length) : (address ?? ""),
-  port: port ?? 0,
-});
-
-/** Of a Unix socket. */
-export const noEndpoint: Endpoint = { address: "", port: 0 };
 
 /** `node:net` and `node:tls`: the implementation that holds on all three runtimes. */
 export class NodeRuntime implements Runtime {
@@ -51,10 +42,7 @@ export class NodeRuntime implements Runtime {
         socket.destroy();
         return;
       }
-      const remote = endpoint(socket.remoteAddress, socket.remotePort);
-      handlers.connection(
-        new SocketConnection(socket, remote, endpoint(socket.localAddress, socket.localPort)),
-      );
+      handlers.connection(new SocketConnection(socket));
     });
     return new Promise((resolve, reject) => {
       server.once("error", reject);
@@ -76,14 +64,12 @@ export class NodeRuntime implements Runtime {
     const reads =
       target.tls === undefined ? pooledReads((chunk) => connection?.take(chunk) ?? false) : undefined;
     const socket = await dialSocket(target, reads);
-    const remote = endpoint(socket.remoteAddress, socket.remotePort);
-    const local = endpoint(socket.localAddress, socket.localPort);
     if (target.preamble !== undefined) socket.write(target.preamble);
     if (target.tls !== undefined) {
       const where = `${target.host}:${target.port}`;
-      return clientHandshake(socket, { remote, local }, target.tls, target.withinMs, where);
+      return clientHandshake(socket, new SocketEnds(socket), target.tls, target.withinMs, where);
     }
-    connection = new SocketConnection(socket, remote, local);
+    connection = new SocketConnection(socket);
     return connection;
   }
 
@@ -177,7 +163,7 @@ const whyUntrusted = (tls: TLSSocket, name: string): Error | undefined =>
  */
 export function clientHandshake(
   socket: Duplex,
-  ends: { remote: Endpoint; local: Endpoint },
+  ends: Ends,
   options: TlsClientOptions,
   withinMs: number,
   where: string,
@@ -220,7 +206,7 @@ export function clientHandshake(
         closed();
         return;
       }
-      resolve(new NodeTlsConnection(tls, ends.remote, ends.local, flow));
+      resolve(new NodeTlsConnection(tls, ends, flow));
     });
   });
 }

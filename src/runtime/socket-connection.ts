@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import type { Endpoint } from "../types.ts";
+import { type Ends, SocketEnds } from "./endpoint.ts";
 import { connectionClosed, type EventedConnection } from "./relay.ts";
 
 /** How to make a stream wait when its reader is slow. */
@@ -19,8 +20,7 @@ const highWater = 64 * 1024;
  */
 export class SocketConnection implements EventedConnection {
   readonly socket: Socket;
-  readonly remote: Endpoint;
-  readonly local: Endpoint;
+  readonly #ends: Ends;
   readonly closed: Promise<void>;
   bytesRead = 0;
   bytesWritten = 0;
@@ -37,10 +37,9 @@ export class SocketConnection implements EventedConnection {
   #sink: ((chunk: Uint8Array | null) => boolean) | undefined;
   #took = false;
 
-  constructor(socket: Socket, remote: Endpoint, local: Endpoint, flow: FlowControl = socket) {
+  constructor(socket: Socket, ends: Ends = new SocketEnds(socket), flow: FlowControl = socket) {
     this.socket = socket;
-    this.remote = remote;
-    this.local = local;
+    this.#ends = ends;
     this.#flow = flow;
     let settle: () => void;
     this.closed = new Promise((resolve) => {
@@ -54,6 +53,14 @@ export class SocketConnection implements EventedConnection {
       this.#fail();
       settle();
     });
+  }
+
+  get remote(): Endpoint {
+    return this.#ends.remote;
+  }
+
+  get local(): Endpoint {
+    return this.#ends.local;
   }
 
   /** The error that ended it, if one did. */

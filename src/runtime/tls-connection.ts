@@ -2,7 +2,8 @@ import type { X509Certificate } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { createSecureContext, type SecureContext, TLSSocket } from "node:tls";
 import { Refusal } from "../errors.ts";
-import type { Connection, Endpoint, TlsConnection, TlsContext, TlsServerOptions } from "../types.ts";
+import type { Connection, TlsConnection, TlsContext, TlsServerOptions } from "../types.ts";
+import type { Ends } from "./endpoint.ts";
 import { type FlowControl, SocketConnection } from "./socket-connection.ts";
 
 /**
@@ -49,8 +50,8 @@ export class NodeTlsConnection extends SocketConnection implements TlsConnection
   readonly resumed: boolean;
   #certificate: X509Certificate | undefined;
 
-  constructor(socket: TLSSocket, remote: Endpoint, local: Endpoint, flow?: FlowControl) {
-    super(socket, remote, local, flow);
+  constructor(socket: TLSSocket, ends: Ends, flow?: FlowControl) {
+    super(socket, ends, flow);
     // Asked once, now: a closed socket no longer knows.
     this.version = socket.getProtocol() ?? "";
     this.alpn = socket.alpnProtocol || null;
@@ -147,7 +148,7 @@ export function handshake(
       tls.off("close", closed);
       finished = true;
       tls.disableRenegotiation?.();
-      resolve(new Finished(tls, beneath.remote, beneath.local, flow));
+      resolve(new Finished(tls, beneath, flow));
     });
   });
 }

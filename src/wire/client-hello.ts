@@ -37,6 +37,15 @@ const extension = {
   supportedVersions: 43,
 } as const;
 
+/** The types that are looked into. */
+const read: ReadonlySet<number> = new Set([
+  extension.serverName,
+  extension.supportedGroups,
+  extension.signatureAlgorithms,
+  extension.alpn,
+  extension.supportedVersions,
+]);
+
 const malformed = (detail: string): Parsed<never> => no("malformed", detail);
 
 /**
@@ -160,21 +169,25 @@ function parseExtensions(block: Uint8Array, types: number[], found: Found): stri
   const seen = new Set<number>();
   while (!cursor.done) {
     const type = cursor.u16();
-    const body = cursor.vector(2);
-    if (type === undefined || body === undefined) return "an extension is cut short";
+    const length = cursor.u16();
+    if (type === undefined || length === undefined || length > cursor.left)
+      return "an extension is cut short";
     if (seen.has(type)) return `extension ${type} twice (RFC 8446 §4.2)`;
     if (seen.has(extension.preSharedKey))
       return "pre_shared_key is not the last extension (RFC 8446 §4.2.11)";
     seen.add(type);
     types.push(type);
-    const problem = parseExtension(type, body, found);
+    const start = cursor.at;
+    cursor.skip(length);
+    // Most types are of no interest here.
+    if (!read.has(type)) continue;
+    const problem = parseExtension(type, new Cursor(block, start, cursor.at), found);
     if (problem !== undefined) return problem;
   }
   return undefined;
 }
 
-function parseExtension(type: number, body: Uint8Array, found: Found): string | undefined {
-  const cursor = new Cursor(body);
+function parseExtension(type: number, cursor: Cursor, found: Found): string | undefined {
   switch (type) {
     case extension.serverName: {
       const name = parseServerName(cursor);

@@ -53,6 +53,10 @@ export class Cursor {
     return start;
   }
 
+  skip(count: number): void {
+    this.#take(count);
+  }
+
   u8(): number | undefined {
     const start = this.#take(1);
     return start === undefined ? undefined : this.#bytes[start];

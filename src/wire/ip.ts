@@ -6,11 +6,30 @@ export interface Cidr {
   readonly bits: number;
 }
 
+const zero = 0x30;
+/** As far from the digits as it is. */
+const dot = 0x2e - zero;
+
+/** Character by character: every connection's addresses pass here. */
 function parseIpv4(text: string): Ip | null {
-  const parts = text.split(".");
-  if (parts.length !== 4) return null;
-  const bytes = parts.map((part) => (/^(0|[1-9]\d{0,2})$/.test(part) ? Number(part) : 256));
-  return bytes.every((byte) => byte < 256) ? bytes : null;
+  const bytes: number[] = [];
+  let value = 0;
+  let digits = 0;
+  for (let i = 0; i <= text.length; i++) {
+    const digit = i === text.length ? dot : text.charCodeAt(i) - zero;
+    if (digit >= 0 && digit <= 9) {
+      // No leading zeroes: some read them as octal.
+      if (digits > 0 && value === 0) return null;
+      value = value * 10 + digit;
+      digits++;
+      if (value > 255) return null;
+    } else if (digit === dot && digits > 0 && bytes.length < 4) {
+      bytes.push(value);
+      value = 0;
+      digits = 0;
+    } else return null;
+  }
+  return bytes.length === 4 ? bytes : null;
 }
 
 function parseGroups(text: string): number[] | null {

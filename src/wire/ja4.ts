@@ -71,6 +71,25 @@ export function ja4Parts(hello: ClientHello): Ja4Parts {
   };
 }
 
+/** More values than any real client sends. */
+const maxKey = 512;
+
+/**
+ * A text that tells hellos apart by all that their fingerprint is made of, a character a value, for little: what
+ * clients of one kind send is the same but for GREASE. `null` where it would be long.
+ */
+export function ja4Key(hello: ClientHello): string | null {
+  const { versions, cipherSuites, extensions, signatureAlgorithms, alpn } = hello;
+  if (cipherSuites.length + extensions.length + signatureAlgorithms.length > maxKey) return null;
+  const codes: number[] = [];
+  for (const values of [versions, cipherSuites, extensions, signatureAlgorithms]) {
+    for (const value of values) if (!isGrease(value)) codes.push(value);
+    // GREASE itself, which is in none of them.
+    codes.push(0x0a0a);
+  }
+  return `${String.fromCharCode(...codes)}${alpn[0] ?? ""}`;
+}
+
 /**
  * The JA4 fingerprint, `t13d1516h2_8daaf6152771_e5627efa2ab1`.
  *
