@@ -99,7 +99,9 @@ export class Place {
   /** For a newer connection. */
   giveWay(): void {
     this.established();
-    this.#evict(new Refusal("limit_reached", "made room for a newer connection before its handshake was over"));
+    this.#evict(
+      new Refusal("limit_reached", "made room for a newer connection before its handshake was over"),
+    );
   }
 
   leave(): void {

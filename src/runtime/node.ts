@@ -19,10 +19,10 @@ import type {
   TlsContext,
   TlsServerOptions,
 } from "../types.ts";
+import { type Ends, noEndpoint, SocketEnds } from "./endpoint.ts";
 import { http1Client, http2Client } from "./http/client.ts";
 import { ConnectionDuplex } from "./http/connection-duplex.ts";
 import { serveHttp } from "./http/server.ts";
-import { type Ends, noEndpoint, SocketEnds } from "./endpoint.ts";
 import { pooledReads } from "./pooled-reads.ts";
 import { eventRelay, portableRelay } from "./relay.ts";
 import { type FlowControl, SocketConnection } from "./socket-connection.ts";
