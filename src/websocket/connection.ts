@@ -15,6 +15,12 @@ const pingEveryMs = 20_000;
 /** A peer that answers no ping for so long is gone. */
 const silentMs = 3 * pingEveryMs;
 
+/** How long a peer may take to hear a last word before the connection goes. */
+const lastWordMs = 1000;
+
+/** Status codes of a Close frame (RFC 6455 §7.4.1). */
+const statuses = { normal: 1000, protocolError: 1002, unsupportedData: 1003 } as const;
+
 const nothing = new Uint8Array(0);
 
 /** The frame whose payload is being read. */
@@ -46,11 +52,14 @@ export class WebSocketConnection implements Connection {
   #ended = false;
   #finished = false;
   #closeSent = false;
+  #closeHeard = false;
   #aborted = false;
   #reading = false;
   /** Writes wait for each other: frames must not mix. */
   #writing: Promise<void> = Promise.resolve();
   #pendingWrites = 0;
+  /** What the newest ping said, while its answer waits for its turn. */
+  #pong: Uint8Array | undefined;
   #heard = performance.now();
 
   /**
@@ -76,14 +85,37 @@ export class WebSocketConnection implements Connection {
   }
 
   #send(opcode: Opcode, payload: Uint8Array): Promise<void> {
-    const mask = this.#client ? nextMask() : null;
-    const bytes = frame(opcode, payload, mask);
+    // Made now: who wrote the bytes may use their buffer again.
+    const bytes = this.#framed(opcode, payload);
+    return this.#inTurn(() => bytes);
+  }
+
+  #framed(opcode: Opcode, payload: Uint8Array): Uint8Array {
+    return frame(opcode, payload, this.#client ? nextMask() : null);
+  }
+
+  #inTurn(bytes: () => Uint8Array): Promise<void> {
     this.#pendingWrites++;
-    const sent = this.#writing.then(() => this.#under.write(bytes));
+    const sent = this.#writing.then(() => this.#under.write(bytes()));
     this.#writing = sent.catch(() => {});
     return sent.finally(() => {
       this.#pendingWrites--;
     });
+  }
+
+  /**
+   * Answers a ping without waiting until the answer is out: whoever is slow to take what we send may be so because
+   * it waits for us to read on. Where an answer is still waiting, it is for the newest ping alone (RFC 6455 §5.5.3).
+   */
+  #answer(ping: Uint8Array): void {
+    const queued = this.#pong !== undefined;
+    this.#pong = ping;
+    if (queued) return;
+    this.#inTurn(() => {
+      const newest = this.#framed(opcodes.pong, this.#pong ?? nothing);
+      this.#pong = undefined;
+      return newest;
+    }).catch(() => {});
   }
 
   async read(): Promise<Uint8Array | null> {
@@ -93,9 +125,9 @@ export class WebSocketConnection implements Connection {
     const payload = await this.#next();
     if (payload === null) {
       this.#ended = true;
-      if (this.#finished) await this.#close();
-      // Pings are still to be answered while our own half is open.
-      else void this.#listenOn();
+      if (this.#finished) void this.#close();
+      // Pings are still to be answered while our own half is open, and the peer's Close frame is to come.
+      if (!this.#closeHeard) void this.#listenOn();
       return null;
     }
     this.bytesRead += payload.length;
@@ -155,7 +187,8 @@ export class WebSocketConnection implements Connection {
 
   #begin(head: FrameHeader): void {
     const continues = head.opcode === opcodes.continuation;
-    if (head.opcode === opcodes.text) throw this.#wrong("a text message: expected binary ones");
+    if (head.opcode === opcodes.text)
+      throw this.#wrong("a text message: expected binary ones", statuses.unsupportedData);
     if (continues !== this.#inMessage) throw this.#wrong("a message inside another, or the rest of none");
     if (!continues) this.#message = 0;
     this.#inMessage = true;
@@ -188,10 +221,12 @@ export class WebSocketConnection implements Connection {
     const payload = this.#buffer.slice(0, Math.min(head.length, maxControlBytes));
     this.#buffer = this.#buffer.subarray(head.length);
     if (head.mask !== null) unmask(payload, head.mask, 0);
-    if (head.opcode === opcodes.ping) await this.#send(opcodes.pong, payload);
+    if (head.opcode === opcodes.ping) this.#answer(payload);
     if (head.opcode !== opcodes.close) return false;
     this.#finished = true;
-    await this.#close();
+    this.#closeHeard = true;
+    // Not waited for: there may never be room for it. Nothing comes behind a Close frame.
+    void this.#close().then(() => this.abort());
     return true;
   }
 
@@ -232,27 +267,40 @@ export class WebSocketConnection implements Connection {
 
   /** Both halves are done with. */
   async #close(): Promise<void> {
-    if (this.#closeSent) return;
-    this.#closeSent = true;
     try {
-      await this.#send(opcodes.close, Uint8Array.of(3, 232 /* 1000 */));
+      await this.#sayClose(statuses.normal);
       await this.#under.closeWrite();
     } catch {
       // As above.
     }
   }
 
+  /** Once at most. */
+  async #sayClose(status: number): Promise<void> {
+    if (this.#closeSent) return;
+    this.#closeSent = true;
+    await this.#send(opcodes.close, Uint8Array.of(status >> 8, status & 255));
+  }
+
   abort(how: "close" | "reset" = "close"): void {
     if (this.#aborted) return;
     this.#aborted = true;
     clearInterval(this.#pings);
-    if (how === "close" && this.#closeSent) {
-      // The last frames may still be on their way.
-      void this.#writing.then(() => this.#under.abort());
-    } else this.#under.abort(how);
+    if (how === "reset" || !this.#closeSent) {
+      this.#under.abort(how);
+      return;
+    }
+    // The last frames may still be on their way: for as long as it is worth while to wait.
+    const late = setTimeout(() => this.#under.abort(), lastWordMs);
+    void this.#writing.then(() => {
+      clearTimeout(late);
+      this.#under.abort();
+    });
   }
 
-  #wrong(detail: string): Refusal {
+  /** The peer breaks the protocol, is told so, and heard no more. */
+  #wrong(detail: string, status: number = statuses.protocolError): Refusal {
+    this.#sayClose(status).catch(() => {});
     this.abort();
     return new Refusal("protocol_error", `WebSocket: ${detail}`);
   }

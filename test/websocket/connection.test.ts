@@ -98,6 +98,76 @@ describe("a byte stream inside WebSocket messages", () => {
     }
   });
 
+  /** A connection whose writes stand still: nobody reads at the other end. */
+  async function stuck(): Promise<{ socket: WebSocketConnection; peer: Connection; done: Promise<unknown> }> {
+    const [peer, under] = await pair();
+    const socket = new WebSocketConnection(under, "server");
+    const writes = async (): Promise<void> => {
+      for (let i = 0; i < 10; i++) await socket.write(large);
+    };
+    let over = false;
+    const done = writes()
+      .catch(() => {})
+      .then(() => {
+        over = true;
+      });
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    assert.equal(over, false);
+    return { socket, peer, done };
+  }
+
+  const within = <T>(ms: number, what: string, promise: Promise<T>): Promise<T> =>
+    Promise.race([
+      promise,
+      new Promise<never>((_, reject) => {
+        setTimeout(() => reject(new Error(`${what} took longer than ${ms} ms`)), ms).unref();
+      }),
+    ]);
+
+  it("reads on past pings while nobody takes what it writes, and answers the newest of them", async () => {
+    const { socket, peer, done } = await stuck();
+    for (let i = 0; i < 1000; i++) await peer.write(frame(opcodes.ping, ascii(`ping ${i}`), key));
+    await peer.write(frame(opcodes.binary, ascii("go on"), key));
+    const got = await within(10_000, "the read", socket.read());
+    assert.equal(Buffer.from(got ?? empty).toString(), "go on");
+    void done.then(() => socket.closeWrite());
+    const reader = new WebSocketConnection(peer, "client");
+    let bytes = 0;
+    for (let chunk = await reader.read(); chunk !== null; chunk = await reader.read()) bytes += chunk.length;
+    await done;
+    assert.equal(bytes, 10 * large.length);
+    // A thousand answers of 10 bytes and more would be so much more.
+    assert.ok(peer.bytesRead - bytes < 5000, String(peer.bytesRead - bytes));
+    socket.abort();
+    peer.abort();
+  });
+
+  it("lets go of a peer that says goodbye and never hears ours", async () => {
+    const { socket, peer, done } = await stuck();
+    await peer.write(frame(opcodes.close, Uint8Array.of(3, 232), key));
+    assert.equal(await within(10_000, "the end", socket.read()), null);
+    socket.abort();
+    await within(10_000, "closing", Promise.all([socket.closed, done]));
+    peer.abort();
+  });
+
+  it("says which rule was broken when it closes", async () => {
+    for (const [bytes, status] of [
+      [frame(opcodes.text, ascii("text"), key), 1003],
+      [frame(opcodes.binary, ascii("no mask"), null), 1002],
+    ] as const) {
+      const [client, server] = await pair();
+      await client.write(bytes);
+      await assert.rejects(new WebSocketConnection(server, "server").read());
+      const heard = await within(10_000, "the Close frame", client.read());
+      assert.deepEqual(
+        Buffer.from(heard ?? empty),
+        Buffer.from(frame(opcodes.close, Uint8Array.of(status >> 8, status & 255), null)),
+      );
+      client.abort();
+    }
+  });
+
   it("refuses what is no WebSocket, or not this kind", async () => {
     const wrong: readonly (readonly [string, Uint8Array, RegExp])[] = [
       ["no mask", frame(opcodes.binary, ascii("x"), null), /without a mask/],
