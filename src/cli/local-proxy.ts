@@ -59,7 +59,7 @@ export async function startLocalProxy(
   let service: Service;
   if (kind === "app" || kind === "kube") {
     const authority = address.port === 443 ? target.serverName : `${target.serverName}:${address.port}`;
-    service = appService(runtime, { authority, dial }, events.failed);
+    service = appService(runtime, { authority, otherPages: kind === "app", dial }, events.failed);
   } else {
     let context: Promise<TlsContext> | undefined;
     const localTls = (): Promise<TlsContext> => {

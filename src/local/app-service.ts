@@ -9,6 +9,12 @@ import { patient } from "./streams.ts";
 export interface AppRoute {
   /** What the app is called at the router: host and, unless it is 443, port. */
   readonly authority: string;
+  /**
+   * Whether pages of other origins may ask. They may of an app that has its own ways to tell them apart, as it would
+   * without us. An API whose callers show a token that no page has relies on that, and we show your certificate for
+   * whoever calls.
+   */
+  readonly otherPages: boolean;
   /** A new connection to its route. */
   dial(): Promise<TlsConnection>;
 }
@@ -28,7 +34,7 @@ export const appService =
   async (connection) => {
     const client = runtime.httpClient("http/1.1", () => route.dial());
     const serving = {
-      handle: (exchange: HttpExchange) => forward(runtime, client, route.authority, exchange, failed),
+      handle: (exchange: HttpExchange) => forward(runtime, client, route, exchange, failed),
     };
     try {
       await runtime.serveHttp(connection, null, serving, notDraining, patient);
@@ -36,6 +42,17 @@ export const appService =
       client.close();
     }
   };
+
+/**
+ * Whether a page of another origin asks: browsers say so, even of a WebSocket, which any page may open (Fetch
+ * standard, `Origin`; Fetch Metadata, `Sec-Fetch-Site`).
+ */
+const isFromElsewhere = (fields: HttpFields, here: string): boolean =>
+  fields.some(
+    ([name, value]) =>
+      (name === "origin" && value !== here) ||
+      (name === "sec-fetch-site" && value !== "same-origin" && value !== "none"),
+  );
 
 /** With another base where the value has this one. */
 const rebased = (value: string, from: string, to: string): string =>
@@ -46,7 +63,7 @@ const rebased = (value: string, from: string, to: string): string =>
 async function forward(
   runtime: Runtime,
   client: HttpClient,
-  authority: string,
+  { authority, otherPages }: AppRoute,
   exchange: HttpExchange,
   failed: (message: string) => void,
 ): Promise<void> {
@@ -57,6 +74,14 @@ async function forward(
   if (!ownNames.has(hostOf(asked.authority)) && !hostOf(asked.authority).endsWith(".localhost"))
     return exchange.respond(problem(421, "unknown_name", "this is a local proxy: ask it as localhost"));
   const here = `http://${asked.authority}`;
+  if (!otherPages && isFromElsewhere(request.fields, here))
+    return exchange.respond(
+      problem(
+        403,
+        "source_not_allowed",
+        "this is a local proxy: pages of other origins have no business here",
+      ),
+    );
   const there = `https://${authority}`;
   const upgrade = request.version === "1.1" ? upgradeAsked(request.fields) : null;
   if (upgrade !== null && announcesBody(request.fields))

@@ -188,6 +188,32 @@ describe("kubectl", { skip: missing("kubectl", "script", "tar") }, () => {
     });
   }
 
+  it("no page elsewhere acts as whoever runs the local proxy, though any may open a WebSocket to it", async () => {
+    const asked = api.requests.length;
+    const exec = "/api/v1/namespaces/default/pods/web-0/exec?command=id&stdout=1";
+    const upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
+    const answer = async (...lines: readonly string[]): Promise<string> => {
+      const socket = connect(proxy.port, "127.0.0.1");
+      const head = [`GET ${exec} HTTP/1.1`, `Host: localhost:${proxy.port}`, ...lines];
+      socket.write(
+        `${head.join("\r\n")}\r\n${upgrade}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n`,
+      );
+      const bytes = await firstBytes(socket);
+      socket.destroy();
+      return bytes?.toString() ?? "";
+    };
+    for (const line of [
+      "Origin: https://evil.example",
+      "Origin: null",
+      `Origin: http://localhost:${proxy.port + 1}`,
+      "Sec-Fetch-Site: cross-site",
+      "Sec-Fetch-Site: same-site",
+    ])
+      assert.match(await answer(line), /^HTTP\/1\.1 403 /, line);
+    assert.equal(api.requests.length, asked);
+    assert.match(await answer(`Origin: http://localhost:${proxy.port}`), /^HTTP\/1\.1 101 /);
+  });
+
   it("connect starts kubectl with a kubeconfig of its own", async () => {
     const { status, out, err } = await client(site, { router: `localhost:${router.port}` }, [
       "connect",
