@@ -1,5 +1,6 @@
 import type { HttpClient, HttpExchange, HttpFields } from "../http/exchange.ts";
 import { announcesBody, endToEnd, upgradeAsked } from "../http/hop-by-hop.ts";
+import { isFromElsewhere } from "../http/origin.ts";
 import { problem } from "../http/problem.ts";
 import { hostOf, readRequest } from "../http/request.ts";
 import type { Runtime, TlsConnection } from "../types.ts";
@@ -9,11 +10,7 @@ import { patient } from "./streams.ts";
 export interface AppRoute {
   /** What the app is called at the router: host and, unless it is 443, port. */
   readonly authority: string;
-  /**
-   * Whether pages of other origins may ask. They may of an app that has its own ways to tell them apart, as it would
-   * without us. An API whose callers show a token that no page has relies on that, and we show your certificate for
-   * whoever calls.
-   */
+  /** Whether pages of other origins may ask. They may of an app that tells them apart itself, as it would without us. */
   readonly otherPages: boolean;
   /** A new connection to its route. */
   dial(): Promise<TlsConnection>;
@@ -42,17 +39,6 @@ export const appService =
       client.close();
     }
   };
-
-/**
- * Whether a page of another origin asks: browsers say so, even of a WebSocket, which any page may open (Fetch
- * standard, `Origin`; Fetch Metadata, `Sec-Fetch-Site`).
- */
-const isFromElsewhere = (fields: HttpFields, here: string): boolean =>
-  fields.some(
-    ([name, value]) =>
-      (name === "origin" && value !== here) ||
-      (name === "sec-fetch-site" && value !== "same-origin" && value !== "none"),
-  );
 
 /** With another base where the value has this one. */
 const rebased = (value: string, from: string, to: string): string =>

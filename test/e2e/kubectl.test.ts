@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { after, before, describe, it } from "node:test";
-import { firstBytes } from "../support/client.ts";
+import { dial, firstBytes } from "../support/client.ts";
 import { type KubernetesApi, startKubernetes } from "../support/kubernetes.ts";
 import { client, startProxy, type TestProxy } from "../support/local-proxy.ts";
 import { freePort } from "../support/ports.ts";
@@ -188,30 +188,44 @@ describe("kubectl", { skip: missing("kubectl", "script", "tar") }, () => {
     });
   }
 
-  it("no page elsewhere acts as whoever runs the local proxy, though any may open a WebSocket to it", async () => {
-    const asked = api.requests.length;
+  it("no page elsewhere acts as its reader, though any may open a WebSocket", async () => {
     const exec = "/api/v1/namespaces/default/pods/web-0/exec?command=id&stdout=1";
-    const upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
-    const answer = async (...lines: readonly string[]): Promise<string> => {
-      const socket = connect(proxy.port, "127.0.0.1");
-      const head = [`GET ${exec} HTTP/1.1`, `Host: localhost:${proxy.port}`, ...lines];
-      socket.write(
-        `${head.join("\r\n")}\r\n${upgrade}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n`,
-      );
-      const bytes = await firstBytes(socket);
-      socket.destroy();
-      return bytes?.toString() ?? "";
-    };
-    for (const line of [
-      "Origin: https://evil.example",
-      "Origin: null",
-      `Origin: http://localhost:${proxy.port + 1}`,
-      "Sec-Fetch-Site: cross-site",
-      "Sec-Fetch-Site: same-site",
-    ])
-      assert.match(await answer(line), /^HTTP\/1\.1 403 /, line);
-    assert.equal(api.requests.length, asked);
-    assert.match(await answer(`Origin: http://localhost:${proxy.port}`), /^HTTP\/1\.1 101 /);
+    const upgrade =
+      "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\n";
+    const places = [
+      {
+        scheme: "http",
+        host: "localhost",
+        port: proxy.port,
+        open: async () => connect(proxy.port, "127.0.0.1"),
+      },
+      {
+        scheme: "https",
+        host: "kube.example.com",
+        port: router.port,
+        open: () => dial(site, router.port, "kube.example.com", { ALPNProtocols: ["http/1.1"] }),
+      },
+    ];
+    for (const { scheme, host, port, open } of places) {
+      const answer = async (line: string): Promise<string> => {
+        const socket = await open();
+        socket.write(`GET ${exec} HTTP/1.1\r\nHost: ${host}:${port}\r\n${line}\r\n${upgrade}\r\n`);
+        const bytes = await firstBytes(socket);
+        socket.destroy();
+        return bytes?.toString() ?? "";
+      };
+      const asked = api.requests.length;
+      for (const line of [
+        "Origin: https://evil.example",
+        "Origin: null",
+        `Origin: ${scheme}://${host}:${port + 1}`,
+        "Sec-Fetch-Site: cross-site",
+        "Sec-Fetch-Site: same-site",
+      ])
+        assert.match(await answer(line), /^HTTP\/1\.1 403 /, line);
+      assert.equal(api.requests.length, asked);
+      assert.match(await answer(`Origin: ${scheme}://${host}:${port}`), /^HTTP\/1\.1 101 /);
+    }
   });
 
   it("connect starts kubectl with a kubeconfig of its own", async () => {

@@ -9,6 +9,7 @@ import type {
   HttpResponse,
 } from "../../http/exchange.ts";
 import { announcesBody, endToEnd, upgradeAsked } from "../../http/hop-by-hop.ts";
+import { isFromElsewhere } from "../../http/origin.ts";
 import { problem } from "../../http/problem.ts";
 import { type Asked, admitted, readRequest } from "../../http/request.ts";
 import { forwardedFields } from "./forwarded-fields.ts";
@@ -47,6 +48,12 @@ export const kubernetesAdapter: Adapter = reverseProxy("kubernetes", (request, {
   if (typeof asked === "string") return problem(400, "protocol_error", asked);
   if (request.fields.some(([name]) => name.replaceAll("_", "-").startsWith("impersonate-")))
     return problem(403, "identity_not_allowed", "impersonation does not pass through this router");
+  if (isFromElsewhere(request.fields, `https://${asked.authority}`))
+    return problem(
+      403,
+      "source_not_allowed",
+      "pages of other origins have no business with a Kubernetes API",
+    );
   return { ...asked, authority: upstream };
 });
 
