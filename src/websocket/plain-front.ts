@@ -1,6 +1,6 @@
 import type { Hono } from "hono";
 import type { ConnectBindings } from "../../routes/connect.ts";
-import type { Admission } from "../core/admission.ts";
+import type { Admission, Place } from "../core/admission.ts";
 import { answerWithFetch } from "../http/fetch.ts";
 import type { Connection, Runtime } from "../types.ts";
 import type { Tunnels } from "./tunnels.ts";
@@ -19,10 +19,9 @@ export function servePlainFront(connection: Connection, listener: string, parts:
   const { runtime, admission, tunnels, app, idleMs, draining } = parts;
   const arrival = { own: null, listener, tunnelled: false };
   const source = connection.remote;
-  let leave = (): void => {};
+  let place: Place;
   try {
-    const place = admission.enter(() => connection.abort());
-    leave = () => place.leave();
+    place = admission.enter(() => connection.abort());
   } catch {
     connection.abort();
     return;
@@ -32,9 +31,14 @@ export function servePlainFront(connection: Connection, listener: string, parts:
       // Whom it names as the host is the balancer's business.
       answerWithFetch(exchange, `http://connect${exchange.request.target}`, (request, upgrade) =>
         app.fetch(request, {
-          openTunnel: (key) => tunnels.open({ headers: request.headers, source, arrival, upgrade }, key),
+          openTunnel: (key) => {
+            // From here on what is inside is counted, and gives way itself as long as its handshake is not over.
+            place.established();
+            return tunnels.open({ headers: request.headers, source, arrival, upgrade }, key);
+          },
         }),
       ),
   };
+  const leave = (): void => place.leave();
   runtime.serveHttp(connection, null, serving, draining, { idleMs, halfCloseMs: idleMs }).then(leave, leave);
 }

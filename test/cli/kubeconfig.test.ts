@@ -4,14 +4,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { parse } from "yaml";
-import { mergeKubeconfig, withEntries } from "../../src/cli/config/kubeconfig.ts";
+import { mergeKubeconfig, mergeKubeconfigs, withEntries } from "../../src/cli/config/kubeconfig.ts";
 
 const entries = {
   name: "sallyport-prod",
   cluster: { server: "https://gate" },
   user: { exec: {} },
-  use: false,
-};
+  use: "if none",
+} as const;
 
 interface Kubeconfig {
   readonly "current-context": string;
@@ -55,7 +55,10 @@ preferences: {}
       ["old", "sallyport-prod"],
     );
     assert.equal(made["current-context"], "old");
-    assert.equal(read(withEntries(before, { ...entries, use: true }))["current-context"], "sallyport-prod");
+    assert.equal(
+      read(withEntries(before, { ...entries, use: "always" }))["current-context"],
+      "sallyport-prod",
+    );
   });
 
   it("take the place of their namesakes, and are the same the second time", () => {
@@ -96,6 +99,29 @@ describe("the kubeconfig's file", () => {
     assert.equal(read(readFileSync(real, "utf8")).clusters.length, 1);
     assert.equal(statSync(real).mode & 0o777, 0o600);
     assert.ok(!existsSync(`${link}.lock`));
+  });
+
+  it("is one of several as kubectl would choose it, and takes nothing from the others", () => {
+    const [a, b, c] = ["a", "b", "c"].map((name) => join(folder, `several-${name}`)) as [
+      string,
+      string,
+      string,
+    ];
+    const all = { ...entries, use: false };
+    assert.equal(mergeKubeconfigs([a, b], all), b, "none is there: the last");
+    rmSync(b);
+    writeFileSync(b, "kind: Config\n");
+    writeFileSync(c, "kind: Config\ncurrent-context: production\n");
+    assert.equal(mergeKubeconfigs([a, b, c], all), b, "the first that is there");
+    assert.equal(
+      read(readFileSync(b, "utf8"))["current-context"],
+      undefined,
+      "production stays the current one",
+    );
+    assert.equal(mergeKubeconfigs([c, b], all), b, "where it is already");
+    mergeKubeconfigs([c, b], { ...entries, use: true });
+    assert.equal(read(readFileSync(c, "utf8"))["current-context"], entries.name, "the one that decides");
+    assert.equal(read(readFileSync(b, "utf8"))["current-context"], undefined);
   });
 
   it("is left alone while kubectl holds its lock, and where it can't be read", () => {

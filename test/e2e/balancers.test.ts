@@ -1,9 +1,14 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, readFileSync, rmSync } from "node:fs";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { parseEnv } from "node:util";
+import { ConnectionDuplex } from "../../src/runtime/http/connection-duplex.ts";
+import { noEndpoint } from "../../src/runtime/node.ts";
+import { SocketConnection } from "../../src/runtime/socket-connection.ts";
+import { WebSocketConnection } from "../../src/websocket/connection.ts";
 import { type Balancer, recipe, startCaddy, startHaproxy, startNginx } from "../support/balancers.ts";
 import { dial, firstBytes } from "../support/client.ts";
 import { client, startProxy } from "../support/local-proxy.ts";
@@ -231,6 +236,51 @@ describe("behind a balancer that ends TLS", {
     idle.stdin?.end("select 'still ' || 'here';\n");
     await new Promise((resolve) => idle.once("close", resolve));
     assert.equal(idleOut, "awake\nstill here\n");
+  });
+});
+
+describe("the plain listener for connection upgrades", () => {
+  it("keeps a tunnel open when a crowd connects that says nothing", async () => {
+    const upstream = await tcpUpstream(echo);
+    const router = await startRouter(site, {
+      SALLYPORT_CONNECT_LISTEN: "127.0.0.1:0",
+      SALLYPORT_FORWARDED_FROM: "127.0.0.0/8",
+      SALLYPORT_MAX_CONNECTIONS: "8",
+      SALLYPORT_ROUTE_ECHO: `tcp://127.0.0.1:${upstream.port}?sni=echo.example.com`,
+    });
+    const crowd: Socket[] = [];
+    try {
+      const tunnel = connect(router.connectPort, "127.0.0.1");
+      crowd.push(tunnel);
+      tunnel.write(
+        "GET /.well-known/sallyport/connect HTTP/1.1\r\nHost: gate\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+      );
+      assert.match((await firstBytes(tunnel))?.toString() ?? "", /^HTTP\/1\.1 101 /);
+      const duplex = new ConnectionDuplex(
+        new WebSocketConnection(new SocketConnection(tunnel, noEndpoint, noEndpoint), "client"),
+      );
+      const tls = await dial(site, router.port, "echo.example.com", {
+        socket: duplex,
+        ALPNProtocols: ["sallyport-tcp"],
+      });
+      tls.write("before");
+      assert.equal((await firstBytes(tls))?.toString(), "before");
+      for (let i = 0; i < 12; i++) {
+        const socket = connect(router.connectPort, "127.0.0.1");
+        socket.on("error", () => {});
+        await once(socket, "connect");
+        crowd.push(socket);
+      }
+      // The oldest of them have given way to the newest: all have been looked at.
+      await once(crowd[1] as Socket, "close");
+      tls.write("after");
+      assert.equal((await firstBytes(tls))?.toString(), "after");
+      tls.destroy();
+    } finally {
+      for (const socket of crowd) socket.destroy();
+      await router.stop();
+      upstream.close();
+    }
   });
 });
 

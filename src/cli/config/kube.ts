@@ -7,15 +7,16 @@ import { askRoutes } from "../listed-routes.ts";
 import { optionsAnd } from "../options.ts";
 import { targetOf } from "../route-target.ts";
 import { commandAgain } from "./again.ts";
-import { mergeKubeconfig } from "./kubeconfig.ts";
+import { mergeKubeconfigs } from "./kubeconfig.ts";
 
-/** Where kubectl keeps what it writes: the first of KUBECONFIG, or the user's own. */
-function kubeconfigPath(given: string | undefined, env: CliIo["env"]): string {
-  const [first] = (env.KUBECONFIG ?? "").split(delimiter).filter((path) => path !== "");
+/** The kubeconfigs that kubectl reads, the first to say something being the one that counts. */
+function kubeconfigPaths(given: string | undefined, env: CliIo["env"]): readonly string[] {
+  if (given !== undefined) return [given];
+  const listed = (env.KUBECONFIG ?? "").split(delimiter).filter((path) => path !== "");
+  if (listed.length > 0) return listed;
   const home = env.HOME ?? env.USERPROFILE ?? "";
-  const path = given ?? first ?? (home === "" ? undefined : join(home, ".kube", "config"));
-  if (path === undefined) throw new UsageError("--kubeconfig is missing: HOME is not set");
-  return path;
+  if (home === "") throw new UsageError("--kubeconfig is missing: HOME is not set");
+  return [join(home, ".kube", "config")];
 }
 
 /** `config kube ROUTE`: writes a cluster, a user and a context into the kubeconfig. */
@@ -39,8 +40,7 @@ export async function configKube(args: readonly string[], io: CliIo): Promise<nu
   const { ca } = client.address;
   const name = `sallyport-${target.name}`;
   const [command = "", ...rest] = commandAgain(["config", "kube-credential"], flags, io.env);
-  const path = kubeconfigPath(flags.kubeconfig, io.env);
-  mergeKubeconfig(path, {
+  const path = mergeKubeconfigs(kubeconfigPaths(flags.kubeconfig, io.env), {
     name,
     cluster: {
       server: `https://${client.link.name}`,
