@@ -1,6 +1,7 @@
 import { chainFrom, pemOrPath } from "../config/pem.ts";
 import { type ClientPair, type RouterAddress, type TunnelMode, tunnelModes } from "../local/link.ts";
 import { files } from "../runtime/files.ts";
+import { normaliseServerName } from "../wire/server-name.ts";
 import { type CliIo, UsageError } from "./command.ts";
 import { profileFolder, readProfile } from "./profile.ts";
 
@@ -68,7 +69,8 @@ export function routerAddress(given: Given, env: CliIo["env"]): RouterAddress {
     );
   const [, host, digits = "8443"] = /^([A-Za-z0-9._-]+)(?::(\d{1,5}))?$/.exec(router.text) ?? [];
   const port = Number(digits);
-  if (host === undefined || port < 1 || port > 65_535)
+  // An address can't be asked for in TLS (RFC 6066 §3), and it is by a name that the router knows its own pages.
+  if (host === undefined || normaliseServerName(host) === null || port < 1 || port > 65_535)
     throw new UsageError(
       `${router.from} ${JSON.stringify(router.text)}: expected a name, such as gate.example.com:8443`,
     );

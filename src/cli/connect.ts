@@ -17,7 +17,10 @@ interface NativeClient {
   readonly kind: Kind;
   readonly command: string;
   args(port: number): readonly string[];
-  env(port: number): Readonly<Record<string, string>>;
+  /** What is `undefined` is taken out. */
+  env(port: number): Readonly<Record<string, string | undefined>>;
+  /** Arguments of the user that the client takes in front of all others only. */
+  readonly leads?: RegExp;
 }
 
 const redis: NativeClient = {
@@ -38,6 +41,12 @@ const clients: Readonly<Record<string, NativeClient>> = {
       PGPORT: String(port),
       PGSSLMODE: "disable",
       PGGSSENCMODE: "disable",
+      // Each of these would lead past us, or forbids a connection in the clear.
+      PGHOSTADDR: undefined,
+      PGSERVICE: undefined,
+      PGSSLNEGOTIATION: undefined,
+      PGSSLROOTCERT: undefined,
+      PGREQUIRESSL: undefined,
     }),
   },
   mysql: {
@@ -45,6 +54,7 @@ const clients: Readonly<Record<string, NativeClient>> = {
     command: "mysql",
     args: (port) => ["--protocol=tcp", "--host=127.0.0.1", `--port=${port}`],
     env: () => ({}),
+    leads: /^--(no-defaults|defaults-(file|extra-file|group-suffix)=.*|login-path=.*|print-defaults)$/,
   },
   redis,
   rediss: redis,
@@ -74,7 +84,11 @@ async function run(all: readonly string[], io: CliIo): Promise<number> {
 
   if (target.scheme === "ssh") {
     const proxy = forProxyCommand(commandAgain(["proxy", "ssh"], flags, io.env));
-    return runClient("ssh", ["-o", `ProxyCommand=${proxy} %h:%p`, target.serverName, ...clientArgs], io.env);
+    return runClient(
+      "ssh",
+      ["-o", `ProxyCommand=${proxy} -- %h:%p`, target.serverName, ...clientArgs],
+      io.env,
+    );
   }
   const native: NativeClient | undefined =
     target.scheme === "kubernetes" ? kubectl(target, io) : clients[target.scheme];
@@ -87,7 +101,10 @@ async function run(all: readonly string[], io: CliIo): Promise<number> {
   try {
     const { port } = proxy.address;
     const env = { ...io.env, ...native.env(port) };
-    return await runClient(native.command, [...native.args(port), ...clientArgs], env);
+    const rest = clientArgs.findIndex((arg) => native.leads?.test(arg) !== true);
+    const lead = rest < 0 ? clientArgs.length : rest;
+    const given = [...clientArgs.slice(0, lead), ...native.args(port), ...clientArgs.slice(lead)];
+    return await runClient(native.command, given, env);
   } finally {
     keeper.stop();
     await proxy.close();

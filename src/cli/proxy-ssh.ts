@@ -2,6 +2,7 @@ import { patient } from "../local/streams.ts";
 import { portableRelay } from "../runtime/relay.ts";
 import { StdioConnection } from "../runtime/stdio.ts";
 import type { Connection } from "../types.ts";
+import { normaliseServerName } from "../wire/server-name.ts";
 import { openClient } from "./client.ts";
 import { clientFlags } from "./client-options.ts";
 import { type CliIo, UsageError } from "./command.ts";
@@ -14,8 +15,8 @@ const flagsOfSsh = { ...clientFlags, alpn: { type: "string" } } as const;
 export async function proxySsh(args: readonly string[], io: CliIo): Promise<number> {
   const { values: flags, positionals } = optionsAnd(args, flagsOfSsh, ["HOST:PORT"]);
   // OpenSSH always names a port; which one it is means nothing on the one port.
-  const [, host] = /^([A-Za-z0-9._-]+)(?::\d{1,5})?$/.exec(positionals[0] ?? "") ?? [];
-  if (host === undefined)
+  const host = normaliseServerName((positionals[0] ?? "").replace(/:\d{1,5}$/, ""));
+  if (host === null)
     throw new UsageError(`${positionals[0]}: expected a host name, such as node1.ssh.example.com:22`);
   const client = await openClient(flags, io.env);
   const { pair } = await client.credential((line) => io.err(`sallyport: ${printable(line)}`)).current();

@@ -1,4 +1,5 @@
 import { didYouMean } from "../config/suggest.ts";
+import { normaliseServerName } from "../wire/server-name.ts";
 import { UsageError } from "./command.ts";
 import { exactNames, type ListedRoute, serving } from "./listed-routes.ts";
 import { printable } from "./printable.ts";
@@ -55,7 +56,10 @@ const defaults: Readonly<Record<Kind, readonly [scheme: string, alpn: string] | 
   kube: ["kubernetes", "sallyport-kubernetes"],
 };
 
-function byHost(host: string, kind: Kind, routes: readonly ListedRoute[], flags: TargetFlags): RouteTarget {
+function byHost(text: string, kind: Kind, routes: readonly ListedRoute[], flags: TargetFlags): RouteTarget {
+  const host = normaliseServerName(text);
+  if (host === null)
+    throw new UsageError(`${text}: expected a route's name, or a host name such as orders.example.com`);
   const found = serving(routes, host);
   const route = found.find((one) => fits(kind, one));
   if (route !== undefined) {

@@ -34,6 +34,10 @@ class NotTheRouter extends Error {}
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
+/** How the runtimes' TLS says that nobody it trusts has signed a certificate. */
+const untrusted = /self[-_ ]signed|unable[_ ]to[_ ](verify|get)|unknown[ ]?issuer/i;
+const sayWhose = "if it is the router's own certificate, name its authority with --ca (SALLYPORT_CA)";
+
 /** The way to a router: TLS with a route's name, protocol and the client's certificate, through a balancer if need be. */
 export class RouterLink {
   readonly #runtime: Runtime;
@@ -74,6 +78,15 @@ export class RouterLink {
       key: pair?.key ?? null,
       alpn,
     };
+    try {
+      return await this.#dial(tls);
+    } catch (error) {
+      const message = messageOf(error);
+      throw untrusted.test(message) ? new Error(`${message}: ${sayWhose}`, { cause: error }) : error;
+    }
+  }
+
+  async #dial(tls: TlsClientOptions): Promise<TlsConnection> {
     if (this.#mode === "never") return this.#direct(tls);
     if (this.#mode === "always") return this.#tunnelled(tls);
     if (this.#memory.needed(this.name)) {
@@ -103,6 +116,7 @@ export class RouterLink {
       connection = await this.#tunnelled(tls);
     } catch (error) {
       if (!(error instanceof NotTheRouter)) throw error;
+      if (messageOf(direct) === error.message) throw direct;
       throw new Error(
         `${messageOf(direct)}; a tunnel through a balancer was no way either: ${error.message}`,
       );

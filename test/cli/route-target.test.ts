@@ -39,6 +39,7 @@ describe("what a ROUTE argument means", () => {
   it("a host name, as the most specific route serves it", () => {
     assert.equal(target("node1.ssh.example.com", "tcp").alpn, "sallyport-ssh");
     assert.equal(target("Orders.Example.Com.", "db").scheme, "postgres");
+    assert.equal(target("Orders.Example.Com.", "db").serverName, "orders.example.com");
     assert.deepEqual(target("other.example.com", "app").alpn, "sallyport-http");
   });
 
@@ -47,6 +48,11 @@ describe("what a ROUTE argument means", () => {
     assert.equal(target("a.elsewhere.test", "db", { protocol: "redis" }).alpn, "sallyport-redis");
     assert.throws(() => target("a.elsewhere.test", "db"), /--protocol is missing/);
     assert.equal(target("a.elsewhere.test", "tcp", { alpn: "own" }).alpn, "own");
+  });
+
+  it("never what TLS can't ask for, or would be a path", () => {
+    for (const text of ["10.0.0.1", "../../x", "$(id).example.com", "-oProxyCommand.example.com", "a..b"])
+      assert.throws(() => target(text, "tcp"), /expected a route's name, or a host name/, text);
   });
 
   it("says what there is instead", () => {

@@ -218,6 +218,20 @@ describe("a local proxy for Postgres", { skip: missing("psql", "initdb", "pgbenc
     assert.deepEqual([fed.status, fed.out], [0, "121\n"], fed.err);
   });
 
+  it("connect leads to the route whatever libpq is told elsewhere", async () => {
+    const env = {
+      PGHOSTADDR: "192.0.2.1",
+      PGSERVICE: "elsewhere",
+      PGSERVICEFILE: `${site.folder}/services`,
+      PGSSLNEGOTIATION: "direct",
+      PGSSLROOTCERT: "system",
+    };
+    writeFileSync(env.PGSERVICEFILE, "[elsewhere]\nhost=192.0.2.1\nport=1\nconnect_timeout=2\n");
+    const args = ["connect", "orders", "--", "-XtAU", "postgres", "-c", "select 'the route'"];
+    const { out, err } = await client(site, { router: at(router), env }, args);
+    assert.equal(out, "the route\n", err);
+  });
+
   it("connect leaves Ctrl-C to psql, and both end together", async () => {
     const [command, ...first] = sallyport;
     const child = spawn(
@@ -283,6 +297,27 @@ describe("a local proxy whose port is taken", () => {
   });
 });
 
+describe("a router that is not what was expected", () => {
+  it("is said with what to do", async () => {
+    const router = await startRouter(site, {});
+    const other = await createSite(["localhost"]);
+    try {
+      const untrusted = { router: at(router), env: { SALLYPORT_CA: `${other.folder}/ca.crt` } };
+      for (const args of [["routes"], ["proxy", "ssh", "a.example.com:22"]]) {
+        const { status, err } = await client(site, untrusted, args);
+        assert.equal(status, 1);
+        assert.match(err, /certificate.*name its authority with --ca \(SALLYPORT_CA\)$/m);
+      }
+      const { status, err } = await client(site, { router: `127.0.0.1:${router.port}` }, ["routes"]);
+      assert.equal(status, 2);
+      assert.match(err, /SALLYPORT_ROUTER "127\.0\.0\.1:\d+": expected a name/);
+    } finally {
+      await router.stop();
+      other.remove();
+    }
+  });
+});
+
 describe("a local proxy for MariaDB", {
   skip: missing("mysql", "mariadbd", "mariadb-install-db"),
 }, () => {
@@ -337,6 +372,14 @@ describe("a local proxy for MariaDB", {
         await proxy.stop();
       }
     }
+  });
+
+  it("connect starts mysql, with an options file if there is one", async () => {
+    const file = `${site.folder}/my.cnf`;
+    writeFileSync(file, "[client]\nuser=alice\npassword=secret\nhost=192.0.2.1\n");
+    const args = ["connect", "shop", "--", `--defaults-file=${file}`, "-N", "-e", "select 6 * 7"];
+    const { status, out, err } = await client(site, { router: at(router) }, args);
+    assert.deepEqual([status, out], [0, "42\n"], err);
   });
 
   it("tells the client why in MySQL's own words", async () => {

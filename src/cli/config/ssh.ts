@@ -46,6 +46,6 @@ export async function configSsh(args: readonly string[], io: CliIo): Promise<num
   const command = forProxyCommand(commandAgain(["proxy", "ssh"], flags, io.env));
   io.out(`# Sallyport: ssh, scp, sftp, rsync and git reach these hosts through the router.`);
   io.out(`Host ${hosts.join(" ")}`);
-  io.out(`  ProxyCommand ${command} %h:%p`);
+  io.out(`  ProxyCommand ${command} -- %h:%p`);
   return 0;
 }
