@@ -19,6 +19,7 @@ export interface NativeSocket {
   pause(): void;
   resume(): void;
   setNoDelay(on: boolean): void;
+  setKeepAlive(on: boolean, afterMs: number): void;
 }
 
 /** Who a native socket's events go to. */

@@ -13,7 +13,7 @@ import type {
 } from "../types.ts";
 import { BunConnection, type NativeSocket, type SocketOwner, socketHandlers } from "./bun-socket.ts";
 import { type Ends, noEndpoint } from "./endpoint.ts";
-import { NodeRuntime, tooLate, unreachable } from "./node.ts";
+import { keepAliveMs, NodeRuntime, tooLate, unreachable } from "./node.ts";
 import { eventRelay, portableRelay } from "./relay.ts";
 import { chainOf, NodeTlsContext } from "./tls-connection.ts";
 
@@ -99,6 +99,7 @@ export class BunRuntime extends NodeRuntime {
     if (target.tls !== undefined) return super.dial(target);
     const socket = await dialNative(target);
     socket.setNoDelay(true);
+    socket.setKeepAlive(true, keepAliveMs);
     const connection = new BunConnection(socket);
     if (target.preamble !== undefined) connection.push(target.preamble);
     return connection;

@@ -18,6 +18,7 @@ export interface NativeConn {
   closeWrite(): Promise<void>;
   close(): void;
   setNoDelay(on?: boolean): void;
+  setKeepAlive(on?: boolean): void;
 }
 
 /** How much is asked for at once: more as reads come back full, less again when a large one comes back nearly empty. */

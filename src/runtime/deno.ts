@@ -85,6 +85,8 @@ export class DenoRuntime extends NodeRuntime {
   override async dial(target: DialTarget): Promise<Connection> {
     const conn = await dialNative(target);
     conn.setNoDelay(true);
+    // Deno knows no delay for it: after how long the peer is asked is the system's own setting.
+    conn.setKeepAlive(true);
     const connection = adopt(conn);
     if (target.preamble !== undefined) await connection.write(target.preamble);
     if (target.tls === undefined) return connection;

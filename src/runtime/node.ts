@@ -112,6 +112,9 @@ export class NodeRuntime implements Runtime {
   }
 }
 
+/** After so long without a word the peer's system is asked whether it is still there, as far as ours can be told. */
+export const keepAliveMs = 30_000;
+
 /** What a dial that failed says: the same on every runtime. */
 export const unreachable = (target: DialTarget, error: unknown): Refusal =>
   new Refusal(
@@ -134,6 +137,8 @@ function dialSocket(target: DialTarget, reads: OnReadOpts | undefined): Promise<
       port: target.port,
       allowHalfOpen: true,
       noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: keepAliveMs,
       ...(reads === undefined ? {} : { onread: reads }),
     });
     const late = deadline(target.withinMs, () => socket.destroy(tooLate(target)));
