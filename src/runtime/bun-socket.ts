@@ -253,6 +253,13 @@ export class BunConnection implements EventedConnection, SocketOwner {
     raw.data = undefined;
   }
 
+  /** The same socket as a connection between these ends; this one must not be used afterwards. */
+  named(remote: Endpoint, local: Endpoint): BunConnection {
+    const named = new BunConnection(this.socket, remote, local);
+    named.#queue = this.takeUnread();
+    return named;
+  }
+
   takeUnread(): Uint8Array[] {
     const pending = this.#queue;
     this.#queue = [];

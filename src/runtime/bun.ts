@@ -8,12 +8,14 @@ import type {
   ListenHandlers,
   RelayEnd,
   RelayLimits,
+  TlsClientOptions,
   TlsConnection,
   TlsContext,
 } from "../types.ts";
+import { securedOnSocket } from "./bun-loop.ts";
 import { BunConnection, type NativeSocket, type SocketOwner, socketHandlers } from "./bun-socket.ts";
 import { type Ends, noEndpoint } from "./endpoint.ts";
-import { keepAliveMs, NodeRuntime, tooLate, unreachable } from "./node.ts";
+import { clientHandshake, dialSocket, keepAliveMs, NodeRuntime, tooLate, unreachable } from "./node.ts";
 import { eventRelay, portableRelay } from "./relay.ts";
 import { chainOf, NodeTlsContext } from "./tls-connection.ts";
 
@@ -36,6 +38,9 @@ declare const Bun: {
   listen(options: object): { readonly hostname: string; readonly port: number; stop(force: boolean): void };
   connect(options: object): Promise<NativeSocket>;
 };
+
+const loopback = "127.0.0.1";
+const loopMs = 5000;
 
 /** A finished handshake on Bun's native TLS. */
 class BunTlsConnection extends BunConnection implements TlsConnection {
@@ -105,15 +110,38 @@ export class BunRuntime extends NodeRuntime {
     return connection;
   }
 
-  override terminate(
+  override async terminate(
     connection: Connection,
     context: TlsContext,
     alpn: string | null,
   ): Promise<TlsConnection> {
-    if (!(connection instanceof BunConnection && context instanceof NodeTlsContext)) {
-      return super.terminate(connection, context, alpn);
-    }
-    return terminateNative(connection, context, alpn);
+    if (!(context instanceof NodeTlsContext)) throw new TypeError("the context must come from this runtime");
+    if (connection instanceof BunConnection) return terminateNative(connection, context, alpn);
+    return securedOnSocket(this, connection, {
+      dial: (port, preamble) => this.dial({ host: loopback, port, withinMs: loopMs, preamble }),
+      use: (accepted, dialled) => {
+        const near = (accepted as BunConnection).named(connection.remote, connection.local);
+        return [dialled, terminateNative(near, context, alpn)];
+      },
+    });
+  }
+
+  override secure(
+    connection: Connection,
+    options: TlsClientOptions,
+    withinMs: number,
+  ): Promise<TlsConnection> {
+    return securedOnSocket(this, connection, {
+      dial: async (port, ticket) => {
+        const socket = await dialSocket({ host: loopback, port, withinMs }, undefined);
+        socket.write(ticket);
+        return socket;
+      },
+      use: (accepted, socket) => [
+        accepted,
+        clientHandshake(socket, connection, options, withinMs, options.serverName),
+      ],
+    });
   }
 
   override relay(left: Connection, right: Connection, limits: RelayLimits): Promise<RelayEnd> {

@@ -130,7 +130,7 @@ export const tooLate = (target: DialTarget): Error => noneWithin(target.withinMs
 const streamOf = (connection: Connection): Duplex =>
   connection instanceof SocketConnection ? connection.detach() : new ConnectionDuplex(connection);
 
-function dialSocket(target: DialTarget, reads: OnReadOpts | undefined): Promise<Socket> {
+export function dialSocket(target: DialTarget, reads: OnReadOpts | undefined): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({
       host: target.host,

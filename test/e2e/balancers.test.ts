@@ -233,6 +233,7 @@ describe("behind a balancer that ends TLS", {
     const quiet = 65_000 - (Date.now() - idleSince);
     await new Promise((resolve) => setTimeout(resolve, quiet));
     assert.equal(idleOut, "awake\n");
+    assert.equal(idle.exitCode, null, "psql has ended by itself");
     idle.stdin?.end("select 'still ' || 'here';\n");
     await new Promise((resolve) => idle.once("close", resolve));
     assert.equal(idleOut, "awake\nstill here\n");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import type { Connection, Runtime } from "../../src/types.ts";
+import type { Connection, Runtime, TlsConnection } from "../../src/types.ts";
 import { WebSocketConnection } from "../../src/websocket/connection.ts";
 import { frame, opcodes } from "../../src/wire/websocket.ts";
 import { authority, hourMs } from "../support/environment.ts";
@@ -212,7 +212,13 @@ describe("a byte stream inside WebSocket messages", () => {
     }
   });
 
-  it("holds a TLS handshake with client certificates, and as much as one likes behind it", async () => {
+  /** TLS inside, once through its handshake, with a client certificate. */
+  async function tls(): Promise<{
+    inner: TlsConnection;
+    outer: TlsConnection;
+    client: WebSocketConnection;
+    server: WebSocketConnection;
+  }> {
     const [client, server] = await sockets();
     const certificate = await authority.server(["inner.example.com"], hourMs);
     const alice = await authority.client({ commonName: "alice", groups: [] }, hourMs);
@@ -238,6 +244,11 @@ describe("a byte stream inside WebSocket messages", () => {
         5000,
       ),
     ]);
+    return { inner, outer, client, server };
+  }
+
+  it("holds a TLS handshake with client certificates, and as much as one likes behind it", async () => {
+    const { inner, outer, client, server } = await tls();
     assert.deepEqual([inner.alpn, outer.alpn], ["sallyport-tcp", "sallyport-tcp"]);
     assert.ok(inner.peerLeaf());
     const send = async (from: Connection): Promise<void> => {
@@ -250,6 +261,46 @@ describe("a byte stream inside WebSocket messages", () => {
     outer.abort();
     inner.abort();
     await Promise.all([client.closed, server.closed]);
+  });
+
+  it("carries TLS one way after the other way's end", async () => {
+    for (const forth of [true, false]) {
+      const { inner, outer } = await tls();
+      const [first, second] = forth ? [outer, inner] : [inner, outer];
+      await first.write(ascii("a question"));
+      await first.closeWrite();
+      assert.equal(Buffer.from(await readAll(second)).toString(), "a question");
+      const answering = (async () => {
+        for (let at = 0; at < large.length; at += 100_000) await second.write(large.slice(at, at + 100_000));
+        await second.closeWrite();
+      })();
+      assert.equal(sum(await readAll(first)), sum(large), forth ? "from the server" : "from the client");
+      await answering;
+      outer.abort();
+      inner.abort();
+    }
+  });
+
+  it("makes whoever writes TLS wait for whoever does not read it", async () => {
+    for (const forth of [true, false]) {
+      const { inner, outer } = await tls();
+      const [from, to] = forth ? [outer, inner] : [inner, outer];
+      let written = 0;
+      const writing = (async () => {
+        for (; written < 60_000_000; written += 100_000) await from.write(large.slice(0, 100_000));
+      })().catch(() => {});
+      // Somebody who reads at first; a relay always does.
+      await to.read();
+      let before = -1;
+      while (before !== written) {
+        before = written;
+        await new Promise((resolve) => setTimeout(resolve, 300));
+      }
+      assert.ok(written < 30_000_000, `${written} bytes went where nobody reads`);
+      to.abort();
+      from.abort();
+      await writing;
+    }
   });
 
   it("refuses a certificate that it should not trust, inside as outside", async () => {
