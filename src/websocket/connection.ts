@@ -286,7 +286,7 @@ export class WebSocketConnection implements Connection {
     if (this.#aborted) return;
     this.#aborted = true;
     clearInterval(this.#pings);
-    if (how === "reset" || !this.#closeSent) {
+    if (how === "reset" || this.#pendingWrites === 0) {
       this.#under.abort(how);
       return;
     }
