@@ -246,7 +246,7 @@ describe("the plain listener for connection upgrades", () => {
     const router = await startRouter(site, {
       SALLYPORT_CONNECT_LISTEN: "127.0.0.1:0",
       SALLYPORT_FORWARDED_FROM: "127.0.0.0/8",
-      SALLYPORT_MAX_CONNECTIONS: "8",
+      SALLYPORT_MAX_CONNECTIONS: "16",
       SALLYPORT_ROUTE_ECHO: `tcp://127.0.0.1:${upstream.port}?sni=echo.example.com`,
     });
     const crowd: Socket[] = [];
@@ -266,16 +266,19 @@ describe("the plain listener for connection upgrades", () => {
       });
       tls.write("before");
       assert.equal((await firstBytes(tls))?.toString(), "before");
-      for (let i = 0; i < 12; i++) {
+      for (let i = 0; i < 24; i++) {
         const socket = connect(router.connectPort, "127.0.0.1");
         socket.on("error", () => {});
         await once(socket, "connect");
         crowd.push(socket);
       }
       // The oldest of them have given way to the newest: all have been looked at.
-      await once(crowd[1] as Socket, "close");
+      for (let i = 0; i < 400 && crowd[1]?.closed === false; i++)
+        await new Promise((resolve) => setTimeout(resolve, 25));
+      assert.equal(crowd[1]?.closed, true);
       tls.write("after");
       assert.equal((await firstBytes(tls))?.toString(), "after");
+      assert.doesNotMatch(router.errors(), /Warning/);
       tls.destroy();
     } finally {
       for (const socket of crowd) socket.destroy();

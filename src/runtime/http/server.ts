@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import {
   createServer as createHttp2Server,
@@ -129,6 +130,8 @@ export async function serveHttp(
   draining: AbortSignal,
   limits: RelayLimits,
 ): Promise<void> {
+  // One for every connection: many of them are no leak, which Node would warn of.
+  setMaxListeners(0, draining);
   const stream = new ConnectionDuplex(connection);
   let idle = false;
   const watch = new IdleWatch(connection, connection, limits, () => {
