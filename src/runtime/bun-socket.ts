@@ -254,8 +254,8 @@ export class BunConnection implements EventedConnection, SocketOwner {
   }
 
   /** The same socket as a connection between these ends; this one must not be used afterwards. */
-  named(remote: Endpoint, local: Endpoint): BunConnection {
-    const named = new BunConnection(this.socket, remote, local);
+  named(ends: Ends): BunConnection {
+    const named = new BunConnection(this.socket, ends);
     named.#queue = this.takeUnread();
     return named;
   }

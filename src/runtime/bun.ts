@@ -120,7 +120,7 @@ export class BunRuntime extends NodeRuntime {
     return securedOnSocket(this, connection, {
       dial: (port, preamble) => this.dial({ host: loopback, port, withinMs: loopMs, preamble }),
       use: (accepted, dialled) => {
-        const near = (accepted as BunConnection).named(connection.remote, connection.local);
+        const near = (accepted as BunConnection).named(connection);
         return [dialled, terminateNative(near, context, alpn)];
       },
     });

@@ -6,7 +6,6 @@ import { connect, type Socket } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { parseEnv } from "node:util";
 import { ConnectionDuplex } from "../../src/runtime/http/connection-duplex.ts";
-import { noEndpoint } from "../../src/runtime/node.ts";
 import { SocketConnection } from "../../src/runtime/socket-connection.ts";
 import { WebSocketConnection } from "../../src/websocket/connection.ts";
 import { type Balancer, recipe, startCaddy, startHaproxy, startNginx } from "../support/balancers.ts";
@@ -257,9 +256,7 @@ describe("the plain listener for connection upgrades", () => {
         "GET /.well-known/sallyport/connect HTTP/1.1\r\nHost: gate\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
       );
       assert.match((await firstBytes(tunnel))?.toString() ?? "", /^HTTP\/1\.1 101 /);
-      const duplex = new ConnectionDuplex(
-        new WebSocketConnection(new SocketConnection(tunnel, noEndpoint, noEndpoint), "client"),
-      );
+      const duplex = new ConnectionDuplex(new WebSocketConnection(new SocketConnection(tunnel), "client"));
       const tls = await dial(site, router.port, "echo.example.com", {
         socket: duplex,
         ALPNProtocols: ["sallyport-tcp"],
