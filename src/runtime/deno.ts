@@ -14,7 +14,7 @@ import type {
 import { DenoConnection, DenoDuplex, type NativeAddress, type NativeConn } from "./deno-socket.ts";
 import { endpoint } from "./endpoint.ts";
 import { clientHandshake, NodeRuntime, tooLate, unreachable } from "./node.ts";
-import { portableRelay } from "./relay.ts";
+import { type Chunks, portableRelay } from "./relay.ts";
 import { chainOf, handshake, NodeTlsConnection, NodeTlsContext } from "./tls-connection.ts";
 
 declare const Deno: {
@@ -130,13 +130,30 @@ export class DenoRuntime extends NodeRuntime {
   }
 
   override relay(left: Connection, right: Connection, limits: RelayLimits): Promise<RelayEnd> {
-    if (left instanceof DenoConnection && right instanceof DenoConnection) {
-      // A native write is done with its bytes when it resolves: each side may read into one buffer for good.
-      return portableRelay(left, right, limits, (connection) => connection.readView());
-    }
-    return portableRelay(left, right, limits);
+    return portableRelay(left, right, limits, reused);
   }
 }
+
+/** Below that a copy costs less than a new buffer might. */
+const smallChunk = 16 * 1024;
+
+/**
+ * A native write is done with its bytes when it resolves, and TLS once nothing waits in its socket: what is read for
+ * them may stand in one buffer, again and again.
+ */
+const reused: Chunks<Connection> = {
+  read: async (from, to) => {
+    if (!(from instanceof DenoConnection)) return from.read();
+    if (to instanceof DenoConnection) return from.readView();
+    if (!(to instanceof NodeTlsConnection)) return from.read();
+    const view = await from.readView();
+    return view === null || view.length > smallChunk ? view : view.slice();
+  },
+  written: (from, to) => {
+    if (from instanceof DenoConnection && to instanceof NodeTlsConnection && to.socket.writableLength > 0)
+      from.keepView();
+  },
+};
 
 async function secured(
   connection: Connection,

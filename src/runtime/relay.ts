@@ -52,6 +52,16 @@ export class IdleWatch {
   };
 }
 
+/** How a relay gets its chunks, and what is to be done with their memory. */
+export interface Chunks<C extends Connection> {
+  read(from: C, to: C): Promise<Uint8Array | null>;
+  /** The last chunk was handed over: `write` has resolved. */
+  written(from: C, to: C): void;
+}
+
+/** Every chunk is memory of its own. */
+const copied: Chunks<Connection> = { read: (from) => from.read(), written: () => {} };
+
 /**
  * The portable relay: two loops over `read` and `write`. Correct on any two connections; the runtimes'
  * own relays are faster, and this one is what tests hold them against.
@@ -60,7 +70,7 @@ export async function portableRelay<C extends Connection>(
   left: C,
   right: C,
   limits: RelayLimits,
-  read: (from: C) => Promise<Uint8Array | null> = (from) => from.read(),
+  chunks: Chunks<C> = copied,
 ): Promise<RelayEnd> {
   let end: RelayEnd = "done";
   const finish = (how: RelayEnd): void => {
@@ -74,7 +84,7 @@ export async function portableRelay<C extends Connection>(
     for (;;) {
       let chunk: Uint8Array | null;
       try {
-        chunk = await read(from);
+        chunk = await chunks.read(from, to);
       } catch {
         return finish(fromBroke);
       }
@@ -85,6 +95,7 @@ export async function portableRelay<C extends Connection>(
           return;
         }
         await to.write(chunk);
+        chunks.written(from, to);
       } catch {
         return finish(toBroke);
       }
