@@ -1,7 +1,9 @@
 import type { AuthorityParts } from "../routes/authority.ts";
 import { createIssuer, type Issuer, openAuthority } from "./authority/issuer.ts";
+import { minting } from "./authority/minted.ts";
 import { certificatesFromPem } from "./authority/pem.ts";
 import type { EnrolmentConfig } from "./config/enrolment.ts";
+import type { CertificateAndKey } from "./core/contexts.ts";
 import { Enrolment, type EnrolmentParts } from "./enrolment/enrolment.ts";
 import { IdTokens } from "./enrolment/id-token.ts";
 import { ConfigError, Refusal } from "./errors.ts";
@@ -64,7 +66,7 @@ export async function assertionKeysOf(pem: string | null): Promise<KeySet> {
 export async function openAuthorityApi(
   config: EnrolmentConfig,
   world: AuthorityWorld,
-): Promise<AuthorityParts> {
+): Promise<AuthorityParts & { readonly mint: (user: string) => Promise<CertificateAndKey> }> {
   const { audit, log, anchors, verifier } = world;
   const { issuer, root, between } = await openIssuerOf(config, anchors);
   // Another authority's certificate may be good for a route; it must not be turned into one of ours.
@@ -101,6 +103,7 @@ export async function openAuthorityApi(
   });
   let crl: { readonly text: Promise<string>; readonly at: number } | undefined;
   return {
+    mint: minting(issuer),
     issue: (body, applicant) => enrolment.issue(body, applicant),
     bundle: issuer.chain.map((pem) => `${pem.trimEnd()}\n`).join(""),
     crl: () => {

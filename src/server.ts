@@ -3,14 +3,14 @@ import { createApp } from "../routes/app.tsx";
 import { createConnect } from "../routes/connect.ts";
 import { type App, appAdapter } from "./adapters/app.ts";
 import { refuseHttp } from "./adapters/http/index.ts";
-import { adapters } from "./adapters/registry.ts";
+import { createAdapters } from "./adapters/registry.ts";
 import { certificatesFromPem } from "./authority/pem.ts";
 import { assertionKeysOf, openAuthorityApi } from "./authority-api.ts";
 import { selectCertificate } from "./config/certificates.ts";
 import type { Config } from "./config/load.ts";
 import { Admission, connectionRoom } from "./core/admission.ts";
 import { TlsContexts } from "./core/contexts.ts";
-import type { ConnectionRecord } from "./core/record.ts";
+import type { ConnectionRecord, StatementRecord } from "./core/record.ts";
 import type { Route } from "./core/route.ts";
 import { Router } from "./core/router.ts";
 import { ipOf } from "./core/source.ts";
@@ -43,6 +43,8 @@ export interface RunningServer {
   readonly address: Endpoint;
   readonly admin: Endpoint | null;
   readonly connect: Endpoint | null;
+  /** Listeners of one protocol each, by adapter. */
+  readonly separate: Readonly<Record<string, Endpoint>>;
   readonly router: Router;
   /** Unready, then no new connections, then none at all: as long as the configuration allows. */
   drain(): Promise<void>;
@@ -55,7 +57,7 @@ export async function startServer(
   runtime: Runtime,
   config: Config,
   log: Log,
-  audit: (record: ConnectionRecord | CertificateRecord) => void,
+  audit: (record: ConnectionRecord | StatementRecord | CertificateRecord) => void,
   files: ListFiles,
 ): Promise<RunningServer> {
   const metrics = new Metrics();
@@ -98,7 +100,7 @@ export async function startServer(
     runtime,
     table: config.table,
     adapters: new Map(
-      [...adapters, appAdapter(ownPages, refuseHttp)].map((adapter) => [adapter.name, adapter]),
+      [...createAdapters(), appAdapter(ownPages, refuseHttp)].map((adapter) => [adapter.name, adapter]),
     ),
     contexts,
     verifierFor,
@@ -107,6 +109,11 @@ export async function startServer(
     forwardedFrom: config.forwardedFrom,
     timeouts: config.timeouts,
     audit,
+    mint: (user) => {
+      // The configuration has no route that asks for one without an authority.
+      if (authority === null) throw new TypeError("no authority makes certificates here");
+      return authority.mint(user);
+    },
     metrics,
     log,
   });
@@ -160,8 +167,29 @@ export async function startServer(
     config.listen.host,
     config.listen.port,
     (connection) =>
-      void router.accept(connection, { own: null, listener: text(main.address), tunnelled: false }),
+      void router.accept(connection, {
+        own: null,
+        only: null,
+        listener: text(main.address),
+        tunnelled: false,
+      }),
   );
+  const separate: Record<string, Endpoint> = {};
+  for (const { adapter, variable, port } of config.separate) {
+    const one = await listen(
+      variable,
+      config.listen.host,
+      port,
+      (connection) =>
+        void router.accept(connection, {
+          own: null,
+          only: adapter,
+          listener: text(one.address),
+          tunnelled: false,
+        }),
+    );
+    separate[adapter] = one.address;
+  }
   for (const route of config.table.routes) {
     if (route.port === null) continue;
     const own = await listen(
@@ -169,7 +197,12 @@ export async function startServer(
       config.listen.host,
       route.port,
       (connection) =>
-        void router.accept(connection, { own: route, listener: text(own.address), tunnelled: false }),
+        void router.accept(connection, {
+          own: route,
+          only: null,
+          listener: text(own.address),
+          tunnelled: false,
+        }),
     );
   }
   const connectApp = createConnect();
@@ -226,6 +259,7 @@ export async function startServer(
     address: main.address,
     admin: admin?.address ?? null,
     connect: connect?.address ?? null,
+    separate,
     router,
     close,
     drain: async () => {

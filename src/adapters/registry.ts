@@ -3,8 +3,11 @@ import type { Adapter } from "../core/session.ts";
 import { httpAdapter, kubernetesAdapter } from "./http/index.ts";
 import { relayAdapter } from "./relay.ts";
 
-/** Every protocol there is. A new one is a folder beside this file and an entry in each list. */
-export const adapters: readonly Adapter[] = [
+/**
+ * Every protocol there is, for one router: what an adapter remembers of its connections is that router's. A new one is
+ * a folder beside this file and an entry in each list.
+ */
+export const createAdapters = (): readonly Adapter[] => [
   ...["tls", "tcp", "postgres", "mysql", "redis", "mongodb", "ssh"].map(relayAdapter),
   httpAdapter,
   kubernetesAdapter,
@@ -14,8 +17,10 @@ const base = {
   terminates: true,
   takesNoAlpn: false,
   defaultPort: null,
-  upstreamTls: true,
+  upstreamTls: "first",
   defaultUpstreamTls: "off",
+  database: false,
+  separatePort: null,
 } as const;
 const http = {
   ...base,
@@ -23,9 +28,13 @@ const http = {
   takesNoAlpn: true,
   defaultAlpn: ["h2", "http/1.1", "sallyport-http"],
 } as const;
-const redis = { ...base, adapter: "redis", defaultPort: 6379, defaultAlpn: ["sallyport-redis"] } as const;
-/** TLS that begins inside the protocol, or none at all, is not what the router's dial speaks. */
-const noUpstreamTls = { ...base, upstreamTls: false } as const;
+const database = { ...base, database: true } as const;
+const redis = {
+  ...database,
+  adapter: "redis",
+  defaultPort: 6379,
+  defaultAlpn: ["sallyport-redis"],
+} as const;
 
 export const schemes: readonly SchemeInfo[] = [
   { ...base, scheme: "tls", adapter: "tls", terminates: false, defaultPort: 443, defaultAlpn: null },
@@ -40,23 +49,43 @@ export const schemes: readonly SchemeInfo[] = [
     defaultPort: 6443,
     defaultAlpn: ["h2", "http/1.1", "sallyport-kubernetes"],
     defaultUpstreamTls: "verify",
+    separatePort: 3026,
   },
   {
-    ...noUpstreamTls,
+    ...database,
     scheme: "postgres",
     adapter: "postgres",
     defaultPort: 5432,
     defaultAlpn: ["postgresql", "sallyport-postgres"],
+    upstreamTls: "inside",
+    separatePort: 5432,
   },
   {
-    ...noUpstreamTls,
+    ...database,
     scheme: "mysql",
     adapter: "mysql",
     defaultPort: 3306,
     defaultAlpn: ["sallyport-mysql"],
+    upstreamTls: "inside",
+    separatePort: 3036,
   },
-  { ...redis, scheme: "redis" },
+  { ...redis, scheme: "redis", separatePort: 6379 },
   { ...redis, scheme: "rediss", defaultUpstreamTls: "verify" },
-  { ...base, scheme: "mongodb", adapter: "mongodb", defaultPort: 27017, defaultAlpn: ["sallyport-mongodb"] },
-  { ...noUpstreamTls, scheme: "ssh", adapter: "ssh", defaultPort: 22, defaultAlpn: ["sallyport-ssh"] },
+  {
+    ...database,
+    scheme: "mongodb",
+    adapter: "mongodb",
+    defaultPort: 27017,
+    defaultAlpn: ["sallyport-mongodb"],
+    separatePort: 27017,
+  },
+  {
+    ...base,
+    scheme: "ssh",
+    adapter: "ssh",
+    defaultPort: 22,
+    defaultAlpn: ["sallyport-ssh"],
+    upstreamTls: "none",
+    separatePort: 3023,
+  },
 ];

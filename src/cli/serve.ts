@@ -54,6 +54,9 @@ SIGTERM or SIGINT drains; a second one ends at once.`,
       address: `${server.address.address}:${server.address.port}`,
       admin: server.admin === null ? "off" : `${server.admin.address}:${server.admin.port}`,
       ...(server.connect === null ? {} : { connect: `${server.connect.address}:${server.connect.port}` }),
+      ...Object.fromEntries(
+        Object.entries(server.separate).map(([name, { address, port }]) => [name, `${address}:${port}`]),
+      ),
       routes: config.table.routes.length,
       runtime: `${runtime.name} ${runtime.version}`,
     });

@@ -2,6 +2,7 @@ import { RouteTable } from "../core/match.ts";
 import type { NamePattern, Route } from "../core/route.ts";
 import type { ConfigProblem } from "../errors.ts";
 import { type CertificateStore, certificateFor } from "./certificates.ts";
+import type { SeparateListener } from "./separate.ts";
 import type { Address } from "./values.ts";
 
 /** What is wrong between parts of the configuration that are sound one by one. */
@@ -33,6 +34,7 @@ export function checkRoutes(routes: readonly Route[], app: Route | null, problem
  */
 export function checkPorts(
   routes: readonly Route[],
+  separate: readonly SeparateListener[],
   main: Address | null,
   others: Readonly<Record<string, Address | null>>,
   problems: ConfigProblem[],
@@ -50,6 +52,7 @@ export function checkPorts(
   };
   for (const [variable, address] of Object.entries(others))
     if (address !== null) claim(variable, "port ", address);
+  for (const { variable, port } of separate) claim(variable, "port ", { host: main.host, port });
   for (const { variable, port } of routes)
     if (port !== null) claim(variable, "port=", { host: main.host, port });
 }

@@ -22,12 +22,12 @@ import { denyListFrom, sourcesFrom } from "./revocation.ts";
 import { expectedRouteName, routeName } from "./route-name.ts";
 import { type Environment, parseRoute, type RouteDefaults } from "./route-url.ts";
 import type { SchemeInfo } from "./scheme.ts";
+import { type SeparateListener, separateListeners } from "./separate.ts";
 import { didYouMean } from "./suggest.ts";
 import { type Address, address } from "./values.ts";
 import {
   clientPrefix,
   clientVariables,
-  futurePrefix,
   futureVariables,
   providerPrefix,
   routePrefix,
@@ -40,6 +40,8 @@ export interface Config {
   readonly admin: Address | null;
   /** For connection upgrades over plain HTTP. */
   readonly connect: Address | null;
+  /** Listeners of one adapter's routes each: `SALLYPORT_LISTENER_MODE=separate`. */
+  readonly separate: readonly SeparateListener[];
   readonly host: string;
   readonly table: RouteTable;
   readonly certificates: CertificateStore;
@@ -135,7 +137,12 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
   }
   checkRoutes(routes, app, problems);
   const plain = { SALLYPORT_ADMIN_LISTEN: admin, SALLYPORT_CONNECT_LISTEN: connect };
-  checkPorts(routes, values.SALLYPORT_LISTEN, plain, problems);
+  const separate = separateListeners(values, schemes, routes, problems);
+  checkPorts(routes, separate, values.SALLYPORT_LISTEN, plain, problems);
+  for (const { variable, upstream } of routes) {
+    if (upstream?.credentials?.minted === true && enrolment === null)
+      problems.push({ name: variable, message: "upstream_cert=authority needs SALLYPORT_AUTHORITY" });
+  }
   // Where a certificate can't be read, routes are not blamed for lacking it.
   if (certificatesRead)
     checkCertificates(app === null ? routes : [...routes, app], certificates, problems, warnings);
@@ -159,6 +166,7 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
     listen: values.SALLYPORT_LISTEN ?? { host: "", port: 0 },
     admin,
     connect,
+    separate,
     host: app?.names[0]?.text ?? "",
     table: new RouteTable(app === null ? routes : [...routes, app]),
     certificates,
@@ -215,7 +223,7 @@ function refuseUnknown(env: Environment, problems: ConfigProblem[]): void {
   for (const name of Object.keys(env).sort()) {
     if (!name.startsWith("SALLYPORT_") || known.includes(name)) continue;
     if ([routePrefix, providerPrefix, clientPrefix].some((prefix) => name.startsWith(prefix))) continue;
-    if (futureVariables.includes(name) || name.startsWith(futurePrefix)) {
+    if (futureVariables.includes(name)) {
       problems.push({ name, message: "is not available in this version" });
     } else {
       // SALLYPORT_ROUTES_ORDERS, most likely, is meant to be a route.
@@ -321,6 +329,8 @@ function ownApp(
     client: defaults.anchors.length > 0 ? "optional" : "none",
     port: null,
     upstream: null,
+    database: null,
+    sessionTimeoutMs: null,
     maxConnections: null,
   };
 }

@@ -1,5 +1,5 @@
+import { parameters } from "./parameters.ts";
 import { providerParameters } from "./provider-url.ts";
-import { parameters } from "./route-url.ts";
 import type { SchemeInfo } from "./scheme.ts";
 import { providerPrefix, routePrefix, variables } from "./variables.ts";
 
@@ -35,13 +35,13 @@ function variableTable(): string {
 }
 
 function parameterTable(): string {
-  const rows = Object.entries(parameters).map(([name, { meaning, many, terminatedOnly }]) => [
+  const rows = Object.entries(parameters).map(([name, { meaning, many, terminatedOnly, databaseOnly }]) => [
     code(name),
     meaning,
     many === true ? "yes" : "",
-    terminatedOnly === true ? "refused" : "",
+    databaseOnly === true ? "databases" : terminatedOnly === true ? "all but `tls`" : "all",
   ]);
-  return table(["parameter", "meaning", "may repeat", "on `tls`"], rows);
+  return table(["parameter", "meaning", "may repeat", "on schemes"], rows);
 }
 
 function providerTable(): string {

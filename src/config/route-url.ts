@@ -1,77 +1,17 @@
-import type { z } from "zod";
-import type { Route } from "../core/route.ts";
+import type { NamePattern, Route } from "../core/route.ts";
 import type { ConfigProblem } from "../errors.ts";
 import { type AllowRule, parseAllow } from "../identity/policy.ts";
 import type { Source } from "../revocation/read-lists.ts";
 import { parseIp } from "../wire/ip.ts";
-import { parseHostTemplate, parseNamePattern } from "./names.ts";
-import { anchorsFrom, chainFrom, clientAnchorsFrom, type Files, pemOrPath } from "./pem.ts";
+import { credentialsIn, databaseRules } from "./database.ts";
+import { parseNamePattern } from "./names.ts";
+import { clientAnchorsFrom, type Files } from "./pem.ts";
+import { decode, fail, hostTemplate, Problem, Query, secret } from "./query.ts";
 import { sourcesFrom } from "./revocation.ts";
 import type { SchemeInfo } from "./scheme.ts";
 import { didYouMean } from "./suggest.ts";
-import { cidrs, count, duration, grace, list, oneOf, port } from "./values.ts";
-
-interface Parameter {
-  readonly meaning: string;
-  /** May stand several times. */
-  readonly many?: boolean;
-  /** Refused on routes that pass TLS through. */
-  readonly terminatedOnly?: boolean;
-}
-
-/** Every parameter of a route's URL; the reference table is made from this. */
-export const parameters: Readonly<Record<string, Parameter>> = {
-  sni: {
-    meaning:
-      "names: exact (`a.example.com`), wildcard of one label (`*.example.com`), or a capture (`{node}.apps.example.com`) usable in the upstream's host and `upstream_sni`; several: comma",
-    many: true,
-  },
-  alpn: { meaning: "protocol ids, instead of the scheme's own; several: comma", many: true },
-  client: { meaning: "client certificate: `required` (default), `optional` or `none`", terminatedOnly: true },
-  client_ca: {
-    meaning: "this route's own trust anchors for client certificates, PEM or a path",
-    terminatedOnly: true,
-  },
-  crl: {
-    meaning: "this route's own revocation lists, as `SALLYPORT_CRL` has them",
-    terminatedOnly: true,
-  },
-  expiry_grace: { meaning: "instead of `SALLYPORT_EXPIRY_GRACE`", terminatedOnly: true },
-  allow: {
-    meaning:
-      "who may: `cn:` `o:` `ou:` `dns:` `email:` `uri:` `group:` and a value in which `*` stands for part of a label or path segment; several `allow`: any of them, comma inside one: all of them",
-    many: true,
-    terminatedOnly: true,
-  },
-  source: { meaning: "networks (CIDR) that may; several: comma", many: true },
-  port: { meaning: "a listener of the route's own, beside the one port; `sni` may then be left out" },
-  send_proxy: {
-    meaning:
-      "a PROXY header to the upstream: `v1`, or `v2` with ALPN, name, TLS version and client certificate",
-  },
-  upstream_tls: {
-    meaning:
-      "`off`, `verify` (default for `https`, `kubernetes` and `rediss`) or `insecure`; not on `postgres`, `mysql` and `ssh` routes",
-    terminatedOnly: true,
-  },
-  upstream_ca: {
-    meaning: "trust anchors for the upstream's certificate, PEM or a path; default the system's",
-    terminatedOnly: true,
-  },
-  upstream_cert: {
-    meaning: "client certificate chain shown to the upstream, PEM or a path",
-    terminatedOnly: true,
-  },
-  upstream_key: { meaning: "its private key, PEM or a path", terminatedOnly: true },
-  upstream_sni: {
-    meaning: "name sent to and verified of the upstream; default its host",
-    terminatedOnly: true,
-  },
-  idle_timeout: { meaning: "instead of `SALLYPORT_IDLE_TIMEOUT`" },
-  max_connections: { meaning: "open connections on this route" },
-};
-
-const futureParameters: readonly string[] = ["via"];
+import { upstreamTls } from "./upstream.ts";
+import { cidrs, count, duration, grace, oneOf, port } from "./values.ts";
 
 export interface RouteDefaults {
   readonly idleTimeoutMs: number;
@@ -85,18 +25,6 @@ export interface RouteDefaults {
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Thrown inside this file only: one problem of one route. */
-class Problem extends Error {}
-
-const fail = (message: string): never => {
-  throw new Problem(message);
-};
-
-function hostTemplate(text: string, what: string): string {
-  const host = parseHostTemplate(text);
-  return typeof host === "string" ? host : fail(`${what} ${host.problem}`);
-}
-
 /** `${NAME}` from the environment, encoded so that a value can't become anything but a value. */
 function expand(text: string, env: Environment): string {
   return text.replace(/\$\{([^}]*)\}?/g, (whole, name: string) => {
@@ -107,62 +35,6 @@ function expand(text: string, env: Environment): string {
       ? fail(`\${${name}} is not set in the environment`)
       : encodeURIComponent(value);
   });
-}
-
-function decode(text: string, what: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return fail(`${what} holds a % that is no percent-encoding`);
-  }
-}
-
-class Query {
-  readonly #values = new Map<string, string[]>();
-
-  constructor(text: string, info: SchemeInfo) {
-    for (const pair of text === "" ? [] : text.split("&")) {
-      const [rawKey = "", ...rest] = pair.split("=");
-      const key = decode(rawKey, "a parameter's name");
-      if (futureParameters.includes(key)) fail(`${key}= is not available in this version`);
-      const parameter = Object.hasOwn(parameters, key) ? parameters[key] : undefined;
-      if (parameter === undefined)
-        fail(`unknown parameter ${key}=${didYouMean(key, Object.keys(parameters))}`);
-      if (parameter?.terminatedOnly === true && !info.terminates) {
-        fail(
-          `${key}= makes no sense on a ${info.scheme} route: TLS passes through it, and the upstream authenticates`,
-        );
-      }
-      const values = this.#values.get(key) ?? [];
-      if (values.length > 0 && parameter?.many !== true) fail(`${key}= stands there twice`);
-      const value = decode(rest.join("="), `${key}=`);
-      if (value === "") fail(`${key}= is empty`);
-      values.push(value);
-      this.#values.set(key, values);
-    }
-  }
-
-  all(key: string): string[] {
-    return this.#values.get(key) ?? [];
-  }
-
-  items(key: string): string[] {
-    const items = this.all(key).flatMap(list);
-    return this.#values.has(key) && items.length === 0 ? fail(`${key}= is empty`) : items;
-  }
-
-  one(key: string): string | null {
-    return this.all(key)[0] ?? null;
-  }
-
-  parse<T>(key: string, schema: z.ZodType<T, string>): T | null {
-    const value = this.#values.has(key) ? this.all(key).join(",") : null;
-    if (value === null) return null;
-    const result = schema.safeParse(value);
-    return result.success
-      ? result.data
-      : fail(`${key}=${result.error.issues[0]?.message ?? "is not understood"}`);
-  }
 }
 
 const shape = /^([A-Za-z][A-Za-z0-9+.-]*):\/\/(?:([^@/?#]*)@)?([^/?#]*)(\/[^?#]*)?(?:\?([^#]*))?$/;
@@ -191,7 +63,9 @@ export const parseRoute = (
   defaults: RouteDefaults,
 ): Route | ConfigProblem =>
   attempted(variable, () => {
-    const { query, info, where, ...matched } = matching(value, schemes, env);
+    const { query, info, userinfo, where, ...matched } = matching(value, schemes, env);
+    const { certificate, ...tls } = upstreamTls(query, info, files);
+    const credentials = info.database ? credentialsIn(userinfo, certificate) : null;
     const route: Route = {
       name,
       variable,
@@ -199,11 +73,14 @@ export const parseRoute = (
       ...clientRules(query, info, files, defaults),
       upstream: {
         ...where,
-        tls: upstreamTls(query, info, files),
+        tls,
         sendProxy: query.parse("send_proxy", oneOf("v1", "v2")),
+        credentials,
       },
+      database: databaseRules(query, info, credentials, capturesOf(matched.names)),
       expiryGraceMs: query.parse("expiry_grace", grace) ?? defaults.expiryGraceMs,
       idleTimeoutMs: query.parse("idle_timeout", duration) ?? defaults.idleTimeoutMs,
+      sessionTimeoutMs: query.parse("session_timeout", duration),
       maxConnections: query.parse("max_connections", count),
     };
     checkCaptures(route);
@@ -222,7 +99,13 @@ export const parseForwardedRoute = (
   env: Environment,
 ): Route | ConfigProblem =>
   attempted(variable, () => {
-    const { query: _query, info: _info, where, ...matched } = matching(value, schemes, env);
+    const {
+      query: _query,
+      info: _info,
+      userinfo: _userinfo,
+      where,
+      ...matched
+    } = matching(value, schemes, env);
     const tls = { mode: "off", ca: null, cert: null, key: null, serverName: null } as const;
     const route: Route = {
       name,
@@ -232,9 +115,11 @@ export const parseForwardedRoute = (
       anchors: [],
       allow: [],
       crl: [],
-      upstream: { ...where, tls, sendProxy: null },
+      upstream: { ...where, tls, sendProxy: null, credentials: null },
+      database: null,
       expiryGraceMs: 0,
       idleTimeoutMs: 0,
+      sessionTimeoutMs: null,
       maxConnections: null,
     };
     checkCaptures(route);
@@ -248,6 +133,7 @@ type Matching = Pick<
 > & {
   readonly query: Query;
   readonly info: SchemeInfo;
+  readonly userinfo: string | undefined;
   readonly where: { readonly host: string; readonly port: number };
 };
 
@@ -264,7 +150,9 @@ function matching(value: string, schemes: readonly SchemeInfo[], env: Environmen
       `unknown scheme ${scheme}://: expected one of ${known.join(", ")}${didYouMean(scheme, known)}`,
     );
   }
-  if (userinfo !== undefined) fail(`a ${scheme} route takes no user name or password in its URL`);
+  if (userinfo !== undefined && !info.database)
+    fail(`a ${scheme} route takes no user name or password in its URL`);
+  if (where.includes("@")) fail("has more than one @: one inside a user name or password is written %40");
   if (path !== undefined && path !== "/") fail("takes no path: the client's own path goes to the upstream");
   const [, bracketed = "", portText] = authority.exec(decode(where, "the upstream's host")) ?? [];
   if (bracketed === "") fail("has no upstream: expected SCHEME://HOST:PORT, one host");
@@ -295,6 +183,7 @@ function matching(value: string, schemes: readonly SchemeInfo[], env: Environmen
   return {
     query,
     info,
+    userinfo,
     scheme,
     adapter: info.adapter,
     terminates: info.terminates,
@@ -337,44 +226,17 @@ function clientRules(
   return { client, anchors, crl, allow: allow.length > 0 || client !== "required" ? allow : defaults.allow };
 }
 
-/** A parameter that holds PEM or a path. */
-function secret<T>(query: Query, key: string, read: (text: string) => T): T | null {
-  const value = query.one(key);
-  if (value === null) return null;
-  try {
-    return read(value);
-  } catch (error) {
-    return fail(`${key}= ${error instanceof Error ? error.message : String(error)}`);
-  }
-}
-
-function upstreamTls(query: Query, info: SchemeInfo, files: Files): NonNullable<Route["upstream"]>["tls"] {
-  const mode = query.parse("upstream_tls", oneOf("off", "verify", "insecure")) ?? info.defaultUpstreamTls;
-  if (mode !== "off" && !info.upstreamTls)
-    fail(`upstream_tls=${mode} is not available on ${info.scheme} routes in this version`);
-  const ca = secret(query, "upstream_ca", (text) => anchorsFrom(text, files));
-  const cert = secret(query, "upstream_cert", (text) => chainFrom(text, files));
-  const key = secret(query, "upstream_key", (text) => pemOrPath(text, files));
-  const sni = query.one("upstream_sni");
-  const serverName = sni === null ? null : hostTemplate(sni, "upstream_sni=");
-  if (mode === "off" && (ca !== null || cert !== null || key !== null || serverName !== null)) {
-    fail("upstream_ca=, upstream_cert=, upstream_key= and upstream_sni= need upstream_tls=verify");
-  }
-  if (mode === "insecure" && ca !== null)
-    fail("upstream_ca= makes no sense with upstream_tls=insecure, which verifies nothing");
-  if ((cert === null) !== (key === null)) fail("upstream_cert= and upstream_key= go together");
-  if (cert !== null && key !== null) {
-    const { problem } = files.inspectPair(cert, key);
-    if (problem !== null) fail(`upstream_key= ${problem}`);
-  }
-  return { mode, ca, cert, key, serverName };
-}
+/** What every one of the names captures. */
+const capturesOf = (names: readonly NamePattern[]): readonly string[] =>
+  (names[0]?.variables ?? []).filter(
+    (name): name is string => name !== null && names.every(({ variables }) => variables.includes(name)),
+  );
 
 /** Captures used in the upstream must come from every name that the route serves. */
 function checkCaptures(route: Route): void {
   const used = `${route.upstream?.host} ${route.upstream?.tls.serverName ?? ""}`.matchAll(/\{([^}]*)\}/g);
   for (const [, capture = ""] of used) {
-    if (route.names.length === 0 || route.names.some(({ variables }) => !variables.includes(capture))) {
+    if (!capturesOf(route.names).includes(capture)) {
       fail(`{${capture}} in the upstream is captured by no sni= (or not by all of them)`);
     }
   }

@@ -10,7 +10,11 @@ export interface SchemeInfo {
   readonly terminates: boolean;
   /** A hello without ALPN comes to this scheme's route even if its name has others. */
   readonly takesNoAlpn: boolean;
-  /** Whether the upstream may speak TLS from its first byte on. */
-  readonly upstreamTls: boolean;
+  /** Where the upstream's TLS begins: with the first byte, inside the protocol, or nowhere. */
+  readonly upstreamTls: "first" | "inside" | "none";
   readonly defaultUpstreamTls: "off" | "verify";
+  /** Whether its adapter knows of users, databases and statements, and logs in at the upstream. */
+  readonly database: boolean;
+  /** Its listener's port in listener mode `separate`; `null`: it has none. */
+  readonly separatePort: number | null;
 }

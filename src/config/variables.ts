@@ -11,6 +11,7 @@ import {
   duration,
   grace,
   groupSources,
+  listenPort,
   oneOf,
   onlyAsYet,
   responder,
@@ -33,6 +34,14 @@ const variable = <T>(
   fallback,
   meaning,
 });
+
+/** Where a scheme's listener is in listener mode `separate`: the registry has the default too. */
+const separatePort = (scheme: string, fallback: number) =>
+  variable(
+    listenPort,
+    null,
+    `the port of the listener for \`${scheme}\` routes in listener mode \`separate\`; ${fallback} unless set`,
+  );
 
 /** Every variable of `serve`, but for the routes: what it takes, what it is when unset, what it means. */
 export const variables = {
@@ -131,10 +140,16 @@ export const variables = {
     "private key of the router's assertions, PEM or a path: P-256, Ed25519 or RSA; made anew at every start if unset. Its public half is at `/.well-known/jwks.json`; assertions for HTTP upstreams are not made in this version",
   ),
   SALLYPORT_LISTENER_MODE: variable(
-    onlyAsYet("multiplex", /^separate$/),
+    oneOf("multiplex", "separate"),
     "multiplex",
-    "`multiplex`: the one port, plus a listener for each route that names its own `port=`",
+    "`multiplex`: the one port, plus a listener for each route that names its own `port=`; `separate`: also one listener a protocol for old clients and firewalls, which serves the routes of that scheme alone, its ALPN implied",
   ),
+  SALLYPORT_PORT_SSH: separatePort("ssh", 3023),
+  SALLYPORT_PORT_KUBERNETES: separatePort("kubernetes", 3026),
+  SALLYPORT_PORT_MYSQL: separatePort("mysql", 3036),
+  SALLYPORT_PORT_POSTGRES: separatePort("postgres", 5432),
+  SALLYPORT_PORT_REDIS: separatePort("redis", 6379),
+  SALLYPORT_PORT_MONGODB: separatePort("mongodb", 27017),
   SALLYPORT_PROXY_PROTOCOL: variable(
     oneOf("off", "optional", "required"),
     "off",
@@ -227,5 +242,4 @@ export const clientVariables: readonly string[] = [
 export const clientPrefix = "SALLYPORT_SERVICE_";
 
 /** Promised names that this version would have to ignore: refused, since each one guards something. */
-export const futureVariables: readonly string[] = ["SALLYPORT_TUNNEL_ALLOW"];
-export const futurePrefix = "SALLYPORT_PORT_";
+export const futureVariables: readonly string[] = ["SALLYPORT_TUNNEL_ALLOW", "SALLYPORT_PORT_TUNNEL"];

@@ -1,5 +1,7 @@
 import type { Reason } from "../errors.ts";
 import type { Identity } from "../identity/identity.ts";
+import type { Route } from "./route.ts";
+import type { DatabaseSession, Statement } from "./session.ts";
 
 export type Outcome = "served" | "refused" | "failed";
 
@@ -23,6 +25,8 @@ export interface ConnectionRecord {
   readonly route: string | null;
   readonly adapter: string | null;
   readonly upstream: string | null;
+  /** The session in a database, where there was one. */
+  readonly database: DatabaseRecord | null;
   readonly identity: Pick<
     Identity,
     "subject" | "spiffe" | "groups" | "serial" | "fingerprint" | "expires"
@@ -31,6 +35,61 @@ export interface ConnectionRecord {
   readonly bytes_out: number;
   readonly duration_ms: number;
   readonly detail: string | null;
+}
+
+/** Which database was opened, as whom, and since when (ISO 8601). */
+export type DatabaseRecord = DatabaseSession & { readonly started: string };
+
+/** One statement on a route with `audit=statements`, written when its outcome is known. */
+export interface StatementRecord {
+  /** ISO 8601, when it was over. */
+  readonly time: string;
+  /** The connection's. */
+  readonly id: string;
+  readonly event: "statement";
+  readonly route: string;
+  readonly adapter: string;
+  readonly subject: string | null;
+  readonly user: string | null;
+  readonly database: string | null;
+  /** Cut where it is long. */
+  readonly statement: string;
+  /** How much was cut, in characters. */
+  readonly cut: number;
+  readonly outcome: "ok" | "error";
+  /** The upstream's error code. */
+  readonly error: string | null;
+  readonly rows: number | null;
+  readonly duration_ms: number;
+}
+
+/** Statements can be as long as what they store. */
+const maxStatement = 4096;
+
+export function statementRecord(
+  { text, error, rows, durationMs }: Statement,
+  id: string,
+  route: Route,
+  identity: Identity | null,
+  database: DatabaseRecord | null,
+): StatementRecord {
+  const statement = text.slice(0, maxStatement);
+  return {
+    time: new Date().toISOString(),
+    id,
+    event: "statement",
+    route: route.name,
+    adapter: route.adapter,
+    subject: identity?.subject ?? null,
+    user: database?.user ?? null,
+    database: database?.name ?? null,
+    statement,
+    cut: text.length - statement.length,
+    outcome: error === null ? "ok" : "error",
+    error,
+    rows,
+    duration_ms: Math.round(durationMs),
+  };
 }
 
 /** Reasons that say the connection was turned away by a rule, rather than broken by somebody. */

@@ -1,4 +1,5 @@
 import type { AllowRule } from "../identity/policy.ts";
+import type { Right } from "../identity/rights.ts";
 import type { Source } from "../revocation/read-lists.ts";
 import type { Cidr } from "../wire/ip.ts";
 
@@ -32,6 +33,25 @@ export interface Upstream {
   readonly port: number;
   readonly tls: UpstreamTls;
   readonly sendProxy: "v1" | "v2" | null;
+  /** What the router shows the upstream in its clients' place; `null` where they show it themselves. */
+  readonly credentials: Credentials | null;
+}
+
+export interface Credentials {
+  /** Whom every client is to the upstream; `null`: whom it asks to be. */
+  readonly user: string | null;
+  readonly password: string | null;
+  /** A certificate that the authority makes for the user, instead of one in `UpstreamTls`. */
+  readonly minted: boolean;
+}
+
+/** Who may be whom in a database, and what is written down of it. */
+export interface DatabaseRules {
+  /** Database users that may be asked for; `null`: any. */
+  readonly users: readonly Right[] | null;
+  /** Databases that may be asked for; `null`: any. */
+  readonly names: readonly Right[] | null;
+  readonly auditStatements: boolean;
 }
 
 /** One way through the gate. Plain data: made by the configuration, read by the core. */
@@ -63,7 +83,11 @@ export interface Route {
   readonly port: number | null;
   /** `null` for the router's own app. */
   readonly upstream: Upstream | null;
+  /** `null` where the adapter knows nothing of databases. */
+  readonly database: DatabaseRules | null;
   readonly idleTimeoutMs: number;
+  /** How long a connection may last in all; `null`: as long as it likes. */
+  readonly sessionTimeoutMs: number | null;
   readonly maxConnections: number | null;
 }
 

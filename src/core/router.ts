@@ -7,10 +7,11 @@ import type { Cidr } from "../wire/ip.ts";
 import { ja4, ja4Key } from "../wire/ja4.ts";
 import type { Admission } from "./admission.ts";
 import type { Arrival } from "./arrival.ts";
-import type { TlsContexts } from "./contexts.ts";
+import type { CertificateAndKey, TlsContexts } from "./contexts.ts";
+import type { OpeningHere } from "./hello.ts";
 import { LruMap } from "./lru-map.ts";
-import type { RouteTable } from "./match.ts";
-import type { ConnectionRecord } from "./record.ts";
+import { RouteTable } from "./match.ts";
+import type { ConnectionRecord, StatementRecord } from "./record.ts";
 import type { Route } from "./route.ts";
 import type { Adapter } from "./session.ts";
 import type { ProxyProtocol } from "./source.ts";
@@ -32,7 +33,9 @@ export interface RouterParts {
     readonly connectMs: number;
     readonly halfCloseMs: number;
   };
-  readonly audit: (record: ConnectionRecord) => void;
+  readonly audit: (record: ConnectionRecord | StatementRecord) => void;
+  /** Makes a client certificate for a user of an upstream. Throws a `Refusal`. */
+  readonly mint: (user: string) => Promise<CertificateAndKey>;
   readonly metrics: Metrics;
   readonly log: Log;
 }
@@ -45,9 +48,18 @@ export class Router {
   readonly #perRoute = new Map<Route, number>();
   readonly #onEmpty: (() => void)[] = [];
   readonly #fingerprints = new LruMap<string, string>(1000);
+  readonly #tables = new Map<string, RouteTable>();
+  readonly #openings: OpeningHere[] = [];
 
   constructor(parts: RouterParts) {
     this.parts = parts;
+    const { routes } = parts.table;
+    for (const adapter of parts.adapters.values()) {
+      const served = routes.filter((route) => route.adapter === adapter.name);
+      this.#tables.set(adapter.name, new RouteTable(served));
+      if (adapter.opening !== undefined && served.length > 0)
+        this.#openings.push({ adapter, opening: adapter.opening });
+    }
   }
 
   /** The JA4 of a hello, remembered: clients of one kind send the same lists. */
@@ -78,6 +90,21 @@ export class Router {
       this.#visits.delete(visit);
       if (this.#visits.size === 0) for (const resolve of this.#onEmpty.splice(0)) resolve();
     }
+  }
+
+  /** The routes of one adapter alone; `null`: of all. */
+  tableOf(adapter: string | null): RouteTable {
+    if (adapter === null) return this.parts.table;
+    const table = this.#tables.get(adapter);
+    if (table === undefined) throw new TypeError(`no adapter ${adapter}`);
+    return table;
+  }
+
+  /** The protocols that may begin in the clear where this connection came in. */
+  openingsAt({ own, only }: Arrival): readonly OpeningHere[] {
+    const adapter = only ?? own?.adapter;
+    if (adapter === undefined) return this.#openings.filter(({ opening }) => opening.begins !== null);
+    return this.#openings.filter((one) => one.adapter.name === adapter);
   }
 
   /** Counts a connection in on its route. False when the route is full. */

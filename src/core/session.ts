@@ -2,7 +2,9 @@ import type { Refusal } from "../errors.ts";
 import type { HttpClient, HttpServing } from "../http/exchange.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { Connection, Endpoint, TlsConnection } from "../types.ts";
+import type { Parsed } from "../wire/cursor.ts";
 import type { Arrival } from "./arrival.ts";
+import type { CertificateAndKey } from "./contexts.ts";
 import type { Route } from "./route.ts";
 
 /** An admitted connection, as its adapter sees it: everything an adapter needs, and its only way to the world. */
@@ -23,8 +25,18 @@ export interface Session {
   readonly draining: AbortSignal;
   /** `host:port` of the upstream after captures; empty for the router's own app. */
   readonly upstream: string;
+  /** What the server name has where the route's name has captures. */
+  readonly captures: Readonly<Record<string, string>>;
+  /** The connection's id in the audit log. */
+  readonly id: string;
   /** A new connection to the route's upstream: PROXY header and TLS as the route says. Throws a `Refusal`. */
   dial(): Promise<Connection>;
+  /** The same without TLS, for protocols that begin it inside: `secure` is how. */
+  dialPlain(): Promise<Connection>;
+  /** TLS with the upstream, as the route says, over a connection of `dialPlain`. Throws a `Refusal`. */
+  secure(upstream: Connection, options?: SecureOptions): Promise<TlsConnection>;
+  /** A client certificate that the authority makes for a user of the upstream. Throws a `Refusal`. */
+  mint(user: string): Promise<CertificateAndKey>;
   /** Carries bytes both ways until both sides are done. Throws a `Refusal` where it did not end well. */
   relay(upstream: Connection): Promise<void>;
   /** The same for two streams of which neither is the client's own, such as those behind an HTTP upgrade. */
@@ -35,13 +47,69 @@ export interface Session {
   httpClient(protocol: "http/1.1" | "h2"): HttpClient;
   /** Something went wrong that did not end the connection; the record says the first such thing. */
   note(refusal: Refusal): void;
+  /** Who opened which database: said in the record, and of every statement. */
+  opened(database: DatabaseSession): void;
+  /** One line of the audit log about one statement; nothing where the route does not ask for it. */
+  statement(statement: Statement): void;
 }
 
-/** Speaks one protocol after the handshake. */
-export interface Adapter {
-  readonly name: string;
+export interface SecureOptions {
+  /** Shown instead of the route's own. */
+  readonly certificate?: CertificateAndKey;
+  readonly alpn?: string;
+}
+
+/** A session in a database. */
+export interface DatabaseSession {
+  /** Whom the upstream has it from. */
+  readonly user: string;
+  /** Whom the client asked to be, where that is somebody else. */
+  readonly askedUser?: string;
+  /** The database; `null` where there is none. */
+  readonly name: string | null;
+}
+
+/** What became of one statement. */
+export interface Statement {
+  readonly text: string;
+  /** The upstream's error code; `null`: it went well. */
+  readonly error: string | null;
+  readonly rows: number | null;
+  readonly durationMs: number;
+}
+
+/** Speaks with an admitted client, or with one that is refused. */
+export interface Handler {
   /** Resolves when the connection is done with; throws a `Refusal` where it went wrong. */
   handle(session: Session): Promise<void>;
   /** Tells a client that it is refused, in the protocol's own words, where there are any. */
   refuse?(session: Session, refusal: Refusal): Promise<void>;
+}
+
+/** What an adapter knows of a connection that has not got to its ClientHello. */
+export interface Clear {
+  /** The route whose own listener it came to; `null` where its name will say the route. */
+  readonly own: Route | null;
+  readonly source: Endpoint;
+}
+
+/** How clients of a protocol that begins in the clear come to their ClientHello. */
+export interface Opening {
+  /**
+   * Whether a connection begins so. `null` where the server speaks first: then all connections do, to listeners of
+   * the protocol's own and to no others.
+   */
+  readonly begins: ((bytes: Uint8Array) => Parsed<true>) | null;
+  /**
+   * Leads to the ClientHello: resolves with who handles the connection from there, which is then a route's of this
+   * adapter and of no other; `null` where all is said and done. Reads nothing of the ClientHello, or puts it back.
+   * Throws a `Refusal`.
+   */
+  lead(client: Connection, clear: Clear): Promise<Handler | null>;
+}
+
+/** Speaks one protocol after the handshake. */
+export interface Adapter extends Handler {
+  readonly name: string;
+  readonly opening?: Opening;
 }

@@ -2,32 +2,22 @@ import { Refusal } from "../errors.ts";
 import { admittedBy, brokenLimit } from "../identity/policy.ts";
 import type { VerifiedClient } from "../identity/verifier.ts";
 import type { Connection, Endpoint, TlsConnection } from "../types.ts";
-import { type AlertName, alertRecord } from "../wire/alert.ts";
-import { type ClientHello, clientHelloParser } from "../wire/client-hello.ts";
+import type { ClientHello } from "../wire/client-hello.ts";
 import { cidrContains } from "../wire/ip.ts";
-import { parseNotTls, plainHttpAnswer } from "../wire/not-tls.ts";
 import type { Place } from "./admission.ts";
+import { AdmittedSession } from "./admitted-session.ts";
 import type { Arrival } from "./arrival.ts";
 import { deadline } from "./deadline.ts";
-import { dialUpstream, upstreamText } from "./dial.ts";
-import { inspect } from "./inspect.ts";
+import { type Begun, readHello, refuseInClear } from "./hello.ts";
 import { lingeringClose } from "./linger.ts";
 import type { Match } from "./match.ts";
 import { type ConnectionRecord, outcomeOf } from "./record.ts";
 import type { Route } from "./route.ts";
 import type { Router } from "./router.ts";
-import type { Session } from "./session.ts";
+import type { Handler } from "./session.ts";
 import { ipOf, readSource } from "./source.ts";
 
 type Hit = Extract<Match, { ok: true }>;
-
-const alerts: Partial<Record<Refusal["reason"], AlertName>> = {
-  bad_client_hello: "decode_error",
-  unknown_name: "unrecognized_name",
-  no_protocol: "no_application_protocol",
-  source_not_allowed: "access_denied",
-  limit_reached: "internal_error",
-};
 
 /** One connection, from accept to its record. */
 export class Visit {
@@ -38,19 +28,18 @@ export class Visit {
   #source: Endpoint;
   #place: Place | undefined;
   #hello: ClientHello | undefined;
+  /** Who handles it, where it began in the clear. */
+  #led: Begun["led"] = null;
   #hit: Hit | undefined;
   #tls: TlsConnection | undefined;
   #client: VerifiedClient | undefined;
-  /** Connections to upstreams that are open. */
-  readonly #dialled = new Set<Connection>();
+  #session: AdmittedSession | undefined;
   #rechecking = false;
   #onRoute = false;
   #established = false;
-  #upstream: string | null = null;
+  readonly #id = crypto.randomUUID();
   /** Why it was ended from outside, if it was: said instead of the broken connection that follows. */
   #verdict: Refusal | undefined;
-  /** What went wrong without ending it. */
-  #noted: Refusal | undefined;
 
   constructor(router: Router, connection: Connection, arrival: Arrival) {
     this.#router = router;
@@ -68,12 +57,14 @@ export class Visit {
     try {
       this.#place = admission.enter((refusal) => this.#end(refusal));
       await this.#greet();
-      const hello = await this.#inspect();
-      const hit = await this.#match(hello);
-      if (hit.route.terminates) await this.#terminate(hit);
-      late.cancel();
-      this.#place.established();
-      await this.#serve(hit);
+      const hello = await this.#readHello();
+      if (hello !== null) {
+        const hit = await this.#match(hello);
+        if (hit.route.terminates) await this.#terminate(hit);
+        late.cancel();
+        this.#place.established();
+        await this.#serve(hit);
+      }
     } catch (error) {
       failure = this.#verdict ?? asRefusal(error, this.#established);
     }
@@ -114,8 +105,7 @@ export class Visit {
     this.#verdict ??= verdict;
     this.#tls?.abort();
     this.#connection.abort();
-    // A client that had ended its half already leaves an upstream that knows nothing of it.
-    for (const connection of this.#dialled) connection.abort("reset");
+    this.#session?.end();
   }
 
   /** Who is the client? A PROXY header says it where one is due. */
@@ -129,44 +119,23 @@ export class Visit {
       this.#place?.enterSource(this.#source.address);
   }
 
-  async #inspect(): Promise<ClientHello> {
-    const first = await inspect(this.#connection, clientHelloParser());
-    if (first.kind === "ok") {
-      this.#connection.unread(first.head);
-      this.#hello = first.value;
-      return first.value;
-    }
-    if (first.kind === "closed") {
-      if (first.head.length === 0) throw new Refusal("client_closed", "closed before a word");
-      throw await this.#refuse(new Refusal("bad_client_hello", "closed inside the ClientHello"));
-    }
-    if (first.code !== "not_tls") throw await this.#refuse(new Refusal("bad_client_hello", first.detail));
-
-    this.#connection.unread(first.head);
-    const looked = await inspect(this.#connection, parseNotTls);
-    const kind = looked.kind === "ok" ? looked.value : "other";
-    if (kind === "http" || kind === "http2") {
-      await lingeringClose(this.#connection, plainHttpAnswer());
-      throw new Refusal("not_tls", "plain HTTP");
-    }
-    if (kind === "proxy") {
-      const { mode } = this.#router.parts.proxyProtocol;
-      if (mode !== "off")
-        throw new Refusal("proxy_header_invalid", "a PROXY header from a source that is not believed");
-      throw new Refusal("not_tls", "a PROXY header, and SALLYPORT_PROXY_PROTOCOL is off");
-    }
-    throw new Refusal("not_tls", kind === "ssh" ? "SSH without TLS" : first.detail);
+  async #readHello(): Promise<ClientHello | null> {
+    const { proxyProtocol } = this.#router.parts;
+    const clear = { own: this.#arrival.own, source: this.#source };
+    const openings = this.#router.openingsAt(this.#arrival);
+    const begun = await readHello(this.#connection, openings, clear, proxyProtocol.mode !== "off");
+    this.#hello = begun?.hello;
+    this.#led = begun?.led ?? null;
+    return begun?.hello ?? null;
   }
 
-  /** Answers with the alert that is due before any TLS state exists. */
-  async #refuse(refusal: Refusal): Promise<Refusal> {
-    const alert = alerts[refusal.reason];
-    if (alert !== undefined) await lingeringClose(this.#connection, alertRecord(alert));
-    return refusal;
+  #refuse(refusal: Refusal): Promise<Refusal> {
+    return refuseInClear(this.#connection, refusal);
   }
 
   async #match(hello: ClientHello): Promise<Hit> {
-    const match = this.#router.parts.table.match({
+    const table = this.#router.tableOf(this.#led?.adapter ?? this.#arrival.only);
+    const match = table.match({
       serverName: hello.serverName,
       alpn: hello.alpn,
       source: ipOf(this.#source),
@@ -189,11 +158,12 @@ export class Visit {
       throw await this.#refuse(new Refusal("unknown_name", "no certificate for this name"));
     this.#tls = await runtime.terminate(this.#connection, context, hit.alpn);
     metrics.handshake.observe((performance.now() - this.#started) / 1000);
-    if (hit.route.client !== "none") await this.#verify(hit.route, this.#tls);
+    if (hit.route.client !== "none") await this.#verify(hit, this.#tls);
   }
 
   /** Every connection anew, resumed ones too: dates and rules may have changed since the session was made. */
-  async #verify(route: Route, tls: TlsConnection): Promise<void> {
+  async #verify(hit: Hit, tls: TlsConnection): Promise<void> {
+    const { route } = hit;
     const { verifierFor, metrics } = this.#router.parts;
     try {
       const leaf = tls.peerLeaf();
@@ -223,17 +193,16 @@ export class Visit {
       const refusal = this.#verdict ?? asRefusal(error, false);
       // Decided: that the client is slow to hear it does not change why.
       this.#verdict ??= refusal;
-      await this.#refuseIdentity(route, refusal);
+      await this.#refuseIdentity(hit, refusal);
       throw refusal;
     }
   }
 
   /** In the protocol's own words where it has some; always an orderly end. */
-  async #refuseIdentity(route: Route, refusal: Refusal): Promise<void> {
-    const { adapters } = this.#router.parts;
-    const session = this.#session(route);
+  async #refuseIdentity(hit: Hit, refusal: Refusal): Promise<void> {
+    const session = this.#admitted(hit);
     try {
-      await adapters.get(route.adapter)?.refuse?.(session, refusal);
+      await this.#handler(hit.route).refuse?.(session, refusal);
     } catch {
       // The refusal stands, whether or not the client heard it.
     }
@@ -241,75 +210,47 @@ export class Visit {
   }
 
   async #serve(hit: Hit): Promise<void> {
-    const adapter = this.#router.parts.adapters.get(hit.route.adapter);
-    if (adapter === undefined) throw new TypeError(`no adapter ${hit.route.adapter}`);
+    const { route } = hit;
+    const session = this.#admitted(hit);
     this.#established = true;
-    await adapter.handle(this.#session(hit.route));
-    const worst = this.#verdict ?? this.#noted;
+    const { sessionTimeoutMs } = route;
+    const late =
+      sessionTimeoutMs === null
+        ? null
+        : deadline(sessionTimeoutMs, () => {
+            this.#end(
+              new Refusal("limit_reached", `it was open for ${sessionTimeoutMs} ms, and may be no longer`),
+            );
+          });
+    try {
+      await this.#handler(route).handle(session);
+    } finally {
+      late?.cancel();
+    }
+    const worst = this.#verdict ?? session.noted;
     if (worst !== undefined) throw worst;
   }
 
-  #session(route: Route): Session {
-    const { parts, draining } = this.#router;
-    const hit = this.#hit;
-    const client = this.#tls ?? this.#connection;
-    const upstream = upstreamText(route, hit?.captures ?? {});
-    const limits = { idleMs: route.idleTimeoutMs, halfCloseMs: parts.timeouts.halfCloseMs };
-    const carry = async (left: Connection, right: Connection): Promise<void> => {
-      const end = await parts.runtime.relay(left, right, limits);
-      if (end === "idle") throw new Refusal("idle_timeout", "no byte either way for too long");
-      if (end === "left_broke") throw new Refusal("client_closed", "the client broke the connection");
-      if (end === "right_broke") throw new Refusal("upstream_refused", "the upstream broke the connection");
-    };
-    const dial = (): Promise<Connection> => this.#dial(route, upstream, client);
-    return {
-      route,
-      arrival: this.#arrival,
-      client,
-      tls: this.#tls ?? null,
-      serverName: this.#hello?.serverName ?? null,
-      alpn: hit?.alpn ?? null,
-      identity: this.#client?.identity ?? null,
-      source: this.#source,
-      draining,
-      upstream,
-      dial,
-      relay: (connection) => carry(client, connection),
-      carry,
-      serveHttp: (serving) => parts.runtime.serveHttp(client, hit?.alpn ?? null, serving, draining, limits),
-      httpClient: (protocol) => parts.runtime.httpClient(protocol, dial),
-      note: (refusal) => {
-        this.#noted ??= refusal;
-      },
-    };
+  #handler(route: Route): Handler {
+    const handler = this.#led?.handler ?? this.#router.parts.adapters.get(route.adapter);
+    if (handler === undefined) throw new TypeError(`no adapter ${route.adapter}`);
+    return handler;
   }
 
-  async #dial(route: Route, upstream: string, client: Connection): Promise<Connection> {
-    const { runtime, timeouts, metrics } = this.#router.parts;
-    this.#upstream = upstream;
-    const started = performance.now();
-    const alpn = this.#hit?.alpn ?? null;
-    const authority = this.#hello?.serverName ?? null;
-    const connection = await dialUpstream(runtime, timeouts.connectMs, route, this.#hit?.captures ?? {}, {
+  #admitted(hit: Hit): AdmittedSession {
+    const session = new AdmittedSession(this.#router, {
+      id: this.#id,
+      arrival: this.#arrival,
+      hit,
+      serverName: this.#hello?.serverName ?? null,
       source: this.#source,
-      destination: client.local,
-      alpn,
-      authority,
-      tls:
-        this.#tls === undefined
-          ? null
-          : {
-              version: this.#tls.version,
-              resumed: this.#tls.resumed,
-              commonName: this.#client?.identity.commonName ?? null,
-              certificate: this.#client?.certificate ?? null,
-            },
+      connection: this.#connection,
+      tls: this.#tls ?? null,
+      verified: this.#client ?? null,
     });
-    this.#dialled.add(connection);
-    void connection.closed.then(() => this.#dialled.delete(connection));
-    if (this.#verdict !== undefined) connection.abort("reset");
-    metrics.upstreamConnect.observe((performance.now() - started) / 1000, route.name);
-    return connection;
+    if (this.#verdict !== undefined) session.end();
+    this.#session = session;
+    return session;
   }
 
   #record(failure: Refusal | undefined): void {
@@ -319,9 +260,10 @@ export class Visit {
     const route = this.#hit?.route;
     const carried = this.#tls ?? this.#connection;
     const identity = this.#client?.identity;
+    const session = this.#session;
     const record: ConnectionRecord = {
       time: new Date().toISOString(),
-      id: crypto.randomUUID(),
+      id: this.#id,
       event: "connection",
       outcome,
       reason,
@@ -334,7 +276,8 @@ export class Visit {
       resumed: this.#tls?.resumed ?? false,
       route: route?.name ?? null,
       adapter: route?.adapter ?? null,
-      upstream: this.#upstream,
+      upstream: session?.hasDialled === true ? session.upstream : null,
+      database: session?.database ?? null,
       identity:
         identity === undefined
           ? null

@@ -60,7 +60,9 @@ function ownPages(host: string, problems: ConfigProblem[]): Route[] {
       expiryGraceMs: 0,
       port: null,
       upstream: null,
+      database: null,
       idleTimeoutMs: 0,
+      sessionTimeoutMs: null,
       maxConnections: null,
     },
   ];

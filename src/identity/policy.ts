@@ -1,8 +1,9 @@
 import { cidrContains, type Ip, parseCidr } from "../wire/ip.ts";
 import type { Identity } from "./identity.ts";
 
-const keys = ["cn", "o", "ou", "dns", "email", "uri", "group"] as const;
-type Key = (typeof keys)[number];
+/** What rules can ask of an identity. */
+export const identityKeys = ["cn", "o", "ou", "dns", "email", "uri", "group"] as const;
+type Key = (typeof identityKeys)[number];
 
 interface Term {
   readonly matches: (identity: Identity) => boolean;
@@ -80,14 +81,14 @@ export function parseAllow(text: string): AllowRule | { readonly problem: string
   const terms: Term[] = [];
   for (const part of text.split(/(?<!\\),/)) {
     const colon = part.indexOf(":");
-    const key = keys.find((name) => name === part.slice(0, Math.max(colon, 0)).trim());
+    const key = identityKeys.find((name) => name === part.slice(0, Math.max(colon, 0)).trim());
     const value = part
       .slice(colon + 1)
       .trim()
       .replaceAll("\\,", ",");
     if (key === undefined) {
       return {
-        problem: `"${part}" is no rule: expected one of ${keys.map((name) => `${name}:`).join(" ")} and a value`,
+        problem: `"${part}" is no rule: expected one of ${identityKeys.map((name) => `${name}:`).join(" ")} and a value`,
       };
     }
     if (value === "") return { problem: `"${part}" has no value` };
@@ -97,7 +98,7 @@ export function parseAllow(text: string): AllowRule | { readonly problem: string
   return { text, terms };
 }
 
-function valuesOf(identity: Identity, key: Key): readonly string[] {
+export function valuesOf(identity: Identity, key: Key): readonly string[] {
   switch (key) {
     case "cn":
       return identity.commonName === null ? [] : [identity.commonName];

@@ -17,7 +17,7 @@ interface Parts {
 /** Connection upgrades over plain HTTP, from balancers that end TLS. What is inside them is TLS to us all the same. */
 export function servePlainFront(connection: Connection, listener: string, parts: Parts): void {
   const { runtime, admission, tunnels, app, idleMs, draining } = parts;
-  const arrival = { own: null, listener, tunnelled: false };
+  const arrival = { own: null, only: null, listener, tunnelled: false };
   const source = connection.remote;
   let place: Place;
   try {

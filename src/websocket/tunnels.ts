@@ -50,6 +50,7 @@ export class Tunnels {
         (connection) =>
           this.#accept(new WebSocketConnection(connection, "server", client), {
             own: null,
+            only: null,
             listener: `tunnel:${arrival.listener}`,
             tunnelled: true,
           }),

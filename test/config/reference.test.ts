@@ -3,8 +3,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { schemes } from "../../src/adapters/registry.ts";
 import { loadConfig } from "../../src/config/load.ts";
+import { parameters } from "../../src/config/parameters.ts";
 import { withTables } from "../../src/config/reference.ts";
-import { parameters } from "../../src/config/route-url.ts";
 import { variables } from "../../src/config/variables.ts";
 import { ca, folder, server } from "../support/environment.ts";
 

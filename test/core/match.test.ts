@@ -43,6 +43,8 @@ function route(name: string, sketch: Sketch): Route {
     allow: [],
     port: sketch.port ?? null,
     upstream: null,
+    database: null,
+    sessionTimeoutMs: null,
     idleTimeoutMs: 1000,
     maxConnections: null,
     crl: [],

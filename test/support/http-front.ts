@@ -77,6 +77,8 @@ const route: Route = {
   allow: [],
   port: null,
   upstream: null,
+  database: null,
+  sessionTimeoutMs: null,
   idleTimeoutMs: 60_000,
   maxConnections: null,
   crl: [],
@@ -102,7 +104,7 @@ export function sessionOf(client: Connection, options: SessionOptions): Session 
     await runtime.relay(left, right, limits);
   };
   return {
-    arrival: { own: null, listener: "127.0.0.1:8443", tunnelled: false },
+    arrival: { own: null, only: null, listener: "127.0.0.1:8443", tunnelled: false },
     route: { ...route, scheme },
     client,
     tls: null,
@@ -112,7 +114,14 @@ export function sessionOf(client: Connection, options: SessionOptions): Session 
     source: { address: "192.0.2.7", port: 4711 },
     draining,
     upstream: `127.0.0.1:${upstreamPort}`,
+    captures: {},
+    id: "00000000-0000-0000-0000-000000000000",
     dial,
+    dialPlain: dial,
+    secure: () => Promise.reject(new Error("no TLS here")),
+    mint: () => Promise.reject(new Error("no authority here")),
+    opened: () => {},
+    statement: () => {},
     relay: (upstream) => carry(client, upstream),
     carry,
     serveHttp: (serving) =>

@@ -1,0 +1,76 @@
+interface Parameter {
+  readonly meaning: string;
+  /** May stand several times. */
+  readonly many?: boolean;
+  /** Refused on routes that pass TLS through. */
+  readonly terminatedOnly?: boolean;
+  /** Refused where the adapter knows nothing of databases. */
+  readonly databaseOnly?: boolean;
+}
+
+/** Every parameter of a route's URL; the reference table is made from this. */
+export const parameters: Readonly<Record<string, Parameter>> = {
+  sni: {
+    meaning:
+      "names: exact (`a.example.com`), wildcard of one label (`*.example.com`), or a capture (`{node}.apps.example.com`) usable in the upstream's host and `upstream_sni`; several: comma",
+    many: true,
+  },
+  alpn: { meaning: "protocol ids, instead of the scheme's own; several: comma", many: true },
+  client: { meaning: "client certificate: `required` (default), `optional` or `none`", terminatedOnly: true },
+  client_ca: {
+    meaning: "this route's own trust anchors for client certificates, PEM or a path",
+    terminatedOnly: true,
+  },
+  crl: {
+    meaning: "this route's own revocation lists, as `SALLYPORT_CRL` has them",
+    terminatedOnly: true,
+  },
+  expiry_grace: { meaning: "instead of `SALLYPORT_EXPIRY_GRACE`", terminatedOnly: true },
+  allow: {
+    meaning:
+      "who may: `cn:` `o:` `ou:` `dns:` `email:` `uri:` `group:` and a value in which `*` stands for part of a label or path segment; several `allow`: any of them, comma inside one: all of them",
+    many: true,
+    terminatedOnly: true,
+  },
+  source: { meaning: "networks (CIDR) that may; several: comma", many: true },
+  port: { meaning: "a listener of the route's own, beside the one port; `sni` may then be left out" },
+  send_proxy: {
+    meaning:
+      "a PROXY header to the upstream: `v1`, or `v2` with ALPN, name, TLS version and client certificate",
+  },
+  upstream_tls: {
+    meaning:
+      "`off`, `verify` (default for `https`, `kubernetes` and `rediss`) or `insecure`; not on `postgres`, `mysql` and `ssh` routes",
+    terminatedOnly: true,
+  },
+  upstream_ca: {
+    meaning: "trust anchors for the upstream's certificate, PEM or a path; default the system's",
+    terminatedOnly: true,
+  },
+  upstream_cert: {
+    meaning:
+      "client certificate chain shown to the upstream, PEM or a path; on database routes also `authority`: one made for the database user by `SALLYPORT_AUTHORITY`",
+    terminatedOnly: true,
+  },
+  upstream_key: { meaning: "its private key, PEM or a path", terminatedOnly: true },
+  upstream_sni: {
+    meaning: "name sent to and verified of the upstream; default its host",
+    terminatedOnly: true,
+  },
+  db_user: {
+    meaning:
+      "database users that may be asked for: `*` stands for one or more characters, `{cn}` `{o}` `{ou}` `{dns}` `{email}` `{uri}` `{group}` for what the client's certificate says, and what `sni` captures for itself; several: comma",
+    many: true,
+    databaseOnly: true,
+  },
+  db_name: { meaning: "the same for databases", many: true, databaseOnly: true },
+  audit: {
+    meaning: "`statements`: a line in the audit log for each statement; `off` unless given",
+    databaseOnly: true,
+  },
+  idle_timeout: { meaning: "instead of `SALLYPORT_IDLE_TIMEOUT`" },
+  session_timeout: { meaning: "how long a connection may last in all; as long as it likes unless given" },
+  max_connections: { meaning: "open connections on this route" },
+};
+
+export const futureParameters: readonly string[] = ["via"];

@@ -1,0 +1,173 @@
+import { Refusal } from "../errors.ts";
+import type { HttpClient, HttpServing } from "../http/exchange.ts";
+import type { Identity } from "../identity/identity.ts";
+import type { VerifiedClient } from "../identity/verifier.ts";
+import type { Connection, Endpoint, RelayLimits, TlsConnection } from "../types.ts";
+import type { ProxyFacts } from "../wire/proxy-protocol.ts";
+import type { Arrival } from "./arrival.ts";
+import type { CertificateAndKey } from "./contexts.ts";
+import { dialUpstream, secureUpstream, upstreamText } from "./dial.ts";
+import type { Match } from "./match.ts";
+import { type DatabaseRecord, statementRecord } from "./record.ts";
+import type { Route } from "./route.ts";
+import type { Router } from "./router.ts";
+import type { DatabaseSession, SecureOptions, Session, Statement } from "./session.ts";
+
+/** What is known of a connection by the time it has a route. */
+export interface Admitted {
+  readonly id: string;
+  readonly arrival: Arrival;
+  readonly hit: Extract<Match, { ok: true }>;
+  readonly serverName: string | null;
+  readonly source: Endpoint;
+  /** The connection itself, before TLS. */
+  readonly connection: Connection;
+  readonly tls: TlsConnection | null;
+  readonly verified: VerifiedClient | null;
+}
+
+/** The core's session: what adapters do goes through here, and the record is made of what they did. */
+export class AdmittedSession implements Session {
+  readonly id: string;
+  readonly route: Route;
+  readonly arrival: Arrival;
+  readonly client: Connection;
+  readonly tls: TlsConnection | null;
+  readonly serverName: string | null;
+  readonly alpn: string | null;
+  readonly identity: Identity | null;
+  readonly source: Endpoint;
+  readonly draining: AbortSignal;
+  readonly upstream: string;
+  readonly captures: Readonly<Record<string, string>>;
+  /** Whether the upstream was dialled at all. */
+  hasDialled = false;
+  database: DatabaseRecord | null = null;
+  /** What went wrong without ending it. */
+  noted: Refusal | undefined;
+
+  readonly #router: Router;
+  readonly #verified: VerifiedClient | null;
+  /** Connections to upstreams that are open. */
+  readonly #dialled = new Set<Connection>();
+  #ended = false;
+
+  constructor(router: Router, { id, arrival, hit, serverName, source, connection, tls, verified }: Admitted) {
+    this.#router = router;
+    this.#verified = verified;
+    this.id = id;
+    this.route = hit.route;
+    this.arrival = arrival;
+    this.client = tls ?? connection;
+    this.tls = tls;
+    this.serverName = serverName;
+    this.alpn = hit.alpn;
+    this.identity = verified?.identity ?? null;
+    this.source = source;
+    this.draining = router.draining;
+    this.captures = hit.captures;
+    this.upstream = upstreamText(hit.route, hit.captures);
+  }
+
+  /** Ends what is open to upstreams: a client that had ended its half already leaves one that knows nothing of it. */
+  end(): void {
+    this.#ended = true;
+    for (const connection of this.#dialled) connection.abort("reset");
+  }
+
+  dial(): Promise<Connection> {
+    return this.#dial(false);
+  }
+
+  dialPlain(): Promise<Connection> {
+    return this.#dial(true);
+  }
+
+  async #dial(plain: boolean): Promise<Connection> {
+    const { runtime, timeouts, metrics } = this.#router.parts;
+    this.hasDialled = true;
+    const started = performance.now();
+    const connection = await dialUpstream(
+      runtime,
+      timeouts.connectMs,
+      this.route,
+      this.captures,
+      plain,
+      this.#facts,
+    );
+    metrics.upstreamConnect.observe((performance.now() - started) / 1000, this.route.name);
+    return this.#keep(connection);
+  }
+
+  readonly #facts = (): ProxyFacts => ({
+    source: this.source,
+    destination: this.client.local,
+    alpn: this.alpn,
+    authority: this.serverName,
+    tls:
+      this.tls === null
+        ? null
+        : {
+            version: this.tls.version,
+            resumed: this.tls.resumed,
+            commonName: this.identity?.commonName ?? null,
+            certificate: this.#verified?.certificate ?? null,
+          },
+  });
+
+  async secure(upstream: Connection, options?: SecureOptions): Promise<TlsConnection> {
+    const { runtime, timeouts } = this.#router.parts;
+    const { route, captures } = this;
+    return this.#keep(await secureUpstream(runtime, timeouts.connectMs, route, captures, upstream, options));
+  }
+
+  /** So that it ends with the client's connection, however that ends. */
+  #keep<C extends Connection>(connection: C): C {
+    this.#dialled.add(connection);
+    void connection.closed.then(() => this.#dialled.delete(connection));
+    if (this.#ended) connection.abort("reset");
+    return connection;
+  }
+
+  mint(user: string): Promise<CertificateAndKey> {
+    return this.#router.parts.mint(user);
+  }
+
+  relay(upstream: Connection): Promise<void> {
+    return this.carry(this.client, upstream);
+  }
+
+  async carry(left: Connection, right: Connection): Promise<void> {
+    const end = await this.#router.parts.runtime.relay(left, right, this.#limits());
+    if (end === "idle") throw new Refusal("idle_timeout", "no byte either way for too long");
+    if (end === "left_broke") throw new Refusal("client_closed", "the client broke the connection");
+    if (end === "right_broke") throw new Refusal("upstream_refused", "the upstream broke the connection");
+  }
+
+  #limits(): RelayLimits {
+    return { idleMs: this.route.idleTimeoutMs, halfCloseMs: this.#router.parts.timeouts.halfCloseMs };
+  }
+
+  serveHttp(serving: HttpServing): Promise<void> {
+    const { runtime } = this.#router.parts;
+    return runtime.serveHttp(this.client, this.alpn, serving, this.draining, this.#limits());
+  }
+
+  httpClient(protocol: "http/1.1" | "h2"): HttpClient {
+    return this.#router.parts.runtime.httpClient(protocol, () => this.dial());
+  }
+
+  note(refusal: Refusal): void {
+    this.noted ??= refusal;
+  }
+
+  opened(database: DatabaseSession): void {
+    this.database = { ...database, started: new Date().toISOString() };
+  }
+
+  statement(statement: Statement): void {
+    if (this.route.database?.auditStatements !== true) return;
+    const { id, route, identity, database } = this;
+    this.#router.parts.audit(statementRecord(statement, id, route, identity, database));
+  }
+}
