@@ -100,7 +100,10 @@ export async function startServer(
     runtime,
     table: config.table,
     adapters: new Map(
-      [...createAdapters(), appAdapter(ownPages, refuseHttp)].map((adapter) => [adapter.name, adapter]),
+      [...createAdapters(runtime), appAdapter(ownPages, refuseHttp)].map((adapter) => [
+        adapter.name,
+        adapter,
+      ]),
     ),
     contexts,
     verifierFor,

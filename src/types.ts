@@ -140,6 +140,8 @@ export interface Runtime {
   /** Carries bytes both ways, half-closes included, until both are done or something ends it. Closes both. */
   relay(left: Connection, right: Connection, limits: RelayLimits): Promise<RelayEnd>;
   sha256Hex(data: string | Uint8Array): string;
+  /** For logins that know nothing better. */
+  md5Hex(data: Uint8Array): string;
   /**
    * Serves HTTP on an accepted connection, HTTP/2 where `alpn` is `h2`; resolves when it is over.
    * Once `draining` is aborted, what is under way is finished and then the connection closed.

@@ -1,16 +1,18 @@
 import type { SchemeInfo } from "../config/scheme.ts";
 import type { Adapter } from "../core/session.ts";
 import { httpAdapter, kubernetesAdapter } from "./http/index.ts";
+import { type PostgresNeeds, postgresAdapter } from "./postgres/index.ts";
 import { relayAdapter } from "./relay.ts";
 
 /**
  * Every protocol there is, for one router: what an adapter remembers of its connections is that router's. A new one is
  * a folder beside this file and an entry in each list.
  */
-export const createAdapters = (): readonly Adapter[] => [
-  ...["tls", "tcp", "postgres", "mysql", "redis", "mongodb", "ssh"].map(relayAdapter),
+export const createAdapters = (needs: PostgresNeeds): readonly Adapter[] => [
+  ...["tls", "tcp", "mysql", "redis", "mongodb", "ssh"].map(relayAdapter),
   httpAdapter,
   kubernetesAdapter,
+  postgresAdapter(needs),
 ];
 
 const base = {

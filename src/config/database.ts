@@ -24,10 +24,14 @@ export function databaseRules(
   // Whoever logs in for others must know as whom they may come.
   if (users === null && credentials !== null && credentials.user === null)
     fail("db_user= is missing: the router logs in for its clients, as anybody they ask for");
+  if (credentials !== null && query.one("client") === "none")
+    fail("client=none makes no sense where the router logs in for its clients: anybody would be in");
   return {
     users,
     names: rights(query, "db_name", captures),
     auditStatements: query.parse("audit", oneOf("off", "statements")) === "statements",
+    replication: query.parse("replication", oneOf("refuse", "allow")) === "allow",
+    startupOptions: query.parse("startup_options", oneOf("allow", "refuse")) !== "refuse",
   };
 }
 

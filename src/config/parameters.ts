@@ -6,6 +6,8 @@ interface Parameter {
   readonly terminatedOnly?: boolean;
   /** Refused where the adapter knows nothing of databases. */
   readonly databaseOnly?: boolean;
+  /** The one scheme that has it. */
+  readonly only?: string;
 }
 
 /** Every parameter of a route's URL; the reference table is made from this. */
@@ -40,7 +42,7 @@ export const parameters: Readonly<Record<string, Parameter>> = {
   },
   upstream_tls: {
     meaning:
-      "`off`, `verify` (default for `https`, `kubernetes` and `rediss`) or `insecure`; not on `postgres`, `mysql` and `ssh` routes",
+      "`off`, `verify` (default for `https`, `kubernetes` and `rediss`) or `insecure`; not on `ssh` routes",
     terminatedOnly: true,
   },
   upstream_ca: {
@@ -67,6 +69,15 @@ export const parameters: Readonly<Record<string, Parameter>> = {
   audit: {
     meaning: "`statements`: a line in the audit log for each statement; `off` unless given",
     databaseOnly: true,
+  },
+  replication: {
+    meaning: "replication connections: `refuse` (default) or `allow`",
+    only: "postgres",
+  },
+  startup_options: {
+    meaning:
+      "whether clients may set server parameters with `options` as they connect: `allow` (default) or `refuse`",
+    only: "postgres",
   },
   idle_timeout: { meaning: "instead of `SALLYPORT_IDLE_TIMEOUT`" },
   session_timeout: { meaning: "how long a connection may last in all; as long as it likes unless given" },

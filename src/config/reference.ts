@@ -35,12 +35,20 @@ function variableTable(): string {
 }
 
 function parameterTable(): string {
-  const rows = Object.entries(parameters).map(([name, { meaning, many, terminatedOnly, databaseOnly }]) => [
-    code(name),
-    meaning,
-    many === true ? "yes" : "",
-    databaseOnly === true ? "databases" : terminatedOnly === true ? "all but `tls`" : "all",
-  ]);
+  const rows = Object.entries(parameters).map(
+    ([name, { meaning, many, terminatedOnly, databaseOnly, only }]) => [
+      code(name),
+      meaning,
+      many === true ? "yes" : "",
+      only !== undefined
+        ? code(only)
+        : databaseOnly === true
+          ? "databases"
+          : terminatedOnly === true
+            ? "all but `tls`"
+            : "all",
+    ],
+  );
   return table(["parameter", "meaning", "may repeat", "on schemes"], rows);
 }
 

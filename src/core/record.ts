@@ -67,7 +67,7 @@ export interface StatementRecord {
 const maxStatement = 4096;
 
 export function statementRecord(
-  { text, error, rows, durationMs }: Statement,
+  { text, omitted = 0, error, rows, durationMs }: Statement,
   id: string,
   route: Route,
   identity: Identity | null,
@@ -84,7 +84,7 @@ export function statementRecord(
     user: database?.user ?? null,
     database: database?.name ?? null,
     statement,
-    cut: text.length - statement.length,
+    cut: text.length - statement.length + omitted,
     outcome: error === null ? "ok" : "error",
     error,
     rows,

@@ -52,6 +52,10 @@ export interface DatabaseRules {
   /** Databases that may be asked for; `null`: any. */
   readonly names: readonly Right[] | null;
   readonly auditStatements: boolean;
+  /** Postgres: whether replication connections are taken. */
+  readonly replication: boolean;
+  /** Postgres: whether a client may set server parameters with `options` as it connects. */
+  readonly startupOptions: boolean;
 }
 
 /** One way through the gate. Plain data: made by the configuration, read by the core. */

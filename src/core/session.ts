@@ -72,6 +72,8 @@ export interface DatabaseSession {
 /** What became of one statement. */
 export interface Statement {
   readonly text: string;
+  /** How much of it is not in `text`, in characters. */
+  readonly omitted?: number;
   /** The upstream's error code; `null`: it went well. */
   readonly error: string | null;
   readonly rows: number | null;

@@ -110,6 +110,10 @@ export class NodeRuntime implements Runtime {
   sha256Hex(data: string | Uint8Array): string {
     return createHash("sha256").update(data).digest("hex");
   }
+
+  md5Hex(data: Uint8Array): string {
+    return createHash("md5").update(data).digest("hex");
+  }
 }
 
 /** After so long without a word the peer's system is asked whether it is still there, as far as ours can be told. */

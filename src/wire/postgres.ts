@@ -32,6 +32,16 @@ export function parsePostgresOpening(bytes: Uint8Array): Parsed<PostgresOpening>
   return bytes.length < length ? more(length) : ok(opening ?? "startup", length);
 }
 
+/** Whether a client of Postgres begins so, which its first eight bytes say. */
+export function beginsAsPostgres(bytes: Uint8Array): Parsed<true> {
+  // No first message is as long as 65536 bytes, and no code is below 3.0: those bytes are told at once.
+  if (bytes.subarray(0, 2).some((byte) => byte !== 0))
+    return no("malformed", "not how a Postgres client begins");
+  if (bytes.length < 8) return more(8);
+  const opening = parsePostgresOpening(bytes);
+  return opening.kind === "no" ? opening : ok(true, 8);
+}
+
 /** The message that a client shows as `FATAL: …` before it closes. */
 export function postgresFatal(sqlState: string, message: string): Uint8Array {
   const fields = [

@@ -9,7 +9,13 @@ describe("a database route", () => {
   it("keeps the name and password of its URL for the upstream", () => {
     const { upstream, database } = routeOf("postgres://app:p%40ss%3Aword@db:5433?sni=a.example.com");
     assert.deepEqual(upstream?.credentials, { user: "app", password: "p@ss:word", minted: false });
-    assert.deepEqual(database, { users: null, names: null, auditStatements: false });
+    assert.deepEqual(database, {
+      users: null,
+      names: null,
+      auditStatements: false,
+      replication: false,
+      startupOptions: true,
+    });
   });
 
   it("has neither where clients log in themselves", () => {
@@ -57,7 +63,23 @@ describe("a database route", () => {
     assert.equal(routeOf("tcp://db:1?sni=a.example.com").sessionTimeoutMs, null);
   });
 
+  it("of Postgres has rules for replication and options", () => {
+    const { database } = routeOf("postgres://db?sni=a.example.com&replication=allow&startup_options=refuse");
+    assert.equal(database?.replication, true);
+    assert.equal(database?.startupOptions, false);
+  });
+
   for (const [what, url, expected] of [
+    [
+      "that would log anybody in without a certificate",
+      "postgres://app:hunter2@db?sni=a.example.com&client=none",
+      /client=none makes no sense where the router logs in for its clients/,
+    ],
+    [
+      "with a rule that is another protocol's",
+      "mysql://db?sni=a.example.com&replication=allow",
+      /replication= makes no sense on a mysql route: it is for postgres routes/,
+    ],
     [
       "that would log anybody in with the router's certificate",
       `postgres://db?sni=a.example.com&upstream_tls=verify${given}`,

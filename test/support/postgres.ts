@@ -8,6 +8,7 @@ import {
   mkdtempSync,
   readFileSync,
   rmSync,
+  writeFileSync,
 } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -35,10 +36,20 @@ export interface Postgres {
   stop(): void;
 }
 
+/** Beyond a server that trusts everybody. */
+export interface PostgresOptions {
+  /** In front of the line that trusts: who logs in how. */
+  readonly access?: readonly string[];
+  /** Trust anchors for client certificates, a path. */
+  readonly clientCa?: string;
+  readonly settings?: readonly string[];
+}
+
 /** A real server in a folder of its own; with a key pair it speaks TLS too. */
 export async function startPostgres(
   which: "installed" | "newest",
   pair?: { cert: string; key: string },
+  { access = [], clientCa, settings: more = [] }: PostgresOptions = {},
 ): Promise<Postgres> {
   const bin =
     which === "newest"
@@ -72,20 +83,24 @@ export async function startPostgres(
     `unix_socket_directories='${folder}'`,
     "fsync=off",
     "max_connections=300",
+    ...more,
   ];
   if (pair !== undefined) {
     for (const [name, source] of [
       ["server.crt", pair.cert],
       ["server.key", pair.key],
+      ...(clientCa === undefined ? [] : [["clients.crt", clientCa] as const]),
     ] as const) {
       const path = join(data, name);
       copyFileSync(source, path);
       chmodSync(path, 0o600);
       if ("uid" in owner) chownSync(path, owner.uid, owner.gid);
     }
-    settings.push("ssl=on");
+    settings.push("ssl=on", ...(clientCa === undefined ? [] : ["ssl_ca_file='clients.crt'"]));
   }
   appendFileSync(join(data, "postgresql.conf"), `${settings.join("\n")}\n`);
+  const rules = join(data, "pg_hba.conf");
+  writeFileSync(rules, [...access, readFileSync(rules, "utf8")].join("\n"));
   const child: ChildProcess = spawn(join(bin, "postgres"), ["-D", data], {
     env,
     stdio: ["ignore", "ignore", "pipe"],

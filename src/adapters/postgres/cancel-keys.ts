@@ -1,0 +1,100 @@
+import { LruMap } from "../../core/lru-map.ts";
+import type { Route } from "../../core/route.ts";
+import { sourceKey } from "../../enrolment/rate.ts";
+import type { Identity } from "../../identity/identity.ts";
+import type { CancelKey } from "./wire.ts";
+
+/** Who holds a session, or asks to cancel what runs in one. */
+export interface Holder {
+  readonly source: string;
+  /** `null` for a request in the clear, which comes to no route. */
+  readonly route: Route | null;
+  readonly identity: Identity | null;
+}
+
+interface Entry {
+  readonly secret: Uint8Array;
+  readonly holder: Holder;
+  /** Asks the upstream, with the key that it gave. */
+  readonly cancel: () => Promise<void>;
+  underWay: Promise<void> | undefined;
+}
+
+/** Wrong keys that one source may show before it is not listened to for the rest of the time. */
+const guesses = 10;
+const perMs = 60_000;
+
+/** Bytes of a secret where the upstream speaks protocol 3.2, which lets them be more than four. */
+const longSecret = 32;
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  let differ = a.length ^ b.length;
+  for (let i = 0; i < a.length; i++) differ |= (a[i] ?? 0) ^ (b[i] ?? 0);
+  return differ === 0;
+}
+
+const namesOf = ({ subject, dnsNames, emails, uris }: Identity): string =>
+  JSON.stringify([subject, dnsNames, emails, uris]);
+
+/** The same key, or the same names under the same authorities: certificates are renewed while sessions last. */
+const sameIdentity = (a: Identity, b: Identity): boolean =>
+  a.keyFingerprint === b.keyFingerprint || (namesOf(a) === namesOf(b) && namesOf(a) !== '["",[],[],[]]');
+
+/** Whether one may cancel what the other runs. Without an identity to go by, where both come from says it. */
+function mayCancel(asking: Holder, running: Holder): boolean {
+  if (asking.route === null) return asking.source === running.source;
+  if (asking.route !== running.route) return false;
+  if (asking.identity === null || running.identity === null)
+    return asking.identity === running.identity && asking.source === running.source;
+  return sameIdentity(asking.identity, running.identity);
+}
+
+/**
+ * The keys that clients have in place of those that upstreams gave: nobody can guess them, and nobody else can use
+ * one. As many as there are sessions.
+ */
+export class CancelKeys {
+  readonly #entries = new Map<number, Entry>();
+  readonly #failed = new LruMap<string, { count: number; readonly since: number }>(10_000);
+
+  /** A new key for a session. `release` when it ends. */
+  issue(
+    real: CancelKey,
+    holder: Holder,
+    cancel: () => Promise<void>,
+  ): { readonly key: CancelKey; release(): void } {
+    const number = new Uint32Array(1);
+    let pid = 0;
+    // Process ids are positive, and clients keep them in 32 bits with a sign.
+    while (pid === 0 || this.#entries.has(pid)) {
+      crypto.getRandomValues(number);
+      pid = (number[0] ?? 0) >>> 1;
+    }
+    const secret = crypto.getRandomValues(new Uint8Array(real.secret.length > 4 ? longSecret : 4));
+    this.#entries.set(pid, { secret, holder, cancel, underWay: undefined });
+    return { key: { pid, secret }, release: () => void this.#entries.delete(pid) };
+  }
+
+  /**
+   * Cancels what runs in the session with that key. `false`: there is none that this client may cancel, or too many
+   * of its keys were wrong; nobody learns which.
+   */
+  async cancel({ pid, secret }: CancelKey, asking: Holder, now: number): Promise<boolean> {
+    const source = asking.identity?.keyFingerprint ?? sourceKey(asking.source);
+    const failed = this.#failed.get(source);
+    const recent = failed !== undefined && now - failed.since < perMs ? failed : { count: 0, since: now };
+    if (recent.count >= guesses) return false;
+    const entry = this.#entries.get(pid);
+    if (entry === undefined || !sameBytes(entry.secret, secret) || !mayCancel(asking, entry.holder)) {
+      recent.count++;
+      this.#failed.set(source, recent);
+      return false;
+    }
+    // One at a time is as good as many.
+    entry.underWay ??= entry.cancel().finally(() => {
+      entry.underWay = undefined;
+    });
+    await entry.underWay;
+    return true;
+  }
+}
