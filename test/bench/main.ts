@@ -8,6 +8,7 @@ import { Authority, createAuthority } from "../../src/authority/authority.ts";
 import { cpuSeconds, memoryBytes, peakMemoryBytes } from "./accounting.ts";
 import { end, endAll, finished, firstOutput, start } from "./children.ts";
 import { measureClientSide, printClientSide } from "./client-side.ts";
+import { measurePostgres, printPostgres } from "./postgres.ts";
 import { print, report, type Sample, type Samples } from "./results.ts";
 import { type Bench, type Subject, startSubject, subjectNames, subjectVersion } from "./subjects.ts";
 import { measureVerification, printVerification } from "./verification.ts";
@@ -17,6 +18,9 @@ const usage =
   "Usage: npm run bench -- [--only WORK,…] [--subject NAME,…] [--rounds N] [--size MIB] [--json FILE]";
 const verification = "verify";
 const clientSide = "client";
+const postgres = "pgbench";
+/** Of each run of pgbench. */
+const postgresSeconds = 10;
 const oneJobMs = 180_000;
 /** What a server still does after the last client has gone, such as its records, is its work too. */
 const settleMs = 500;
@@ -89,7 +93,10 @@ async function measure(name: string, bench: Bench, one: Work): Promise<Sample> {
 
 async function certificates(folder: string): Promise<void> {
   const authority = await Authority.open(await createAuthority("Benchmark"));
-  const server = await authority.server(["term.bench.test", "pass.bench.test", "localhost"], dayMs);
+  const server = await authority.server(
+    ["term.bench.test", "pass.bench.test", "pg.bench.test", "localhost"],
+    dayMs,
+  );
   const client = await authority.client({ commonName: "load" }, dayMs);
   writeFileSync(`${folder}/ca.crt`, authority.certificate.toString("pem"));
   for (const [name, pair] of [
@@ -158,13 +165,13 @@ function readArguments() {
   const size = positive("--size", values.size) * 1024 * 1024;
   const works = allWorks(size);
   const asked = values.only?.split(",");
-  const onServers = asked?.filter((name) => name !== verification && name !== clientSide);
+  const onServers = asked?.filter((name) => ![verification, clientSide, postgres].includes(name));
   return {
     size,
-    // These two alone compare no servers.
     help: values.help,
     verification: asked?.includes(verification) ?? true,
     clientSide: asked?.includes(clientSide) ?? true,
+    postgres: asked?.includes(postgres) ?? true,
     works:
       onServers?.length === 0
         ? []
@@ -181,7 +188,7 @@ async function main(): Promise<void> {
     console.log(
       `${usage}\nWork: ${allWorks(1)
         .map(({ name }) => name)
-        .join(" ")} ${clientSide} ${verification}\nNames: ${subjectNames.join(" ")}`,
+        .join(" ")} ${clientSide} ${postgres} ${verification}\nNames: ${subjectNames.join(" ")}`,
     );
     return;
   }
@@ -214,6 +221,10 @@ async function main(): Promise<void> {
   const { samples, failures } = await measureAll(bench, works, Object.keys(versions), rounds);
   const clients = other.clientSide ? await measureClientSide(bench, Object.keys(versions), size, rounds) : {};
   if (other.clientSide) console.log(`\n${printClientSide(clients)}`);
+  const queries = other.postgres
+    ? await measurePostgres(bench, Object.keys(versions), postgresSeconds, rounds)
+    : {};
+  if (other.postgres) console.log(`\n${printPostgres(queries)}`);
   const costs = other.verification ? await measureVerification(Object.keys(versions), root, rounds) : {};
   if (other.verification) console.log(`\n${printVerification(costs)}`);
   const made = report(samples, versions);
@@ -223,7 +234,7 @@ async function main(): Promise<void> {
     const machine = { processor: cpus()[0]?.model ?? "", cores: cpus().length, kernel: release() };
     writeFileSync(
       json,
-      `${JSON.stringify({ machine, rounds, ...made, clients, verification: costs }, null, 2)}\n`,
+      `${JSON.stringify({ machine, rounds, ...made, clients, pgbench: queries, verification: costs }, null, 2)}\n`,
     );
   }
   process.exit(failures === 0 ? 0 : 1);

@@ -11,12 +11,17 @@ export interface Bench {
   readonly root: string;
   readonly plainUpstream: number;
   readonly tlsUpstream: number;
+  /** Of a Postgres server, where there is one. */
+  readonly postgres?: number;
 }
 
 export interface Subject {
   readonly process: ChildProcess;
   readonly termPort: number;
   readonly passPort: number;
+  /** To Postgres: where TLS ends, and where it passes through (a peer's alone). */
+  readonly postgresPort: number;
+  readonly postgresPassPort: number;
 }
 
 const freePort = (): Promise<number> =>
@@ -95,10 +100,10 @@ export function subjectVersion(name: string, root: string): string | null {
 /** Starts a subject and waits until it serves: a handshake, a request and its answer. */
 export async function startSubject(name: string, bench: Bench): Promise<Subject> {
   const termPort = await freePort();
-  const { child, passPort, said } = await launch(name, bench, termPort);
+  const { child, said, ...others } = await launch(name, bench, termPort);
   const deadline = Date.now() + 20_000;
   while (Date.now() < deadline && child.exitCode === null) {
-    if (await answers(termPort, bench)) return { process: child, termPort, passPort };
+    if (await answers(termPort, bench)) return { process: child, termPort, ...others };
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   const why = child.exitCode === null ? "does not answer" : `ended with ${child.exitCode}`;
@@ -106,22 +111,26 @@ export async function startSubject(name: string, bench: Bench): Promise<Subject>
   throw new Error(`${name} ${why}: ${said()}`);
 }
 
-interface Started {
+interface Started extends Omit<Subject, "process" | "termPort"> {
   readonly child: ChildProcess;
-  readonly passPort: number;
   readonly said: () => string;
 }
 
 async function launch(name: string, bench: Bench, termPort: number): Promise<Started> {
-  const { folder, root, plainUpstream, tlsUpstream } = bench;
+  const { folder, root, plainUpstream, tlsUpstream, postgres } = bench;
   const program = programs[name];
   const command = program?.command(root);
   if (program === undefined || command === undefined) throw new Error(`there is no ${name}`);
-  const passPort = program.config === undefined ? termPort : await freePort();
+  const own = (): Promise<number> => (program.config === undefined ? Promise.resolve(termPort) : freePort());
+  const passPort = await own();
+  const postgresPort = await own();
+  const postgresPassPort = await own();
   const args =
     program.config === undefined
       ? [...(program.args?.(root) ?? []), "serve"]
-      : program.config.args(fillIn(program.config.file, bench, { termPort, passPort }));
+      : program.config.args(
+          fillIn(program.config.file, bench, { termPort, passPort, postgresPort, postgresPassPort }),
+        );
   const child = start(command, args, {
     env: {
       PATH: process.env.PATH,
@@ -136,6 +145,9 @@ async function launch(name: string, bench: Bench, termPort: number): Promise<Sta
       SALLYPORT_MAX_CONNECTIONS_PER_IDENTITY: "10000",
       SALLYPORT_ROUTE_TERM: `tcp://127.0.0.1:${plainUpstream}?sni=term.bench.test`,
       SALLYPORT_ROUTE_PASS: `tls://127.0.0.1:${tlsUpstream}?sni=pass.bench.test`,
+      ...(postgres === undefined
+        ? {}
+        : { SALLYPORT_ROUTE_PG: `postgres://postgres@127.0.0.1:${postgres}?sni=pg.bench.test` }),
     },
     stdio: ["ignore", "ignore", "pipe"],
   });
@@ -143,11 +155,11 @@ async function launch(name: string, bench: Bench, termPort: number): Promise<Sta
   child.stderr?.on("data", (chunk) => {
     said = `${said}${chunk}`.slice(-2000);
   });
-  return { child, passPort, said: () => said };
+  return { child, passPort, postgresPort, postgresPassPort, said: () => said };
 }
 
 /** A peer's configuration with our ports and files, in the folder of the run. */
-function fillIn(file: string, bench: Bench, ports: { termPort: number; passPort: number }): string {
+function fillIn(file: string, bench: Bench, ports: Readonly<Record<string, number>>): string {
   const { folder } = bench;
   const pem = readFileSync(`${folder}/server.crt`, "utf8") + readFileSync(`${folder}/server.key`, "utf8");
   writeFileSync(`${folder}/server.pem`, pem, { mode: 0o600 });
@@ -160,6 +172,8 @@ function fillIn(file: string, bench: Bench, ports: { termPort: number; passPort:
     ca: `${folder}/ca.crt`,
     plainUpstream: bench.plainUpstream,
     tlsUpstream: bench.tlsUpstream,
+    // A port that nobody listens on, where there is no Postgres: nobody asks for it then.
+    postgres: bench.postgres ?? 1,
   };
   const template = readFileSync(`${bench.root}/test/bench/peers/${file}`, "utf8");
   const path = `${folder}/${file}`;

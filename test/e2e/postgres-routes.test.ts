@@ -753,6 +753,32 @@ describe("Postgres by name", { skip: missing("psql", "initdb", "pgbench") || new
       assert.ok(Math.abs((first?.cut ?? 0) - (text.length - 4096)) <= 1);
     });
 
+    it("ends a session that it can't follow", async () => {
+      const client = new pg.Client({
+        host: "127.0.0.1",
+        port: router.port,
+        user: "alice",
+        database: "postgres",
+        ssl: { ...tls(), servername: "audited.example.com" },
+      });
+      client.on("error", () => {});
+      await client.connect();
+      const stream = (client as unknown as { connection: { stream: Socket } }).connection.stream;
+      const ended = new Promise((resolve) => stream.once("close", resolve));
+      const body = `${"n".repeat(64)}\0select 'unseen'\0\0\0`;
+      const head = Buffer.alloc(5, "P");
+      head.writeUInt32BE(4 + body.length, 1);
+      stream.write(Buffer.concat([head, Buffer.from(body)]));
+      await ended;
+      const record = await router.record(({ detail }) => detail?.includes("can't be followed") === true);
+      assert.equal(record.reason, "protocol_error");
+    });
+
     it("is nowhere else", () => assert.ok(statements().every(({ route }) => route === "audited")));
+  });
+
+  it("does not wait for ever for a client's first word", async () => {
+    assert.match((await silent).toString(), /^E.*C08P01.*no startup message within 10 s/s);
+    await router.record(({ detail }) => detail === "no startup message within 10 s");
   });
 });

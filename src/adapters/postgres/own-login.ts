@@ -32,7 +32,7 @@ export function ownLogin(
   };
   const inPrivate = (what: string): string => {
     if (!isPrivate(upstream))
-      throw unable(`it asks for ${what}, which is not sent without TLS: set upstream_tls=verify`);
+      throw unable(`it asks for ${what}, which is sent in verified TLS alone: set upstream_tls=verify`);
     return given();
   };
   /** What Postgres calls md5: of the password and user, then of that and a salt. */

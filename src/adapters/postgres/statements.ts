@@ -285,12 +285,12 @@ export class StatementLog {
 /** Carries bytes both ways, with a line in the audit log for each statement. */
 export async function followStatements(session: Session, upstream: Connection): Promise<void> {
   const log = new StatementLog((statement) => session.statement(statement));
+  let lost: Refusal | undefined;
   const see = (take: (bytes: Uint8Array) => boolean, whose: string) => (bytes: Uint8Array) => {
     if (take(bytes)) return;
-    const refusal = new Refusal("protocol_error", `${whose} does not speak as Postgres does`);
     // What can't be followed must not pass unseen.
-    session.note(refusal);
-    throw refusal;
+    lost ??= new Refusal("protocol_error", `${whose} sent what can't be followed in the audit of statements`);
+    throw lost;
   };
   const client = new ObservedConnection(
     session.client,
@@ -303,6 +303,8 @@ export async function followStatements(session: Session, upstream: Connection): 
   );
   try {
     await session.carry(client, server);
+  } catch (error) {
+    throw lost ?? error;
   } finally {
     log.end();
   }

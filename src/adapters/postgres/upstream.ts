@@ -6,10 +6,12 @@ import type { Connection } from "../../types.ts";
 import { ok } from "../../wire/cursor.ts";
 import { type CancelKey, encodeCancel, sslRequest } from "./wire.ts";
 
-/** A connection to the upstream, and whether what is said on it can be read on the way. */
+/** A connection to the upstream. */
 export interface Upstream {
   readonly connection: Connection;
   readonly encrypted: boolean;
+  /** Encrypted, to whom the route means. */
+  readonly verified: boolean;
 }
 
 /** Dials, and begins TLS inside the protocol where the route says so. Throws a `Refusal`. */
@@ -17,7 +19,8 @@ export async function reach(session: Session, user: string): Promise<Upstream> {
   const { tls, credentials } = session.route.upstream ?? {};
   const certificate = credentials?.minted === true ? await session.mint(user) : undefined;
   const plain = await session.dialPlain();
-  if (tls === undefined || tls.mode === "off") return { connection: plain, encrypted: false };
+  if (tls === undefined || tls.mode === "off")
+    return { connection: plain, encrypted: false, verified: false };
   await plain.write(sslRequest);
   const answer = await inspect(plain, (bytes) => ok(bytes[0], 1));
   if (answer.kind !== "ok") throw new Refusal("upstream_refused", "it closed when it was asked for TLS");
@@ -29,13 +32,13 @@ export async function reach(session: Session, user: string): Promise<Upstream> {
     ...(certificate === undefined ? {} : { certificate }),
     alpn: "postgresql",
   });
-  return { connection, encrypted: true };
+  return { connection, encrypted: true, verified: tls.mode === "verify" };
 }
 
-/** Whether anybody but this machine could read along. */
-export const isPrivate = ({ connection, encrypted }: Upstream): boolean => {
+/** Whether nobody but the server can read what is sent. */
+export const isPrivate = ({ connection, verified }: Upstream): boolean => {
   const { address } = connection.remote;
-  return encrypted || address.startsWith("127.") || address === "::1";
+  return verified || address.startsWith("127.") || address === "::1";
 };
 
 const cancelMs = 10_000;

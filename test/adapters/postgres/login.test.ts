@@ -52,6 +52,7 @@ interface Scripted {
 async function begun(how: {
   readonly credentials?: Credentials | null;
   readonly away?: boolean;
+  readonly insecure?: boolean;
   readonly minor?: number;
   readonly more?: readonly (readonly [string, string])[];
 }): Promise<Scripted> {
@@ -65,7 +66,7 @@ async function begun(how: {
   if (how.away)
     for (const name of ["read", "write", "unread", "abort"] as const)
       Object.defineProperty(connection, name, { value: (near[name] as () => unknown).bind(near) });
-  const upstream: Upstream = { connection, encrypted: false };
+  const upstream: Upstream = { connection, encrypted: how.insecure === true, verified: false };
   const chunks: Uint8Array[] = [];
   const session = sessionOn("postgres://db?sni=a.example.com");
   const done = establish({
@@ -130,15 +131,21 @@ describe("logging in with the router's credentials", () => {
   });
 
   for (const [what, question, words] of [
-    ["the password itself", code(0, 0, 0, 3), /the password itself, which is not sent without TLS/],
-    ["an MD5 of it", code(0, 0, 0, 5, 1, 2, 3, 4), /an MD5 of the password, which is not sent without TLS/],
+    ["the password itself", code(0, 0, 0, 3), /the password itself, which is sent in verified TLS alone/],
+    [
+      "an MD5 of it",
+      code(0, 0, 0, 5, 1, 2, 3, 4),
+      /an MD5 of the password, which is sent in verified TLS alone/,
+    ],
   ] as const) {
-    it(`sends ${what} to nobody without TLS`, async () => {
-      const login = await begun({ away: true });
-      await login.server.write(question);
-      await refuses(login, "upstream_refused", words);
-      login.server.abort();
-    });
+    for (const insecure of [false, true]) {
+      it(`sends ${what} to nobody ${insecure ? "whose certificate is not verified" : "without TLS"}`, async () => {
+        const login = await begun({ away: true, insecure });
+        await login.server.write(question);
+        await refuses(login, "upstream_refused", words);
+        login.server.abort();
+      });
+    }
   }
 
   for (const [what, messages, words] of [
