@@ -2,9 +2,9 @@ import { Cursor, more, no, ok, type Parsed } from "./cursor.ts";
 
 /**
  * How a Postgres client begins (PostgreSQL documentation, "Message Formats"): it asks for TLS or GSSAPI encryption
- * first, or sends what it is really after.
+ * first, or sends what it is really after. One that changes its mind says Terminate.
  */
-export type PostgresOpening = "ssl" | "gss" | "cancel" | "startup";
+export type PostgresOpening = "ssl" | "gss" | "cancel" | "startup" | "end";
 
 const codes: Readonly<Record<number, PostgresOpening>> = {
   80877103: "ssl",
@@ -15,8 +15,12 @@ const codes: Readonly<Record<number, PostgresOpening>> = {
 /** Longer than any server takes (`MAX_STARTUP_PACKET_LENGTH`). */
 const maxStartup = 10_000;
 
+const terminate = [0x58, 0, 0, 0, 4];
+
 /** Reads a client's first message: a length, a request code or protocol version, and what belongs to that. */
 export function parsePostgresOpening(bytes: Uint8Array): Parsed<PostgresOpening> {
+  if (bytes.length > 0 && terminate.every((byte, i) => i >= bytes.length || bytes[i] === byte))
+    return bytes.length < terminate.length ? more(terminate.length) : ok("end", terminate.length);
   const cursor = new Cursor(bytes);
   const length = cursor.u32();
   const code = cursor.u32();

@@ -386,6 +386,11 @@ describe("Postgres by name", { skip: missing("psql", "initdb", "pgbench") || new
     });
     it("in the clear there is nothing but advice", async () =>
       assert.match(await hears(startup), /^E.*C28000\0Msallyport: this port wants TLS/s));
+    it("a client that changes its mind hears nothing", async () => {
+      const socket = await tlsDial(site, router.port, "own.example.com", { ALPNProtocols: ["postgresql"] });
+      socket.write(Buffer.from([0x58, 0, 0, 0, 4]));
+      assert.equal((await readAll(socket)).length, 0);
+    });
     it("TLS is not begun inside TLS", async () => {
       const socket = await tlsDial(site, router.port, "own.example.com", { ALPNProtocols: ["postgresql"] });
       socket.write(ssl);

@@ -113,6 +113,13 @@ describe("the front for Postgres", () => {
     await assert.rejects(joined);
   });
 
+  it("lets a client go that changes its mind", async () => {
+    const { client, joined, dials } = await met(postgresFront);
+    await client.write(Uint8Array.of(0x58, 0, 0, 0, 4));
+    assert.equal(await joined, null);
+    assert.equal(dials(), 0);
+  });
+
   it("passes a request to cancel on, which nobody answers", async () => {
     const { client, server, joined } = await met(postgresFront);
     await client.write(cancel);

@@ -27,17 +27,21 @@ export interface PostgresNeeds {
   md5Hex(data: Uint8Array): string;
 }
 
+interface Lateness {
+  over: boolean;
+  onLate: () => void;
+}
+
 /** Does a part of the login within its time: else the client is told, and cut off. */
 async function within<T>(
   ms: number,
   client: Connection,
   late: ToldRefusal,
-  work: (lateness: { onLate: () => void }) => Promise<T>,
+  work: (lateness: Lateness) => Promise<T>,
 ): Promise<T> {
-  const lateness = { onLate: () => {} };
-  let over = false;
+  const lateness: Lateness = { over: false, onLate: () => {} };
   const timer = deadline(ms, () => {
-    over = true;
+    lateness.over = true;
     lateness.onLate();
     // It may be read from just now, so that its end can't be waited for.
     const cut = (): void => void deadline(1000, () => client.abort());
@@ -47,12 +51,15 @@ async function within<T>(
       .then(cut, cut);
   });
   try {
-    return await work(lateness);
+    const done = await work(lateness);
+    if (!lateness.over) return done;
   } catch (error) {
-    throw over ? new Refusal(late.reason, late.message) : error;
+    if (!lateness.over) throw error;
   } finally {
     timer.cancel();
   }
+  // Said already: only the record is to have it.
+  throw new Refusal(late.reason, late.message);
 }
 
 const outbox = (client: Connection): Outbox => {
@@ -87,6 +94,7 @@ async function startupOf(session: Session, keys: CancelKeys) {
   const first = await within(startupMs, client, late, () => inspect(client, parsePostgresOpening));
   if (first.kind === "closed") throw new Refusal("client_closed", "closed before a startup message");
   if (first.kind === "no") throw violation(first.detail);
+  if (first.value === "end") throw new Refusal("client_closed", "ended before a startup message");
   client.unread(first.head.subarray(first.used));
   const bytes = first.head.subarray(0, first.used);
   if (first.value === "cancel") {
@@ -122,6 +130,7 @@ async function open(session: Session, keys: CancelKeys, needs: PostgresNeeds): P
       return box.flush();
     };
     try {
+      if (lateness.over) throw late;
       await establish({
         asked,
         minor: startup.minor,
@@ -139,6 +148,7 @@ async function open(session: Session, keys: CancelKeys, needs: PostgresNeeds): P
           return issued.key;
         },
       });
+      if (lateness.over) throw late;
     } catch (error) {
       release();
       connection.abort();

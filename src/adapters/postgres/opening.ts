@@ -28,7 +28,7 @@ export const clearOpening = (keys: CancelKeys, handler: Handler): Opening => ({
   async lead(client, { source }: Clear) {
     for (let questions = 0; ; questions++) {
       const first = await inspect(client, parsePostgresOpening);
-      if (first.kind === "closed")
+      if (first.kind === "closed" || (first.kind === "ok" && first.value === "end"))
         throw new Refusal("client_closed", "closed before it said what it wants of Postgres");
       if (first.kind === "no") return tell(client, violation(first.detail));
       // Whatever came behind it must not count as said inside TLS, nor be mistaken for it (CVE-2021-23222).

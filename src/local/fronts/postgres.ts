@@ -25,7 +25,7 @@ async function toStartup(
   let secured = client !== accepted;
   while (client !== null) {
     const first = await inspect(client, parsePostgresOpening);
-    if (first.kind === "closed") return null;
+    if (first.kind === "closed" || (first.kind === "ok" && first.value === "end")) return null;
     if (first.kind === "no") return fatal(client, states.violation, first.detail);
     if (first.value === "startup" || first.value === "cancel") {
       client.unread(first.head);
