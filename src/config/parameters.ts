@@ -6,8 +6,8 @@ interface Parameter {
   readonly terminatedOnly?: boolean;
   /** Refused where the adapter knows nothing of databases. */
   readonly databaseOnly?: boolean;
-  /** The one scheme that has it. */
-  readonly only?: string;
+  /** Refused on all other schemes. */
+  readonly onlyOn?: readonly string[];
 }
 
 /** Every parameter of a route's URL; the reference table is made from this. */
@@ -71,13 +71,14 @@ export const parameters: Readonly<Record<string, Parameter>> = {
     databaseOnly: true,
   },
   replication: {
-    meaning: "replication connections: `refuse` (default) or `allow`",
-    only: "postgres",
+    meaning:
+      "`allow`: clients may ask for a stream of changes, as replicas and backup tools do; `refuse` unless given",
+    onlyOn: ["postgres"],
   },
   startup_options: {
     meaning:
-      "whether clients may set server parameters with `options` as they connect: `allow` (default) or `refuse`",
-    only: "postgres",
+      "`refuse`: clients may not set server parameters with `options` as they connect; `allow` unless given",
+    onlyOn: ["postgres"],
   },
   idle_timeout: { meaning: "instead of `SALLYPORT_IDLE_TIMEOUT`" },
   session_timeout: { meaning: "how long a connection may last in all; as long as it likes unless given" },

@@ -44,8 +44,8 @@ export class Query {
       }
       if (parameter?.databaseOnly === true && !info.database)
         fail(`${key}= makes no sense on a ${info.scheme} route, which knows nothing of databases`);
-      if (parameter?.only !== undefined && parameter.only !== info.scheme)
-        fail(`${key}= makes no sense on a ${info.scheme} route: it is for ${parameter.only} routes`);
+      if (parameter?.onlyOn?.includes(info.scheme) === false)
+        fail(`${key}= makes no sense on a ${info.scheme} route: it is for ${parameter.onlyOn.join(" and ")}`);
       const values = this.#values.get(key) ?? [];
       if (values.length > 0 && parameter?.many !== true) fail(`${key}= stands there twice`);
       const value = decode(rest.join("="), `${key}=`);

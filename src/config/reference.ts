@@ -35,20 +35,13 @@ function variableTable(): string {
 }
 
 function parameterTable(): string {
-  const rows = Object.entries(parameters).map(
-    ([name, { meaning, many, terminatedOnly, databaseOnly, only }]) => [
-      code(name),
-      meaning,
-      many === true ? "yes" : "",
-      only !== undefined
-        ? code(only)
-        : databaseOnly === true
-          ? "databases"
-          : terminatedOnly === true
-            ? "all but `tls`"
-            : "all",
-    ],
-  );
+  const rows = Object.entries(parameters).map(([name, { meaning, many, onlyOn, ...rest }]) => [
+    code(name),
+    meaning,
+    many === true ? "yes" : "",
+    onlyOn?.map(code).join(" ") ??
+      (rest.databaseOnly === true ? "databases" : rest.terminatedOnly === true ? "all but `tls`" : "all"),
+  ]);
   return table(["parameter", "meaning", "may repeat", "on schemes"], rows);
 }
 

@@ -52,9 +52,9 @@ export interface DatabaseRules {
   /** Databases that may be asked for; `null`: any. */
   readonly names: readonly Right[] | null;
   readonly auditStatements: boolean;
-  /** Postgres: whether replication connections are taken. */
+  /** Whether clients may ask for a stream of changes. */
   readonly replication: boolean;
-  /** Postgres: whether a client may set server parameters with `options` as it connects. */
+  /** Whether clients may set server parameters as they connect. */
   readonly startupOptions: boolean;
 }
 
