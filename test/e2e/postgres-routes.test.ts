@@ -488,6 +488,13 @@ describe("Postgres by name", { skip: missing("psql", "initdb", "pgbench") || new
       assert.match(await ended, /canceling statement due to user request/);
     });
 
+    it("Ctrl-C with a key of protocol 3.2, which is longer", async () => {
+      const more = "dbname=postgres min_protocol_version=3.2 max_protocol_version=3.2";
+      const { child, ended } = await sleeping("longer", { direct: true, more });
+      child.kill("SIGINT");
+      assert.match(await ended, /canceling statement due to user request/);
+    });
+
     it("by a driver whose request is encrypted", async (test) => {
       const client = new pg.Client({
         host: "127.0.0.1",
