@@ -777,7 +777,7 @@ describe("Postgres by name", { skip: missing("psql", "initdb", "pgbench") || new
       await client.connect();
       const stream = (client as unknown as { connection: { stream: Socket } }).connection.stream;
       const ended = new Promise((resolve) => stream.once("close", resolve));
-      const body = `${"n".repeat(64)}\0select 'unseen'\0\0\0`;
+      const body = `${"n".repeat(1025)}\0select 'unseen'\0\0\0`;
       const head = Buffer.alloc(5, "P");
       head.writeUInt32BE(4 + body.length, 1);
       stream.write(Buffer.concat([head, Buffer.from(body)]));

@@ -3,7 +3,7 @@ import { Refusal } from "../../errors.ts";
 import type { Connection } from "../../types.ts";
 import { ObservedConnection } from "../observed.ts";
 import { MessageStream } from "./message-stream.ts";
-import { type Asked, askedBy, maxText, type Text, textAt, unknown } from "./steps.ts";
+import { type Asked, askedBy, isCut, maxText, type Text, textAt, unknown } from "./steps.ts";
 import { parseError } from "./wire.ts";
 
 /** Prepared statements and portals that are remembered. */
@@ -176,27 +176,33 @@ export class StatementLog {
     const step = this.#take("parse");
     if (step === undefined) return;
     this.#pop();
-    this.#prepared.delete(step.name);
-    this.#prepared.set(step.name, step.what);
-    if (this.#prepared.size <= maxNames) return;
-    const [oldest] = this.#prepared;
-    if (oldest === undefined) return;
-    // When it runs, its name alone can be told: what it is must stand somewhere.
-    const [name, { text, omitted }] = oldest;
-    this.#prepared.delete(name);
-    const what = { text: `${unknown("prepared statement", name).text} ${text}`, omitted };
-    this.#report({ ...what, error: null, rows: null, durationMs: this.#now() - step.started });
+    this.#remember("prepared statement", this.#prepared, step.name, step.what, step.started);
   }
 
   #bound(): void {
     const step = this.#take("bind");
     if (step === undefined) return;
     this.#pop();
-    this.#portals.delete(step.portal);
-    this.#portals.set(step.portal, this.#textOf(step));
-    // Whoever has a thousand half-read results has their statements in the log all the same, by name.
-    const [oldest] = this.#portals.keys();
-    if (this.#portals.size > maxNames && oldest !== undefined) this.#portals.delete(oldest);
+    this.#remember("portal", this.#portals, step.portal, this.#textOf(step), step.started);
+  }
+
+  /** What can't be remembered, or no longer, is written now: when it runs, its name alone can be told. */
+  #remember(what: string, names: Map<string, Text>, name: string, text: Text, started: number): void {
+    names.delete(name);
+    if (!isCut(name)) names.set(name, text);
+    const [oldest] = names;
+    const forgotten = isCut(name) ? ([name, text] as const) : names.size > maxNames ? oldest : undefined;
+    if (forgotten === undefined) return;
+    const [known, { text: sql, omitted }] = forgotten;
+    names.delete(known);
+    const durationMs = this.#now() - started;
+    this.#report({
+      text: `${unknown(what, known).text} ${sql}`,
+      omitted,
+      error: null,
+      rows: null,
+      durationMs,
+    });
   }
 
   #closed(): void {

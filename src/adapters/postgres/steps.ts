@@ -25,8 +25,10 @@ export function textAt(bytes: Uint8Array, from: number): string {
   return lenient.decode(bytes.subarray(from, end < 0 ? bytes.length : end));
 }
 
-/** Servers cut longer names (`NAMEDATALEN`), and would then take two of them for one. */
-const maxName = 63;
+/** Servers cut longer names (`NAMEDATALEN`), and then take two of them for one: what they mean can't be remembered. */
+export const isCut = (name: string): boolean => name.length > 63;
+/** A longer name still would leave no room for the statement behind it. */
+const maxName = 1024;
 
 /** A name, each byte a character so that no two look the same; `undefined` for one that is too long. */
 function nameAt(bytes: Uint8Array, from: number): string | undefined {

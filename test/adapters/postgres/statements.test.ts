@@ -283,14 +283,27 @@ describe("what was said and done in a session", () => {
     assert.equal(log.room(), undefined);
   });
 
-  it("names that the server would cut end it", () => {
-    for (const wrong of [parse("n".repeat(64), "x"), bind("", "n".repeat(64)), execute("n".repeat(64))]) {
-      const { log } = follow();
-      assert.equal(log.client(wrong), false);
-    }
-    assert.equal(follow().log.client(parse("n".repeat(63), "x")), true);
-    // Nor can a long one push the statement out of what is kept.
-    assert.equal(follow().log.client(parse("n".repeat(20_000), "drop")), false);
+  it("names that the server would cut stand for nothing: what they are is written at once", () => {
+    const { log, lines } = follow();
+    const long = "n".repeat(64);
+    log.client(Uint8Array.of(...parse(`${long}1`, "drop"), ...bind("", `${long}2`), ...execute(), ...sync));
+    log.server(Uint8Array.of(...parsed, ...bound, ...complete("DROP TABLE"), ...ready));
+    log.client(
+      Uint8Array.of(...parse("", "select"), ...bind(`${long}3`, ""), ...execute(`${long}4`), ...sync),
+    );
+    log.server(Uint8Array.of(...parsed, ...bound, ...complete("SELECT 1"), ...ready));
+    assert.deepEqual(lines, [
+      [`(prepared statement "${long}") drop`, null, null],
+      [`(prepared statement "${long}")`, null, null],
+      [`(portal "${long}") select`, null, null],
+      [`(portal "${long}")`, null, 1],
+    ]);
+  });
+
+  it("a name can't push the statement out of what is kept", () => {
+    assert.equal(follow().log.client(parse("n".repeat(1024), "drop")), true);
+    for (const wrong of [parse("n".repeat(1025), "x"), bind("", "n".repeat(1025)), execute("n".repeat(9000))])
+      assert.equal(follow().log.client(wrong), false);
   });
 
   it("of more prepared statements than are kept, each is written once", () => {
