@@ -10,6 +10,7 @@ import postgres from "postgres";
 import type { StatementRecord } from "../../src/core/record.ts";
 import { dialTcp, firstBytes, readAll, dial as tlsDial } from "../support/client.ts";
 import { startProxy, type TestProxy } from "../support/local-proxy.ts";
+import { freePort } from "../support/ports.ts";
 import { newestLibpq, type Postgres, startPostgres } from "../support/postgres.ts";
 import { missing, program } from "../support/programs.ts";
 import {
@@ -28,6 +29,8 @@ const newest = newestLibpq === undefined ? "no Postgres from npm on this platfor
 let site: Site;
 let server: Postgres;
 let router: TestRouter;
+let ownPort = 0;
+let separatePort = 0;
 /** Says nothing after its handshake: what it hears is looked at when the rest is done. */
 let silent: Promise<Buffer>;
 
@@ -148,6 +151,8 @@ describe("Postgres by name", { skip: missing("psql", "initdb", "pgbench") || new
     );
     assert.equal(made.status, 0, made.err);
     const at = `127.0.0.1:${server.port}`;
+    ownPort = await freePort();
+    separatePort = await freePort();
     const inTls = `upstream_tls=verify&upstream_sni=localhost&upstream_ca=${file("ca.crt")}`;
     router = await startRouter(site, {
       SALLYPORT_ROUTE_OWN: `postgres://app@${at}?sni=own.example.com`,
@@ -161,6 +166,9 @@ describe("Postgres by name", { skip: missing("psql", "initdb", "pgbench") || new
       SALLYPORT_ROUTE_SCRAM: `postgres://scrammer:\${SESAME}@${at}?sni=scram.example.com&db_user=*&db_name=postgres&${inTls}`,
       SALLYPORT_ROUTE_WRONG: `postgres://scrammer:wrong@${at}?sni=wrong.example.com&db_user=*&db_name=postgres`,
       SALLYPORT_ROUTE_CERT: `postgres://certer@${at}?sni=cert.example.com&db_user=*&db_name=postgres&${inTls}&upstream_cert=${file("certer.crt")}&upstream_key=${file("certer.key")}`,
+      SALLYPORT_ROUTE_PORT: `postgres://app@${at}?port=${ownPort}`,
+      SALLYPORT_LISTENER_MODE: "separate",
+      SALLYPORT_PORT_POSTGRES: String(separatePort),
       SALLYPORT_ROUTE_NOWHERE: "postgres://app@127.0.0.1:1?sni=nowhere.example.com",
       SALLYPORT_ROUTE_REPLICA: `postgres://repl@${at}?sni=replica.example.com&replication=allow`,
       SALLYPORT_ROUTE_REPLICA_ONE: `postgres://repl@${at}?sni=replica-one.example.com&replication=allow&db_name=postgres&startup_options=refuse`,
@@ -341,6 +349,16 @@ describe("Postgres by name", { skip: missing("psql", "initdb", "pgbench") || new
         }),
         "app postgres",
       );
+    });
+
+    it("on a port of the route's own, without a name", async () => {
+      const more = `dbname=postgres host=localhost sslsni=0 port=${ownPort}`;
+      assert.equal(await good("own", "app", who, { more }), "app postgres");
+    });
+
+    it("on the listener of the protocol's own", async () => {
+      const more = `dbname=postgres port=${separatePort}`;
+      assert.equal(await good("own", "app", who, { more }), "app postgres");
     });
 
     it("protocol 3.2, which the upstream speaks too", async () => {
