@@ -2,6 +2,7 @@ import type { SchemeInfo } from "../config/scheme.ts";
 import type { Adapter } from "../core/session.ts";
 import { httpAdapter, kubernetesAdapter } from "./http/index.ts";
 import { type PostgresNeeds, postgresAdapter } from "./postgres/index.ts";
+import { redisAdapter } from "./redis/index.ts";
 import { relayAdapter } from "./relay.ts";
 
 /**
@@ -9,10 +10,11 @@ import { relayAdapter } from "./relay.ts";
  * a folder beside this file and an entry in each list.
  */
 export const createAdapters = (needs: PostgresNeeds): readonly Adapter[] => [
-  ...["tls", "tcp", "mysql", "redis", "mongodb", "ssh"].map(relayAdapter),
+  ...["tls", "tcp", "mysql", "mongodb", "ssh"].map(relayAdapter),
   httpAdapter,
   kubernetesAdapter,
   postgresAdapter(needs),
+  redisAdapter(),
 ];
 
 const base = {

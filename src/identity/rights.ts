@@ -73,3 +73,16 @@ export const mayAsk = (
 ): boolean =>
   rights === null ||
   rights.some((right) => patterns(right, identity, captures).some((pattern) => globMatches(pattern, value)));
+
+/** What the rights give by name, in their order: those in which no `*` stands. */
+export const namedBy = (
+  rights: readonly Right[],
+  identity: Identity | null,
+  captures: Readonly<Record<string, string>>,
+): readonly string[] => [
+  ...new Set(
+    rights
+      .filter(({ parts }) => !parts.some((part) => typeof part === "string" && part.includes("*")))
+      .flatMap((right) => patterns(right, identity, captures)),
+  ),
+];

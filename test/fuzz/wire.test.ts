@@ -15,6 +15,7 @@ import {
   parseProxyHeader,
   parseSslTlv,
 } from "../../src/wire/proxy-protocol.ts";
+import { parseBulk, parseReplyLine, parseRequest, parseRequestHead, request } from "../../src/wire/redis.ts";
 import { normaliseServerName } from "../../src/wire/server-name.ts";
 import { frame, opcodes, parseFrameHeader } from "../../src/wire/websocket.ts";
 import { clientHello, records } from "../support/client-hello.ts";
@@ -110,6 +111,28 @@ const targets: readonly Target[] = [
     name: "MySQL packet",
     parse: parseMysqlPacket,
     seeds: [mysqlPacket(0, ascii("\x0a5.5.5-10.11\0")), mysqlPacket(1, new Uint8Array(32))],
+    inputs: 50_000,
+  },
+  ...[parseRequest, parseRequestHead].map((parse) => ({
+    name: `Redis ${parse === parseRequest ? "command" : "command's beginning"}`,
+    parse,
+    seeds: [
+      request(["HELLO", "3", "AUTH", "alice", "secret", "SETNAME", "x"]),
+      request(["GET", "\r\n$3\r\n"]),
+      ...["*0\r\n", "*-1\r\n", "\r\n", "PING\n", `set "a\\x0a\\n" 'b\\''\r\n`].map(ascii),
+    ],
+    inputs: 50_000,
+  })),
+  {
+    name: "Redis bulk string",
+    parse: (bytes) => parseBulk(bytes, 60_000),
+    seeds: ["$0\r\n\r\n", "$5\r\nhello\r\n", "$12\r\n\r\n$3\r\nend\r\n\r\n"].map(ascii),
+    inputs: 50_000,
+  },
+  {
+    name: "Redis reply line",
+    parse: parseReplyLine,
+    seeds: ["+OK\r\n", "-WRONGPASS invalid username-password pair or user is disabled.\r\n"].map(ascii),
     inputs: 50_000,
   },
 ];

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Identity } from "../../src/identity/identity.ts";
-import { mayAsk, parseRight, type Right } from "../../src/identity/rights.ts";
+import { mayAsk, namedBy, parseRight, type Right } from "../../src/identity/rights.ts";
 
 const alice: Identity = {
   subject: "CN=alice",
@@ -84,4 +84,30 @@ describe("a right", () => {
   });
 
   it("without rules everything may be asked for", () => assert.ok(mayAsk(null, "x", null, {})));
+});
+
+describe("what rights give by name", () => {
+  const named = (texts: readonly string[], identity: Identity | null = alice): readonly string[] =>
+    namedBy(
+      texts.map((text) => right(text, ["node"])),
+      identity,
+      { node: "n7" },
+    );
+
+  it("is what they say once filled in, in their order", () => {
+    assert.deepEqual(named(["app", "{cn}", "{group}_ro", "{node}"]), [
+      "app",
+      "alice",
+      "payments_ro",
+      "ops_ro",
+      "n7",
+    ]);
+    assert.deepEqual(named(["alice", "{cn}"]), ["alice"]);
+  });
+
+  it("is nothing where anything may stand, or nothing is known", () => {
+    assert.deepEqual(named(["app_*", "{o}", "{uri}"]), []);
+    assert.deepEqual(named(["{cn}"], null), []);
+    assert.deepEqual(named(["{cn}"], { ...alice, commonName: "*" }), []);
+  });
 });

@@ -8,11 +8,27 @@ export interface Redis {
 }
 
 /** A real server that keeps nothing. */
-export async function startRedis(folder: string): Promise<Redis> {
+export async function startRedis(folder: string, options: readonly string[] = []): Promise<Redis> {
   const port = await freePort();
   const server = spawn(
     program("redis-server"),
-    ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder],
+    ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder, ...options],
+    { stdio: "ignore" },
+  );
+  await answers(port);
+  return { port, stop: () => void server.kill("SIGKILL") };
+}
+
+/** The same over TLS alone, for clients with a certificate of the folder's authority. */
+export async function startSecureRedis(folder: string, options: readonly string[] = []): Promise<Redis> {
+  const port = await freePort();
+  const tls = ["--tls-cert-file", `${folder}/server.crt`, "--tls-key-file", `${folder}/server.key`];
+  const server = spawn(
+    program("redis-server"),
+    [
+      ...["--port", "0", "--tls-port", String(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder],
+      ...[...tls, "--tls-ca-cert-file", `${folder}/ca.crt`, ...options],
+    ],
     { stdio: "ignore" },
   );
   await answers(port);

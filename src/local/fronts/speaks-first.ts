@@ -1,4 +1,5 @@
 import { lingeringClose } from "../../core/linger.ts";
+import { replyLine } from "../../wire/redis.ts";
 import { type Front, ToldClient } from "./front.ts";
 import { withoutTls } from "./tls-first.ts";
 
@@ -21,9 +22,7 @@ export const speaksFirst = (refusal: ((message: string) => Uint8Array) | null): 
   },
 });
 
-/** RESP's error line (Redis serialization protocol specification), which has no line break inside. */
-const redisError = (message: string): Uint8Array =>
-  new TextEncoder().encode(`-ERR ${message.replace(/[\r\n]+/g, " ")}\r\n`);
+const redisError = (message: string): Uint8Array => replyLine(`-ERR ${message}`);
 
 export const redisFront: Front = speaksFirst(redisError);
 export const mongodbFront: Front = speaksFirst(null);
