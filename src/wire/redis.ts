@@ -1,4 +1,5 @@
 import { more, no, ok, type Parsed } from "./cursor.ts";
+import { joined } from "./joined.ts";
 
 /**
  * RESP as clients speak it (Redis serialization protocol specification): arrays of bulk strings, or a line of words.
@@ -188,16 +189,6 @@ export function request(args: readonly (string | Uint8Array)[]): Uint8Array {
     parts.push(encoder.encode(`$${bytes.length}\r\n`), bytes, Uint8Array.of(cr, lf));
   }
   return joined(parts);
-}
-
-export function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
 }
 
 /** A reply of one line, which has no line break inside: `+OK`, `-NOPERM …`. */

@@ -216,34 +216,26 @@ describe("redis routes", { skip: missing("redis-server", "redis-cli") }, () => {
 
     it("with a certificate that the authority makes for the user", async () => {
       const folder = `${site.folder}/authority`;
-      const ca = async (...args: readonly string[]) => {
-        const [command, ...first] = sallyport;
-        const { status, err } = await run(command, [...first, "ca", ...args], { env: environment({}) });
-        assert.equal(status, 0, err);
-      };
-      await ca("init", "--dir", folder, "--name", "Test");
-      await ca("server", "--dir", folder, "--name", "localhost", "--out", `${folder}/server`);
-      await ca("issue", "--dir", folder, "--cn", "alice", "--out", `${folder}/alice`);
+      const [command, ...first] = sallyport;
+      const init = [...first, "ca", "init", "--dir", folder, "--name", "Test"];
+      assert.equal((await run(command, init, { env: environment({}) })).status, 0);
       // Takes no connection without a certificate of this authority.
-      const strict = await startSecureRedis(folder, users);
-      const tls = `upstream_ca=${folder}/ca.crt&upstream_cert=authority`;
+      const strict = await startSecureRedis(site.folder, [
+        ...["--tls-ca-cert-file", `${folder}/ca.crt`],
+        ...users,
+      ]);
+      const tls = `upstream_ca=${site.folder}/ca.crt&upstream_cert=authority`;
       let other: TestRouter | undefined;
       try {
-        other = await startRouter(
-          { ...site, folder },
-          {
-            SALLYPORT_AUTHORITY: folder,
-            SALLYPORT_ROUTE_MINTED: `rediss://:shared-secret@localhost:${strict.port}?sni=localhost&alpn=sallyport-redis&db_user={cn}&${tls}`,
-          },
-        );
-        const socket = new Raw(
-          await dial({ ...site, folder }, other.port, "localhost", { ALPNProtocols: ["sallyport-redis"] }),
-        );
-        try {
-          assert.equal(await socket.ask(resp("ACL", "WHOAMI")), "$5\r\nalice\r\n");
-        } finally {
-          socket.end();
-        }
+        other = await startRouter(site, {
+          SALLYPORT_AUTHORITY: folder,
+          SALLYPORT_CLIENT_CA: ["ca.crt", "authority/ca.crt"]
+            .map((name) => readFileSync(`${site.folder}/${name}`, "utf8"))
+            .join("\n"),
+          SALLYPORT_ROUTE_MINTED: `rediss://:shared-secret@localhost:${strict.port}?sni=minted.redis.test&db_user={cn}&${tls}`,
+        });
+        const { out, err } = await cli("minted", ["acl", "whoami"], { port: other.port });
+        assert.equal(out, "alice\n", err);
       } finally {
         await other?.stop();
         strict.stop();

@@ -1,10 +1,20 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
+import { readDocument, writeDocument } from "../../src/wire/bson.ts";
 import { clientHelloParser, parseClientHello } from "../../src/wire/client-hello.ts";
 import type { Parsed } from "../../src/wire/cursor.ts";
 import { type Cidr, cidrContains, cidrsOverlap, formatIp, parseCidr, parseIp } from "../../src/wire/ip.ts";
 import { isGrease, ja4Parts } from "../../src/wire/ja4.ts";
+import {
+  commandMessage,
+  opCodes,
+  parseCommand,
+  parseCommandName,
+  parseMessageHeader,
+  parseQuery,
+  queryWith,
+} from "../../src/wire/mongodb.ts";
 import { mysqlPacket, parseMysqlPacket } from "../../src/wire/mysql.ts";
 import { parseNotTls } from "../../src/wire/not-tls.ts";
 import { parsePostgresOpening } from "../../src/wire/postgres.ts";
@@ -65,6 +75,15 @@ const hello = clientHello({
   ],
 });
 
+const helloQuery = queryWith(
+  {
+    header: { length: 0, requestId: 1, responseTo: 0, opCode: opCodes.query },
+    collection: "admin.$cmd",
+    body: [],
+  },
+  readDocument(writeDocument({ isMaster: 1, helloOk: true })) ?? [],
+);
+
 const targets: readonly Target[] = [
   {
     name: "ClientHello",
@@ -121,6 +140,23 @@ const targets: readonly Target[] = [
       request(["GET", "\r\n$3\r\n"]),
       ...["*0\r\n", "*-1\r\n", "\r\n", "PING\n", `set "a\\x0a\\n" 'b\\''\r\n`].map(ascii),
     ],
+    inputs: 50_000,
+  })),
+  ...[
+    { name: "command", parse: (bytes: Uint8Array) => parseCommand(bytes, 60_000) },
+    { name: "command's name", parse: parseCommandName },
+    { name: "message header", parse: parseMessageHeader },
+    { name: "query", parse: parseQuery },
+  ].map(({ name, parse }) => ({
+    name: `MongoDB ${name}`,
+    parse,
+    seeds:
+      parse === parseQuery
+        ? [helloQuery]
+        : [
+            commandMessage(1, { hello: 1, client: { driver: { name: "x" } }, $db: "admin" }),
+            commandMessage(2, { saslStart: 1, payload: Uint8Array.of(1, 2, 3), autoAuthorize: true }),
+          ],
     inputs: 50_000,
   })),
   {

@@ -1,4 +1,5 @@
-import { joined, request } from "../../wire/redis.ts";
+import { joined } from "../../wire/joined.ts";
+import { request } from "../../wire/redis.ts";
 
 /** What servers say of a command they don't know; a quote of one kind or another and the command follow. */
 const unknown = new TextEncoder().encode("-ERR unknown command ");

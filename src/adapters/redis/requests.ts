@@ -1,7 +1,7 @@
 import { ok, type Parsed } from "../../wire/cursor.ts";
+import { joined } from "../../wire/joined.ts";
 import {
   commandName,
-  joined,
   parseBulk,
   parseBulkHeader,
   parseRequest,
