@@ -1,10 +1,19 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import type { TLSSocket } from "node:tls";
+import fc from "fast-check";
 import { Redis as Ioredis } from "ioredis";
+import { Access } from "../../src/adapters/redis/access.ts";
+import { Marks } from "../../src/adapters/redis/marks.ts";
+import { Requests } from "../../src/adapters/redis/requests.ts";
+import { Rules } from "../../src/adapters/redis/rules.ts";
 import type { ConnectionRecord, StatementRecord } from "../../src/core/record.ts";
+import type { Session } from "../../src/core/session.ts";
 import { dial } from "../support/client.ts";
 import { startProxy, type TestProxy } from "../support/local-proxy.ts";
 import { freePort } from "../support/ports.ts";
@@ -164,6 +173,18 @@ describe("redis routes", { skip: missing("redis-server", "redis-cli") }, () => {
       assert.equal(out, "app\n");
       const { database } = await record("named", ({ database }) => database?.askedUser !== undefined);
       assert.deepEqual([database?.user, database?.askedUser], ["app", "alice"]);
+    });
+
+    it("and may be said later, as it makes no difference", async () => {
+      const socket = await raw("named");
+      try {
+        assert.equal(await socket.ask("PING\r\n"), "+PONG\r\n");
+        assert.equal(await socket.ask("AUTH alice x\r\n"), "+OK\r\n");
+        assert.match(await socket.ask("AUTH reader reader-secret\r\n"), /^-WRONGPASS/);
+        assert.equal(await socket.ask("ACL WHOAMI\r\n"), "$3\r\napp\r\n");
+      } finally {
+        socket.end();
+      }
     });
 
     it("a password alone is the default user's", async () => {
@@ -527,6 +548,115 @@ describe("redis routes", { skip: missing("redis-server", "redis-cli") }, () => {
         client.disconnect();
       }
     });
+  });
+});
+
+describe("a Redis server", { skip: missing("redis-server") }, () => {
+  it("reads no other commands than we do in anything that we pass on", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "sallyport-redis-"));
+    const powers = ["~*", "&*", "+auth", "+hello", "+reset", "+acl|whoami", "+client|id", "+ping", "+echo"];
+    const server = await startRedis(folder, [
+      ...["--user", "app", "on", ">app-secret", ...powers, "+multi", "+exec", "+subscribe", "+set"],
+      ...["--user", "reader", "on", ">reader-secret", ...powers],
+    ]);
+    const admin = connect(server.port, "127.0.0.1");
+    const sockets = [admin];
+    const said = (socket: Socket, text: string, looks: RegExp): Promise<string> =>
+      new Promise((resolve, reject) => {
+        let heard = "";
+        const hear = (chunk: Buffer): void => {
+          heard += chunk;
+          if (!looks.test(heard)) return;
+          socket.off("data", hear);
+          resolve(heard);
+        };
+        socket.on("data", hear);
+        socket.once("close", () => reject(new Error(`closed: ${heard}`)));
+        socket.write(text);
+      });
+    /** Whom the server has a new connection for that these bytes came on. */
+    const becomes = async (bytes: Uint8Array): Promise<() => Promise<string | undefined>> => {
+      const socket = connect(server.port, "127.0.0.1");
+      socket.on("error", () => {});
+      sockets.push(socket);
+      const hello = await said(socket, "AUTH app app-secret\r\nCLIENT ID\r\n", /:\d+\r\n/);
+      const id = /:(\d+)\r\n/.exec(hello)?.[1];
+      socket.write(bytes);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      return async () => {
+        const list = await said(admin, "CLIENT LIST\r\nECHO the-end\r\n", /the-end\r\n$/);
+        socket.destroy();
+        return new RegExp(`^(?:\\S*txt:)?id=${id} .* user=(\\S+)`, "m").exec(list)?.[1];
+      };
+    };
+    const session = {
+      route: {
+        database: null,
+        upstream: { credentials: { user: "app", password: "", minted: false }, tls: { cert: null } },
+      },
+      identity: null,
+      captures: {},
+    } as unknown as Session;
+    const held = (input: string): Uint8Array => {
+      const rules = new Rules(new Access(session), "app", new Marks(), () => {});
+      const requests = new Requests({
+        concerns: (name) => rules.concerns(name),
+        judge: (args) => rules.judge(args),
+        heard: null,
+      });
+      return requests.push(Buffer.from(input, "latin1")).bytes;
+    };
+    try {
+      const login = "AUTH reader reader-secret";
+      const whole = [resp(...login.split(" ")), resp("HELLO", "3", ...login.split(" ")), resp("RESET")];
+      const words = ["AUTH", "auth", "reader", "reader-secret", "SET a ", "ECHO ", "HELLO", "\\x41UTH", "3"];
+      const counts = [
+        "*1",
+        "*2",
+        "*3",
+        "*5",
+        "*-1",
+        "*0",
+        "*03",
+        "$4",
+        "$6",
+        "$13",
+        "$-1",
+        "$0",
+        "$41",
+        "$45",
+        ":1",
+      ];
+      const marks = ["\r\n", "\n", "\r", " ", "\t", '"', "'", "\0", "*", "$", "+"];
+      const lines = [`${login}\r\n`, `${login}\n`, "RESET\r\n", "MULTI\r\n", "EXEC\r\n", "SUBSCRIBE a\r\n"];
+      const token = fc.constantFrom(
+        ...whole,
+        ...words,
+        ...counts.map((one) => `${one}\r\n`),
+        ...marks,
+        ...lines,
+      );
+      const inputs = fc.sample(fc.array(token, { minLength: 1, maxLength: 12 }), {
+        numRuns: 800,
+        seed: 20261128,
+      });
+      let escaped = 0;
+      for (let at = 0; at < inputs.length; at += 40) {
+        const batch = inputs.slice(at, at + 40).map((tokens) => tokens.join(""));
+        const ends = await Promise.all(batch.map((input) => becomes(held(input))));
+        for (const [i, end] of ends.entries())
+          assert.ok(["app", undefined].includes(await end()), JSON.stringify(batch[i]));
+        // Without us some of them are somebody else afterwards: so this proves something.
+        const bare =
+          at > 0 ? [] : await Promise.all(batch.map((input) => becomes(Buffer.from(input, "latin1"))));
+        for (const end of bare) if (!["app", undefined].includes(await end())) escaped++;
+      }
+      assert.ok(escaped > 0);
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      server.stop();
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 });
 

@@ -86,9 +86,16 @@ export class Rules {
   #is(claim: Claim): Refused | null {
     const needless = needlessPassword(claim);
     if (needless !== null) return needless;
-    if (this.#user !== null && (claim.user === this.#user || claim.user === null)) return null;
+    if (this.#user !== null && this.#same(claim.user, this.#user)) return null;
     const why = `this session is ${this.#user ?? "nobody"}'s; open a new connection to be somebody else`;
     return this.#forbid({ codeName: "AuthenticationFailed", why });
+  }
+
+  /** Whether it makes no difference to the upstream which of the two a client is. */
+  #same(user: string | null | undefined, other: string): boolean {
+    if (user === null || user === other) return true;
+    if (user === undefined || !this.#access.admits(user)) return false;
+    return this.#access.upstreamUser(user) === this.#access.upstreamUser(other);
   }
 
   #forbid(refused: Refused): Refused {

@@ -84,9 +84,12 @@ export class Rules {
     return this.#access.admits(claim.user ?? "default") ? null : this.#stranger(claim);
   }
 
-  /** Whether a client that is logged in says no more than that. */
+  /** Whether a client that is logged in says no more than that, or what makes no difference to the upstream. */
   #is({ user }: Claim): boolean {
-    return user === null || this.#access.meant(user) === this.#user;
+    if (user === null) return true;
+    const meant = this.#access.meant(user);
+    if (meant === null || meant === this.#user) return meant !== null;
+    return this.#access.upstreamUser(meant) === this.#access.upstreamUser(this.#user);
   }
 
   #stranger({ user }: Claim): Uint8Array {
