@@ -98,3 +98,9 @@ export interface Route {
 /** Puts captured labels into a template such as `{node}.internal`. */
 export const fillIn = (template: string, captures: Readonly<Record<string, string>>): string =>
   template.replace(/\{([a-z][a-z0-9_]*)\}/g, (_, name: string) => captures[name] ?? "");
+
+/** The rules of a route whose adapter knows databases: the configuration gives every such route some. */
+export function databaseRulesOf({ name, database }: Route): DatabaseRules {
+  if (database === null) throw new TypeError(`route ${name} has no rules for databases`);
+  return database;
+}

@@ -1,8 +1,6 @@
-import type { DatabaseRules } from "../../core/route.ts";
+import { type DatabaseRules, databaseRulesOf } from "../../core/route.ts";
 import type { Session } from "../../core/session.ts";
 import { mayAsk, namedBy } from "../../identity/rights.ts";
-
-const open: DatabaseRules = { users: null, names: null, auditStatements: false };
 
 /** Who may be whom here, and in which databases. */
 export class Access {
@@ -15,7 +13,7 @@ export class Access {
 
   constructor(session: Session) {
     this.#session = session;
-    this.#rules = session.route.database ?? open;
+    this.#rules = databaseRulesOf(session.route);
     const credentials = session.route.upstream?.credentials ?? null;
     this.logsIn = credentials !== null;
     this.#fixed = credentials?.user ?? null;

@@ -1,4 +1,4 @@
-import type { DatabaseRules } from "../../core/route.ts";
+import { type DatabaseRules, databaseRulesOf } from "../../core/route.ts";
 import type { Session } from "../../core/session.ts";
 import { mayAsk, namedBy } from "../../identity/rights.ts";
 
@@ -6,7 +6,6 @@ import { mayAsk, namedBy } from "../../identity/rights.ts";
 const unnamed = "default";
 /** Where a connection begins. */
 export const firstDatabase = "0";
-const open: DatabaseRules = { users: null, names: null, auditStatements: false };
 
 /** Who may be whom here, and in which databases. */
 export class Access {
@@ -19,7 +18,7 @@ export class Access {
 
   constructor(session: Session) {
     this.#session = session;
-    this.#rules = session.route.database ?? open;
+    this.#rules = databaseRulesOf(session.route);
     const credentials = session.route.upstream?.credentials ?? null;
     this.logsIn = credentials !== null;
     this.#fixed = credentials?.user ?? null;
