@@ -115,6 +115,18 @@ export interface RelayLimits {
   readonly halfCloseMs: number;
 }
 
+/**
+ * Looks at what passes one way: gives what is sent in its place, views on it for the most part. Keeps copies alone of
+ * what it was given. What it throws ends the relay.
+ */
+export type Tap = (chunk: Uint8Array) => readonly Uint8Array[];
+
+/** What each side of a relay says is looked at by. */
+export interface Taps {
+  readonly left?: Tap;
+  readonly right?: Tap;
+}
+
 /** How a relay ended. `left` and `right` are its two connections in the order given. */
 export type RelayEnd = "done" | "idle" | "left_broke" | "right_broke";
 
@@ -137,8 +149,11 @@ export interface Runtime {
   terminate(connection: Connection, context: TlsContext, alpn: string | null): Promise<TlsConnection>;
   /** The client's handshake over any connection. Rejects with a `Refusal`, as `dial` does. */
   secure(connection: Connection, options: TlsClientOptions, withinMs: number): Promise<TlsConnection>;
-  /** Carries bytes both ways, half-closes included, until both are done or something ends it. Closes both. */
-  relay(left: Connection, right: Connection, limits: RelayLimits): Promise<RelayEnd>;
+  /**
+   * Carries bytes both ways, half-closes included, until both are done or something ends it. Closes both. Rejects
+   * with what a tap throws, and with nothing else.
+   */
+  relay(left: Connection, right: Connection, limits: RelayLimits, taps?: Taps): Promise<RelayEnd>;
   sha256Hex(data: string | Uint8Array): string;
   /** For logins that know nothing better. */
   md5Hex(data: Uint8Array): string;

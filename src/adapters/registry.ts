@@ -2,6 +2,7 @@ import type { SchemeInfo } from "../config/scheme.ts";
 import type { Adapter } from "../core/session.ts";
 import { httpAdapter, kubernetesAdapter } from "./http/index.ts";
 import { mongodbAdapter } from "./mongodb/index.ts";
+import { mysqlAdapter } from "./mysql/index.ts";
 import { type PostgresNeeds, postgresAdapter } from "./postgres/index.ts";
 import { redisAdapter } from "./redis/index.ts";
 import { relayAdapter } from "./relay.ts";
@@ -11,12 +12,13 @@ import { relayAdapter } from "./relay.ts";
  * a folder beside this file and an entry in each list.
  */
 export const createAdapters = (needs: PostgresNeeds): readonly Adapter[] => [
-  ...["tls", "tcp", "mysql", "ssh"].map(relayAdapter),
+  ...["tls", "tcp", "ssh"].map(relayAdapter),
   httpAdapter,
   kubernetesAdapter,
   postgresAdapter(needs),
   redisAdapter(),
   mongodbAdapter(),
+  mysqlAdapter(),
 ];
 
 const base = {

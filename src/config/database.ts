@@ -32,6 +32,7 @@ export function databaseRules(
     auditStatements: query.parse("audit", oneOf("off", "statements")) === "statements",
     replication: query.parse("replication", oneOf("refuse", "allow")) === "allow",
     startupOptions: query.parse("startup_options", oneOf("allow", "refuse")) !== "refuse",
+    localInfile: query.parse("local_infile", oneOf("refuse", "allow")) === "allow",
   };
 }
 

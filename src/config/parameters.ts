@@ -73,7 +73,12 @@ export const parameters: Readonly<Record<string, Parameter>> = {
   replication: {
     meaning:
       "`allow`: clients may ask for a stream of changes, as replicas and backup tools do; `refuse` unless given",
-    onlyOn: ["postgres"],
+    onlyOn: ["postgres", "mysql"],
+  },
+  local_infile: {
+    meaning:
+      "`allow`: `LOAD DATA LOCAL`, by which the server asks the client for files; `refuse` unless given",
+    onlyOn: ["mysql"],
   },
   startup_options: {
     meaning:

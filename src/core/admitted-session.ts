@@ -2,7 +2,7 @@ import { Refusal } from "../errors.ts";
 import type { HttpClient, HttpServing } from "../http/exchange.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { VerifiedClient } from "../identity/verifier.ts";
-import type { Connection, Endpoint, RelayLimits, TlsConnection } from "../types.ts";
+import type { Connection, Endpoint, RelayLimits, Taps, TlsConnection } from "../types.ts";
 import type { ProxyFacts } from "../wire/proxy-protocol.ts";
 import type { Arrival } from "./arrival.ts";
 import type { CertificateAndKey } from "./contexts.ts";
@@ -133,12 +133,16 @@ export class AdmittedSession implements Session {
     return this.#router.parts.mint(user);
   }
 
-  relay(upstream: Connection): Promise<void> {
-    return this.carry(this.client, upstream);
+  relay(upstream: Connection, taps?: Taps): Promise<void> {
+    return this.#carry(this.client, upstream, taps);
   }
 
-  async carry(left: Connection, right: Connection): Promise<void> {
-    const end = await this.#router.parts.runtime.relay(left, right, this.#limits());
+  carry(left: Connection, right: Connection): Promise<void> {
+    return this.#carry(left, right);
+  }
+
+  async #carry(left: Connection, right: Connection, taps?: Taps): Promise<void> {
+    const end = await this.#router.parts.runtime.relay(left, right, this.#limits(), taps);
     if (end === "idle") throw new Refusal("idle_timeout", "no byte either way for too long");
     if (end === "left_broke") throw new Refusal("client_closed", "the client broke the connection");
     if (end === "right_broke") throw new Refusal("upstream_refused", "the upstream broke the connection");
@@ -161,8 +165,8 @@ export class AdmittedSession implements Session {
     this.noted ??= refusal;
   }
 
-  opened(database: DatabaseSession): void {
-    this.database = { ...database, started: new Date().toISOString() };
+  opened({ user, askedUser = null, name }: DatabaseSession): void {
+    this.database = { user, asked_user: askedUser, name, started: new Date().toISOString() };
   }
 
   statement(statement: Statement): void {

@@ -38,7 +38,13 @@ export interface ConnectionRecord {
 }
 
 /** Which database was opened, as whom, and since when (ISO 8601). */
-export type DatabaseRecord = DatabaseSession & { readonly started: string };
+export interface DatabaseRecord {
+  readonly user: string;
+  /** Whom the client asked to be; `null` where it is the same. */
+  readonly asked_user: string | null;
+  readonly name: string | null;
+  readonly started: string;
+}
 
 /** One statement on a route with `audit=statements`, written when its outcome is known. */
 export interface StatementRecord {

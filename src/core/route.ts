@@ -56,6 +56,8 @@ export interface DatabaseRules {
   readonly replication: boolean;
   /** Whether clients may set server parameters as they connect. */
   readonly startupOptions: boolean;
+  /** Whether the server may ask clients for files. */
+  readonly localInfile: boolean;
 }
 
 /** One way through the gate. Plain data: made by the configuration, read by the core. */

@@ -1,7 +1,7 @@
 import type { Refusal } from "../errors.ts";
 import type { HttpClient, HttpServing } from "../http/exchange.ts";
 import type { Identity } from "../identity/identity.ts";
-import type { Connection, Endpoint, TlsConnection } from "../types.ts";
+import type { Connection, Endpoint, Taps, TlsConnection } from "../types.ts";
 import type { Parsed } from "../wire/cursor.ts";
 import type { Arrival } from "./arrival.ts";
 import type { CertificateAndKey } from "./contexts.ts";
@@ -37,8 +37,11 @@ export interface Session {
   secure(upstream: Connection, options?: SecureOptions): Promise<TlsConnection>;
   /** A client certificate that the authority makes for a user of the upstream. Throws a `Refusal`. */
   mint(user: string): Promise<CertificateAndKey>;
-  /** Carries bytes both ways until both sides are done. Throws a `Refusal` where it did not end well. */
-  relay(upstream: Connection): Promise<void>;
+  /**
+   * Carries bytes both ways until both sides are done. Throws a `Refusal` where it did not end well, or what a tap
+   * throws; the client is on the left.
+   */
+  relay(upstream: Connection, taps?: Taps): Promise<void>;
   /** The same for two streams of which neither is the client's own, such as those behind an HTTP upgrade. */
   carry(left: Connection, right: Connection): Promise<void>;
   /** HTTP on the client's connection. */

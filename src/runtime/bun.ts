@@ -8,6 +8,7 @@ import type {
   ListenHandlers,
   RelayEnd,
   RelayLimits,
+  Taps,
   TlsClientOptions,
   TlsConnection,
   TlsContext,
@@ -144,10 +145,10 @@ export class BunRuntime extends NodeRuntime {
     });
   }
 
-  override relay(left: Connection, right: Connection, limits: RelayLimits): Promise<RelayEnd> {
+  override relay(left: Connection, right: Connection, limits: RelayLimits, taps?: Taps): Promise<RelayEnd> {
     if (left instanceof BunConnection && right instanceof BunConnection)
-      return eventRelay(left, right, limits);
-    return portableRelay(left, right, limits);
+      return eventRelay(left, right, limits, taps);
+    return portableRelay(left, right, limits, taps);
   }
 }
 

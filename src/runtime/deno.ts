@@ -7,6 +7,7 @@ import type {
   ListenHandlers,
   RelayEnd,
   RelayLimits,
+  Taps,
   TlsClientOptions,
   TlsConnection,
   TlsContext,
@@ -129,8 +130,8 @@ export class DenoRuntime extends NodeRuntime {
     }
   }
 
-  override relay(left: Connection, right: Connection, limits: RelayLimits): Promise<RelayEnd> {
-    return portableRelay(left, right, limits, reused);
+  override relay(left: Connection, right: Connection, limits: RelayLimits, taps?: Taps): Promise<RelayEnd> {
+    return portableRelay(left, right, limits, taps, reused);
   }
 }
 

@@ -14,6 +14,7 @@ import type {
   RelayEnd,
   RelayLimits,
   Runtime,
+  Taps,
   TlsClientOptions,
   TlsConnection,
   TlsContext,
@@ -86,11 +87,11 @@ export class NodeRuntime implements Runtime {
     return clientHandshake(streamOf(connection), connection, options, withinMs, options.serverName);
   }
 
-  relay(left: Connection, right: Connection, limits: RelayLimits): Promise<RelayEnd> {
+  relay(left: Connection, right: Connection, limits: RelayLimits, taps?: Taps): Promise<RelayEnd> {
     if (left instanceof SocketConnection && right instanceof SocketConnection) {
-      return eventRelay(left, right, limits);
+      return eventRelay(left, right, limits, taps);
     }
-    return portableRelay(left, right, limits);
+    return portableRelay(left, right, limits, taps);
   }
 
   serveHttp(

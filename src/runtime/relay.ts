@@ -1,5 +1,5 @@
 import { type Deadline, deadline } from "../core/deadline.ts";
-import type { Connection, RelayEnd, RelayLimits } from "../types.ts";
+import type { Connection, RelayEnd, RelayLimits, Tap, Taps } from "../types.ts";
 
 /**
  * Watches a relay for silence. What counts as activity is the connections' own byte counters, so that
@@ -70,9 +70,11 @@ export async function portableRelay<C extends Connection>(
   left: C,
   right: C,
   limits: RelayLimits,
+  taps: Taps = {},
   chunks: Chunks<C> = copied,
 ): Promise<RelayEnd> {
   let end: RelayEnd = "done";
+  let thrown: { readonly error: unknown } | undefined;
   const finish = (how: RelayEnd): void => {
     if (end === "done") end = how;
     // What was cut short must not look complete to the other side.
@@ -80,12 +82,25 @@ export async function portableRelay<C extends Connection>(
     right.abort("reset");
   };
   const watch = new IdleWatch(left, right, limits, () => finish("idle"));
-  const pump = async (from: C, to: C, fromBroke: RelayEnd, toBroke: RelayEnd): Promise<void> => {
+  const pump = async (
+    from: C,
+    to: C,
+    fromBroke: RelayEnd,
+    toBroke: RelayEnd,
+    tap: Tap | undefined,
+  ): Promise<void> => {
     for (;;) {
       let chunk: Uint8Array | null;
       try {
         chunk = await chunks.read(from, to);
       } catch {
+        return finish(fromBroke);
+      }
+      let parts: readonly Uint8Array[] | undefined;
+      try {
+        parts = chunk === null ? undefined : tap?.(chunk);
+      } catch (error) {
+        thrown ??= { error };
         return finish(fromBroke);
       }
       try {
@@ -94,7 +109,8 @@ export async function portableRelay<C extends Connection>(
           watch.halfClosed();
           return;
         }
-        await to.write(chunk);
+        if (parts === undefined) await to.write(chunk);
+        else for (const part of parts) if (part.length > 0) await to.write(part);
         chunks.written(from, to);
       } catch {
         return finish(toBroke);
@@ -102,12 +118,13 @@ export async function portableRelay<C extends Connection>(
     }
   };
   await Promise.all([
-    pump(left, right, "left_broke", "right_broke"),
-    pump(right, left, "right_broke", "left_broke"),
+    pump(left, right, "left_broke", "right_broke", taps.left),
+    pump(right, left, "right_broke", "left_broke", taps.right),
   ]);
   watch.stop();
   left.abort();
   right.abort();
+  if (thrown !== undefined) throw thrown.error;
   return end;
 }
 
@@ -139,16 +156,43 @@ export function eventRelay(
   left: EventedConnection,
   right: EventedConnection,
   limits: RelayLimits,
+  taps: Taps = {},
 ): Promise<RelayEnd> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     let end: RelayEnd = "done";
+    let thrown: { readonly error: unknown } | undefined;
     let open = 2;
     const watch = new IdleWatch(left, right, limits, () => {
       end = "idle";
       left.abort();
       right.abort();
     });
-    const pipe = (from: EventedConnection, to: EventedConnection): void => {
+    /** True where the bytes are needed no more. */
+    const through = (
+      tap: Tap,
+      chunk: Uint8Array,
+      from: EventedConnection,
+      to: EventedConnection,
+    ): boolean => {
+      if (thrown !== undefined) return true;
+      let parts: readonly Uint8Array[];
+      try {
+        parts = tap(chunk);
+      } catch (error) {
+        thrown = { error };
+        left.abort("reset");
+        right.abort("reset");
+        return true;
+      }
+      let took = true;
+      for (const part of parts) {
+        if (part.length === 0) continue;
+        if (!to.push(part)) from.hold();
+        took &&= to.took;
+      }
+      return took;
+    };
+    const pipe = (from: EventedConnection, to: EventedConnection, tap: Tap | undefined): void => {
       to.drained = () => from.release();
       from.pipeTo((chunk) => {
         if (chunk === null) {
@@ -156,6 +200,7 @@ export function eventRelay(
           watch.halfClosed();
           return true;
         }
+        if (tap !== undefined) return through(tap, chunk, from, to);
         if (!to.push(chunk)) from.hold();
         return to.took;
       });
@@ -168,11 +213,12 @@ export function eventRelay(
       }
       if (--open > 0) return;
       watch.stop();
-      resolve(end);
+      if (thrown === undefined) resolve(end);
+      else reject(thrown.error);
     };
     left.closed.then(() => closed(left, right, "left_broke"));
     right.closed.then(() => closed(right, left, "right_broke"));
-    pipe(left, right);
-    pipe(right, left);
+    pipe(left, right, taps.left);
+    pipe(right, left, taps.right);
   });
 }

@@ -15,6 +15,7 @@ describe("a database route", () => {
       auditStatements: false,
       replication: false,
       startupOptions: true,
+      localInfile: false,
     });
   });
 
@@ -48,6 +49,11 @@ describe("a database route", () => {
       ["{db}"],
     );
     assert.equal(database?.auditStatements, true);
+  });
+
+  it("lets through what is for replicas, or asks clients for files, where it says so", () => {
+    const { database } = routeOf("mysql://db?sni=a.example.com&replication=allow&local_infile=allow");
+    assert.deepEqual([database?.replication, database?.localInfile], [true, true]);
   });
 
   it("has its certificate made by the authority where one is there", () => {
@@ -116,6 +122,12 @@ describe("a database route", () => {
     ["with an @ in its password", "postgres://app:hun@ter2@db?sni=a.example.com", /more than one @/],
     ["with an empty name", "postgres://@db?sni=a.example.com", /an @ with no user name/],
     ["with a zero byte", "postgres://a%00b@db?sni=a.example.com", /zero byte/],
+    [
+      "that lets servers ask for files, and is not MySQL's",
+      "postgres://db?sni=a.example.com&local_infile=allow",
+      /local_infile= makes no sense on a postgres route: it is for mysql/,
+    ],
+    ["with replication by halves", "mysql://db?sni=a.example.com&replication=yes", /replication=/],
     ["that is none", "tcp://db:1?sni=a.example.com&db_user=app", /knows nothing of databases/],
     [
       "that passes TLS through",

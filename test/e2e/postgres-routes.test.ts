@@ -206,7 +206,7 @@ describe("Postgres by name", { skip: missing("psql", "initdb", "pgbench") || new
       assert.equal(await good("mapped", "alice", who, { more: "dbname=orders" }), "app orders");
       const record = await router.record(({ route, outcome }) => route === "mapped" && outcome === "served");
       const { started: _, ...database } = record.database ?? { started: "" };
-      assert.deepEqual(database, { user: "app", askedUser: "alice", name: "orders" });
+      assert.deepEqual(database, { user: "app", asked_user: "alice", name: "orders" });
       // Without a database the client means the one with its own name.
       await refused("mapped", "alice", /database "alice" does not exist/, { env: { PGDATABASE: "alice" } });
     });

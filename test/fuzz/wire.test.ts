@@ -15,7 +15,7 @@ import {
   parseQuery,
   queryWith,
 } from "../../src/wire/mongodb.ts";
-import { mysqlPacket, parseMysqlPacket } from "../../src/wire/mysql.ts";
+import { mysqlPacket, parseMysqlPacket } from "../../src/wire/mysql/packet.ts";
 import { parseNotTls } from "../../src/wire/not-tls.ts";
 import { parsePostgresOpening } from "../../src/wire/postgres.ts";
 import {

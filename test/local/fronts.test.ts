@@ -6,7 +6,7 @@ import { postgresFront } from "../../src/local/fronts/postgres.ts";
 import { mongodbFront, redisFront } from "../../src/local/fronts/speaks-first.ts";
 import { selfSigned } from "../../src/local/self-signed.ts";
 import type { Connection, TlsConnection, TlsContext } from "../../src/types.ts";
-import { mysqlPacket } from "../../src/wire/mysql.ts";
+import { mysqlPacket } from "../../src/wire/mysql/packet.ts";
 import { Pairs, readAll, readSome } from "../support/pairs.ts";
 
 const ascii = (text: string): Uint8Array => new TextEncoder().encode(text);

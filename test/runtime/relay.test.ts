@@ -5,7 +5,7 @@ import { after, before, describe, it } from "node:test";
 import { NodeRuntime } from "../../src/runtime/node.ts";
 import { portableRelay } from "../../src/runtime/relay.ts";
 import { atLeast, floors, selectRuntime } from "../../src/runtime/select.ts";
-import type { Connection, Listener, RelayEnd, Runtime } from "../../src/types.ts";
+import type { Connection, Listener, RelayEnd, Runtime, Taps } from "../../src/types.ts";
 
 const limits = { idleMs: 20_000, halfCloseMs: 10_000 };
 const bytes = (length: number): Uint8Array => {
@@ -48,7 +48,7 @@ async function readAll(connection: Connection): Promise<Uint8Array> {
 
 const sum = (data: Uint8Array): string => createHash("sha256").update(data).digest("hex");
 
-type Relay = (runtime: Runtime, left: Connection, right: Connection) => Promise<RelayEnd>;
+type Relay = (runtime: Runtime, left: Connection, right: Connection, taps?: Taps) => Promise<RelayEnd>;
 
 /** The same for every runtime and relay: what one does the others must do. */
 function suite(name: string, make: () => Promise<Runtime>, relay: Relay): void {
@@ -57,6 +57,7 @@ function suite(name: string, make: () => Promise<Runtime>, relay: Relay): void {
     let listener: Listener;
     let upstream: Awaited<ReturnType<typeof mirror>>;
     const ends: Promise<RelayEnd>[] = [];
+    let taps: Taps | undefined;
     before(async () => {
       runtime = await make();
       upstream = await mirror();
@@ -66,7 +67,10 @@ function suite(name: string, make: () => Promise<Runtime>, relay: Relay): void {
           acceptFailed: (error) => assert.fail(error),
           connection: (left) => {
             const target = { host: "127.0.0.1", port: upstream.port, withinMs: 5000 };
-            ends.push(runtime.dial(target).then((right) => relay(runtime, left, right)));
+            const end = runtime.dial(target).then((right) => relay(runtime, left, right, taps));
+            // Looked at later, however it ends.
+            end.catch(() => {});
+            ends.push(end);
           },
         },
       );
@@ -139,6 +143,54 @@ function suite(name: string, make: () => Promise<Runtime>, relay: Relay): void {
       await one.close();
     });
 
+    it("carries what taps put in its place, and nothing they hold back", async () => {
+      let seen = 0;
+      const data = bytes(3_000_000);
+      const end = new TextEncoder().encode("end");
+      taps = {
+        // The first byte of each chunk comes twice, in pieces, with nothing between.
+        left: (chunk) => [chunk.subarray(0, 1), chunk.subarray(0, 0), chunk],
+        right: (chunk) => {
+          seen += chunk.length;
+          return chunk.length > 0 && seen === chunk.length ? [end, chunk] : [chunk];
+        },
+      };
+      try {
+        const client = await dial();
+        await client.write(data);
+        await client.closeWrite();
+        const back = await readAll(client);
+        assert.equal(await ends.pop(), "done");
+        assert.equal(Buffer.from(back.subarray(0, 3)).toString(), "end");
+        assert.equal(back.length, seen + 3);
+        assert.ok(seen > data.length);
+      } finally {
+        taps = undefined;
+      }
+    });
+
+    it("ends where a tap throws, with what it throws, and carries no more", async () => {
+      for (const side of ["left", "right"] as const) {
+        taps = {
+          [side]: (chunk: Uint8Array) => {
+            if (Buffer.from(chunk).includes("bad")) throw new Error("no further");
+            return [chunk];
+          },
+        };
+        try {
+          const client = await dial();
+          await client.write(new TextEncoder().encode("bad"));
+          await client.closeWrite().catch(() => {});
+          const back = await readAll(client).catch(() => new Uint8Array(0));
+          assert.equal(back.length, 0);
+          await assert.rejects(ends.pop() ?? Promise.resolve(), /no further/);
+          client.abort();
+        } finally {
+          taps = undefined;
+        }
+      }
+    });
+
     it("says when nobody listens", async () => {
       const gone = await mirror();
       gone.close();
@@ -150,10 +202,10 @@ function suite(name: string, make: () => Promise<Runtime>, relay: Relay): void {
   });
 }
 
-const own: Relay = (runtime, left, right) => runtime.relay(left, right, limits);
+const own: Relay = (runtime, left, right, taps) => runtime.relay(left, right, limits, taps);
 suite("this runtime's sockets and relay", selectRuntime, own);
-suite("this runtime's sockets, the portable relay", selectRuntime, (_, left, right) =>
-  portableRelay(left, right, limits),
+suite("this runtime's sockets, the portable relay", selectRuntime, (_, left, right, taps) =>
+  portableRelay(left, right, limits, taps),
 );
 suite("node:net and its relay", async () => new NodeRuntime(), own);
 

@@ -1,18 +1,10 @@
 import { inspect } from "../../core/inspect.ts";
 import { lingeringClose } from "../../core/linger.ts";
 import type { Connection } from "../../types.ts";
-import {
-  type MysqlPacket,
-  mysqlAsksTls,
-  mysqlError,
-  mysqlGoesOn,
-  mysqlOffersTls,
-  mysqlPacket,
-  mysqlPhaseEnds,
-  mysqlWithoutTls,
-  mysqlWithTls,
-  parseMysqlPacket,
-} from "../../wire/mysql.ts";
+import { mysqlGoesOn, mysqlPhaseEnds } from "../../wire/mysql/auth.ts";
+import { mysqlOffersTls, mysqlWithTls } from "../../wire/mysql/greeting.ts";
+import { mysqlAsksTls, mysqlWithoutTls } from "../../wire/mysql/login.ts";
+import { type MysqlPacket, mysqlError, mysqlPacket, parseMysqlPacket } from "../../wire/mysql/packet.ts";
 import { type Back, type Front, ToldClient } from "./front.ts";
 
 /** One packet, with what came behind it put back; `null` when the stream ended or is none of MySQL's. */
