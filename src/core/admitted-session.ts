@@ -165,8 +165,8 @@ export class AdmittedSession implements Session {
     this.noted ??= refusal;
   }
 
-  opened({ user, askedUser = null, name }: DatabaseSession): void {
-    this.database = { user, asked_user: askedUser, name, started: new Date().toISOString() };
+  opened({ user, askedUser, name }: DatabaseSession): void {
+    this.database = { user, asked_user: askedUser ?? null, name, started: new Date().toISOString() };
   }
 
   statement(statement: Statement): void {

@@ -1,7 +1,7 @@
 import type { Reason } from "../errors.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { Route } from "./route.ts";
-import type { DatabaseSession, Statement } from "./session.ts";
+import type { Statement } from "./session.ts";
 
 export type Outcome = "served" | "refused" | "failed";
 

@@ -191,7 +191,7 @@ describe("Postgres by name", { skip: missing("psql", "initdb", "pgbench") || new
       const record = await router.record(({ route }) => route === "own");
       assert.equal(record.outcome, "served");
       const { started, ...database } = record.database ?? { started: "" };
-      assert.deepEqual(database, { user: "app", name: "postgres" });
+      assert.deepEqual(database, { user: "app", asked_user: null, name: "postgres" });
       assert.match(started, /^\d{4}-/);
     });
 
