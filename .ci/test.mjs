@@ -50,7 +50,9 @@ const endToEnd = all.filter((path) => path.startsWith("test/e2e/"));
 let readReport;
 let complete;
 
-const bounds = { unit: 450_000, e2e: 600_000 };
+const bounds = { unit: 450_000, e2e: 500_000 };
+/** Shorter pieces of work leave less waiting at the end. */
+const endToEndParts = 2;
 const rows = [];
 const skips = [];
 const failures = [];
@@ -62,16 +64,19 @@ function check(name, passed) {
   if (!passed) failures.push(name);
 }
 
-/** Prints and counts what each runtime's report of a stage says. */
+/** Prints and counts what each runtime's reports of a stage say. */
 function count(stage, results) {
+  const text = (report) => (existsSync(report) ? readFileSync(report, "utf8") : "");
+  const byRuntime = new Map(present.map(({ name }) => [name, results.filter((one) => one.runtime === name)]));
   const reports = new Map(
-    results.map(({ runtime, report }) => [
-      runtime,
-      readReport(existsSync(report) ? readFileSync(report, "utf8") : ""),
+    [...byRuntime].map(([name, parts]) => [
+      name,
+      parts.flatMap(({ report }) => [...readReport(text(report))]),
     ]),
   );
   const completed = complete(reports);
-  for (const { runtime, status } of results) {
+  for (const [runtime, parts] of byRuntime) {
+    const status = parts.find((part) => part.status !== 0)?.status ?? 0;
     const cases = completed.get(runtime);
     const row = { stage, runtime, passed: 0, failed: 0, skipped: 0 };
     for (const { name, outcome, reason } of cases) {
@@ -160,8 +165,9 @@ function unitOn({ name, command }) {
 }
 
 /** The driver is always the Node that runs this; what it drives is the runtime under test. */
-function endToEndOn({ name, command }) {
-  const report = join(reports, `e2e-${name}.xml`);
+function endToEndOn({ name, command }, part) {
+  const report = join(reports, `e2e-${name}-${part}.xml`);
+  const files = endToEnd.filter((_, i) => i % endToEndParts === part);
   const reporters = [
     "--test-reporter=spec",
     "--test-reporter-destination=stderr",
@@ -172,7 +178,7 @@ function endToEndOn({ name, command }) {
     "e2e",
     name,
     process.execPath,
-    ["--test", "--test-concurrency=1", "--test-timeout=300000", ...reporters, ...endToEnd.map(compiled)],
+    ["--test", "--test-concurrency=1", "--test-timeout=300000", ...reporters, ...files.map(compiled)],
     report,
     {
       SALLYPORT_TEST_RUNTIME: name,
@@ -182,16 +188,24 @@ function endToEndOn({ name, command }) {
   );
 }
 
-/** Two at a time: more only makes them wait for each other on a small machine. */
-async function twoAtATime(stage, start) {
-  heading(`${stage} specs`);
-  const queue = [...present];
-  const results = [];
+/**
+ * Three at a time: end-to-end specs wait for their programs most of the time, and unit specs fill the gaps. More only
+ * makes them wait for each other on a small machine.
+ */
+async function runSpecs(stages) {
+  heading("specs");
+  const queue = present.flatMap((runtime) =>
+    stages.flatMap(({ stage, parts, start }) =>
+      Array.from({ length: parts }, (_, part) => ({ stage, run: () => start(runtime, part) })),
+    ),
+  );
+  const results = new Map(stages.map(({ stage }) => [stage, []]));
   const worker = async () => {
-    for (let next = queue.shift(); next !== undefined; next = queue.shift()) results.push(await start(next));
+    for (let next = queue.shift(); next !== undefined; next = queue.shift())
+      results.get(next.stage).push(await next.run());
   };
-  await Promise.all([worker(), worker()]);
-  count(stage, results);
+  await Promise.all([worker(), worker(), worker()]);
+  for (const [stage, found] of results) count(stage, found);
 }
 
 if (wants(values.only, "check")) {
@@ -209,8 +223,12 @@ for (const { name } of runtimes.filter(({ command }) => command === undefined)) 
 }
 if (typesFit) {
   ({ readReport, complete } = await import("../dist/test/runner/report.js"));
-  if (wants(values.only, "unit") && unit.length > 0) await twoAtATime("unit", unitOn);
-  if (wants(values.only, "e2e") && endToEnd.length > 0) await twoAtATime("e2e", endToEndOn);
+  await runSpecs(
+    [
+      { stage: "e2e", start: endToEndOn, parts: Math.min(endToEndParts, endToEnd.length), specs: endToEnd },
+      { stage: "unit", start: unitOn, parts: 1, specs: unit },
+    ].filter(({ stage, specs }) => wants(values.only, stage) && specs.length > 0),
+  );
 }
 
 heading("result");

@@ -10,7 +10,7 @@ import { dialUpstream, secureUpstream, upstreamText } from "./dial.ts";
 import type { Match } from "./match.ts";
 import { type DatabaseRecord, statementRecord } from "./record.ts";
 import type { Route } from "./route.ts";
-import type { Router } from "./router.ts";
+import type { RouterParts } from "./router-parts.ts";
 import type { DatabaseSession, SecureOptions, Session, Statement } from "./session.ts";
 
 /** What is known of a connection by the time it has a route. */
@@ -46,14 +46,18 @@ export class AdmittedSession implements Session {
   /** What went wrong without ending it. */
   noted: Refusal | undefined;
 
-  readonly #router: Router;
+  readonly #parts: RouterParts;
   readonly #verified: VerifiedClient | null;
   /** Connections to upstreams that are open. */
   readonly #dialled = new Set<Connection>();
   #ended = false;
 
-  constructor(router: Router, { id, arrival, hit, serverName, source, connection, tls, verified }: Admitted) {
-    this.#router = router;
+  constructor(
+    parts: RouterParts,
+    draining: AbortSignal,
+    { id, arrival, hit, serverName, source, connection, tls, verified }: Admitted,
+  ) {
+    this.#parts = parts;
     this.#verified = verified;
     this.id = id;
     this.route = hit.route;
@@ -64,7 +68,7 @@ export class AdmittedSession implements Session {
     this.alpn = hit.alpn;
     this.identity = verified?.identity ?? null;
     this.source = source;
-    this.draining = router.draining;
+    this.draining = draining;
     this.captures = hit.captures;
     this.upstream = upstreamText(hit.route, hit.captures);
   }
@@ -84,7 +88,7 @@ export class AdmittedSession implements Session {
   }
 
   async #dial(plain: boolean): Promise<Connection> {
-    const { runtime, timeouts, metrics } = this.#router.parts;
+    const { runtime, timeouts, metrics } = this.#parts;
     this.hasDialled = true;
     const started = performance.now();
     const connection = await dialUpstream(
@@ -116,7 +120,7 @@ export class AdmittedSession implements Session {
   });
 
   async secure(upstream: Connection, options?: SecureOptions): Promise<TlsConnection> {
-    const { runtime, timeouts } = this.#router.parts;
+    const { runtime, timeouts } = this.#parts;
     const { route, captures } = this;
     return this.#keep(await secureUpstream(runtime, timeouts.connectMs, route, captures, upstream, options));
   }
@@ -130,7 +134,7 @@ export class AdmittedSession implements Session {
   }
 
   mint(user: string): Promise<CertificateAndKey> {
-    return this.#router.parts.mint(user);
+    return this.#parts.mint(user);
   }
 
   relay(upstream: Connection, taps?: Taps): Promise<void> {
@@ -142,23 +146,23 @@ export class AdmittedSession implements Session {
   }
 
   async #carry(left: Connection, right: Connection, taps?: Taps): Promise<void> {
-    const end = await this.#router.parts.runtime.relay(left, right, this.#limits(), taps);
+    const end = await this.#parts.runtime.relay(left, right, this.#limits(), taps);
     if (end === "idle") throw new Refusal("idle_timeout", "no byte either way for too long");
     if (end === "left_broke") throw new Refusal("client_closed", "the client broke the connection");
     if (end === "right_broke") throw new Refusal("upstream_refused", "the upstream broke the connection");
   }
 
   #limits(): RelayLimits {
-    return { idleMs: this.route.idleTimeoutMs, halfCloseMs: this.#router.parts.timeouts.halfCloseMs };
+    return { idleMs: this.route.idleTimeoutMs, halfCloseMs: this.#parts.timeouts.halfCloseMs };
   }
 
   serveHttp(serving: HttpServing): Promise<void> {
-    const { runtime } = this.#router.parts;
+    const { runtime } = this.#parts;
     return runtime.serveHttp(this.client, this.alpn, serving, this.draining, this.#limits());
   }
 
   httpClient(protocol: "http/1.1" | "h2"): HttpClient {
-    return this.#router.parts.runtime.httpClient(protocol, () => this.dial());
+    return this.#parts.runtime.httpClient(protocol, () => this.dial());
   }
 
   note(refusal: Refusal): void {
@@ -172,6 +176,6 @@ export class AdmittedSession implements Session {
   statement(statement: Statement): void {
     if (this.route.database?.auditStatements !== true) return;
     const { id, route, identity, database } = this;
-    this.#router.parts.audit(statementRecord(statement, id, route, identity, database));
+    this.#parts.audit(statementRecord(statement, id, route, identity, database));
   }
 }

@@ -1,44 +1,13 @@
-import type { ClientVerifier } from "../identity/verifier.ts";
-import type { Log } from "../observe/log.ts";
-import type { Metrics } from "../observe/metrics.ts";
-import type { Connection, Runtime } from "../types.ts";
+import type { Connection } from "../types.ts";
 import type { ClientHello } from "../wire/client-hello.ts";
-import type { Cidr } from "../wire/ip.ts";
 import { ja4, ja4Key } from "../wire/ja4.ts";
-import type { Admission } from "./admission.ts";
 import type { Arrival } from "./arrival.ts";
-import type { CertificateAndKey, TlsContexts } from "./contexts.ts";
 import type { OpeningHere } from "./hello.ts";
 import { LruMap } from "./lru-map.ts";
 import { RouteTable } from "./match.ts";
-import type { ConnectionRecord, StatementRecord } from "./record.ts";
 import type { Route } from "./route.ts";
-import type { Adapter } from "./session.ts";
-import type { ProxyProtocol } from "./source.ts";
+import type { RouterParts } from "./router-parts.ts";
 import { Visit } from "./visit.ts";
-
-/** Everything a connection meets on its way; made by the composition root. */
-export interface RouterParts {
-  readonly runtime: Runtime;
-  readonly table: RouteTable;
-  readonly adapters: ReadonlyMap<string, Adapter>;
-  readonly contexts: TlsContexts;
-  readonly verifierFor: (route: Route) => ClientVerifier;
-  readonly admission: Admission;
-  readonly proxyProtocol: ProxyProtocol;
-  /** Networks whose word on who their clients are is taken. */
-  readonly forwardedFrom: readonly Cidr[];
-  readonly timeouts: {
-    readonly handshakeMs: number;
-    readonly connectMs: number;
-    readonly halfCloseMs: number;
-  };
-  readonly audit: (record: ConnectionRecord | StatementRecord) => void;
-  /** Makes a client certificate for a user of an upstream. Throws a `Refusal`. */
-  readonly mint: (user: string) => Promise<CertificateAndKey>;
-  readonly metrics: Metrics;
-  readonly log: Log;
-}
 
 /** Takes accepted connections through: inspect, match, terminate, verify, authorise, adapter, record. */
 export class Router {

@@ -238,7 +238,7 @@ export class Visit {
   }
 
   #admitted(hit: Hit): AdmittedSession {
-    const session = new AdmittedSession(this.#router, {
+    const session = new AdmittedSession(this.#router.parts, this.#router.draining, {
       id: this.#id,
       arrival: this.#arrival,
       hit,

@@ -150,6 +150,14 @@ export class Metrics {
     "Questions to OCSP responders, by what came of them.",
     ["result"],
   );
+  // Known by name to dashboards; without samples as long as there are no tunnels and no reloads.
+  readonly tunnelAgents = new Value("gauge", "sallyport_tunnel_agents", "Agents that are connected.", []);
+  readonly reloads = new Value(
+    "counter",
+    "sallyport_reload_total",
+    "Configurations read anew, by how it went.",
+    ["result"],
+  );
   readonly build = new Value("gauge", "sallyport_build_info", "What is running.", ["version", "runtime"]);
 
   text(): string {
@@ -164,6 +172,8 @@ export class Metrics {
       this.crlExpiry,
       this.crlRefresh,
       this.ocspRequests,
+      this.tunnelAgents,
+      this.reloads,
       this.build,
     ];
     return `${all.flatMap((metric) => [...metric.lines()]).join("\n")}\n`;

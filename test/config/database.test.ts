@@ -83,8 +83,8 @@ describe("a database route", () => {
     ],
     [
       "with a rule that is another protocol's",
-      "mysql://db?sni=a.example.com&replication=allow",
-      /replication= makes no sense on a mysql route: it is for postgres/,
+      "redis://db?sni=a.example.com&replication=allow",
+      /replication= makes no sense on a redis route: it is for postgres/,
     ],
     [
       "that would log anybody in with the router's certificate",

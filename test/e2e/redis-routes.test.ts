@@ -591,7 +591,7 @@ describe("a Redis server", { skip: missing("redis-server") }, () => {
     };
     const session = {
       route: {
-        database: null,
+        database: { users: null, names: null, auditStatements: false },
         upstream: { credentials: { user: "app", password: "", minted: false }, tls: { cert: null } },
       },
       identity: null,
