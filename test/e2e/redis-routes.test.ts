@@ -8,7 +8,7 @@ import { after, before, describe, it } from "node:test";
 import type { TLSSocket } from "node:tls";
 import fc from "fast-check";
 import { Redis as Ioredis } from "ioredis";
-import { Access } from "../../src/adapters/redis/access.ts";
+import { RedisAccess } from "../../src/adapters/redis/access.ts";
 import { Marks } from "../../src/adapters/redis/marks.ts";
 import { Requests } from "../../src/adapters/redis/requests.ts";
 import { Rules } from "../../src/adapters/redis/rules.ts";
@@ -598,7 +598,7 @@ describe("a Redis server", { skip: missing("redis-server") }, () => {
       captures: {},
     } as unknown as Session;
     const held = (input: string): Uint8Array => {
-      const rules = new Rules(new Access(session), "app", new Marks(), () => {});
+      const rules = new Rules(new RedisAccess(session), "app", new Marks(), () => {});
       const requests = new Requests({
         concerns: (name) => rules.concerns(name),
         judge: (args) => rules.judge(args),

@@ -1,5 +1,5 @@
 import { bsonTypes, type Element, readDocument, textOf } from "../../wire/bson.ts";
-import type { Access } from "./access.ts";
+import type { MongodbAccess } from "./access.ts";
 import type { Asked } from "./requests.ts";
 
 /** What belongs to a connection or a session rather than to a database. */
@@ -20,7 +20,12 @@ const places: ReadonlySet<string> = new Set(["$out", "into", "from", "out", "$un
 const maxDepth = 200;
 
 /** The first database named in these elements that is not admitted; `null`: there is none. */
-function named(elements: readonly Element[], access: Access, depth: number, place: boolean): string | null {
+function named(
+  elements: readonly Element[],
+  access: MongodbAccess,
+  depth: number,
+  place: boolean,
+): string | null {
   for (const element of elements) {
     if (place && element.name === "db") {
       const name = textOf(element);
@@ -36,7 +41,7 @@ function named(elements: readonly Element[], access: Access, depth: number, plac
 }
 
 /** Why a command may not go to where it wants to; `null`: it may. */
-export function foreignDatabase({ name: command, body, whole }: Asked, access: Access): string | null {
+export function foreignDatabase({ name: command, body, whole }: Asked, access: MongodbAccess): string | null {
   if (!access.limitsDatabases || everywhere.has(command)) return null;
   const names = body.filter(({ name }) => name === "$db");
   const name = names.length === 1 ? textOf(names[0]) : null;

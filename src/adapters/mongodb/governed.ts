@@ -2,7 +2,7 @@ import type { Session } from "../../core/session.ts";
 import { Refusal } from "../../errors.ts";
 import type { Connection, Endpoint } from "../../types.ts";
 import { joined } from "../../wire/joined.ts";
-import type { Access } from "./access.ts";
+import type { MongodbAccess } from "./access.ts";
 import { Boundaries } from "./boundaries.ts";
 import { Requests } from "./requests.ts";
 import { Rules } from "./rules.ts";
@@ -23,7 +23,7 @@ export class GovernedClient implements Connection {
   #refusal: Refusal | null = null;
 
   /** @param user whom the client asked to be */
-  constructor(session: Session, access: Access, user: string | null) {
+  constructor(session: Session, access: MongodbAccess, user: string | null) {
     this.#client = session.client;
     this.#statements = access.audits ? new Statements((statement) => session.statement(statement)) : null;
     const rules = new Rules(access, user, session, this.#statements?.heard ?? null);

@@ -1,5 +1,5 @@
 import { type Element, numberOf } from "../../wire/bson.ts";
-import type { Access } from "./access.ts";
+import type { MongodbAccess } from "./access.ts";
 import { aheadClaim } from "./claim.ts";
 
 /** The names of the command that drivers begin with. */
@@ -11,7 +11,7 @@ export const isWatching = (body: readonly Element[]): boolean =>
   (numberOf(body.find(({ name }) => name === "maxAwaitTimeMS")) ?? 0) > 0;
 
 /** A `hello` without what is not to be agreed on: compression, which we don't read, and logins that are not the client's. */
-export function heldHello(body: readonly Element[], access: Access): readonly Element[] {
+export function heldHello(body: readonly Element[], access: MongodbAccess): readonly Element[] {
   return body.filter((element) => {
     switch (element.name) {
       case "compression":

@@ -3,7 +3,7 @@ import { inspect } from "../../core/inspect.ts";
 import { lingeringClose } from "../../core/linger.ts";
 import type { Adapter, Session } from "../../core/session.ts";
 import { Refusal } from "../../errors.ts";
-import { Access } from "./access.ts";
+import { MongodbAccess } from "./access.ts";
 import { refusedReply } from "./answers.ts";
 import { GovernedClient } from "./governed.ts";
 import { Opening, told } from "./opening.ts";
@@ -16,7 +16,7 @@ const refusalMs = 5_000;
 export const mongodbAdapter = (): Adapter => ({ name: "mongodb", handle, refuse });
 
 async function handle(session: Session): Promise<void> {
-  const access = new Access(session);
+  const access = new MongodbAccess(session);
   if (access.logsIn && session.identity === null) {
     const refusal = new Refusal(
       "client_cert_missing",

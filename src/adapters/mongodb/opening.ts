@@ -4,7 +4,7 @@ import { lingeringClose } from "../../core/linger.ts";
 import type { Session } from "../../core/session.ts";
 import { Refusal } from "../../errors.ts";
 import type { Connection } from "../../types.ts";
-import type { Access } from "./access.ts";
+import type { MongodbAccess } from "./access.ts";
 import { authenticatedReply, type CodeName, type Refused, refusedReply } from "./answers.ts";
 import { readClaim } from "./claim.ts";
 import { heldHello, helloNames, isWatching } from "./hello.ts";
@@ -24,7 +24,7 @@ export interface Opened {
 /** A session up to the router's login for it. */
 export class Opening {
   readonly #session: Session;
-  readonly #access: Access;
+  readonly #access: MongodbAccess;
   readonly #client: Connection;
   #upstream: Connection | undefined;
   /** For whom the connection to the upstream has a certificate. */
@@ -33,7 +33,7 @@ export class Opening {
   #refused = 0;
   #late = false;
 
-  constructor(session: Session, access: Access) {
+  constructor(session: Session, access: MongodbAccess) {
     this.#session = session;
     this.#access = access;
     this.#client = session.client;

@@ -1,7 +1,7 @@
 import type { Session } from "../../core/session.ts";
 import { Refusal } from "../../errors.ts";
 import { type Element, textOf } from "../../wire/bson.ts";
-import type { Access } from "./access.ts";
+import type { MongodbAccess } from "./access.ts";
 import { authenticatedReply, type Refused, refusedReply } from "./answers.ts";
 import { aheadClaim, type Claim, readClaim } from "./claim.ts";
 import { foreignDatabase } from "./databases.ts";
@@ -22,13 +22,18 @@ export interface Heard {
 
 /** The rules of one session for its commands. */
 export class Rules {
-  readonly #access: Access;
+  readonly #access: MongodbAccess;
   /** Whom the client asked to be; `null` where nobody is logged in. */
   readonly #user: string | null;
   readonly #session: Session;
   readonly #heard: ((heard: Heard) => void) | null;
 
-  constructor(access: Access, user: string | null, session: Session, heard: ((heard: Heard) => void) | null) {
+  constructor(
+    access: MongodbAccess,
+    user: string | null,
+    session: Session,
+    heard: ((heard: Heard) => void) | null,
+  ) {
     this.#access = access;
     this.#user = user;
     this.#session = session;

@@ -4,7 +4,7 @@ import { Refusal } from "../../errors.ts";
 import type { Connection, Endpoint } from "../../types.ts";
 import { joined } from "../../wire/joined.ts";
 import { replyLine } from "../../wire/redis.ts";
-import type { Access } from "./access.ts";
+import type { RedisAccess } from "./access.ts";
 import { Marks } from "./marks.ts";
 import { Requests } from "./requests.ts";
 import { Rules } from "./rules.ts";
@@ -25,7 +25,7 @@ export class GovernedClient implements Connection {
   #said: (() => void) | undefined;
 
   /** @param user whom the client asked to be */
-  constructor(session: Session, access: Access, user: string) {
+  constructor(session: Session, access: RedisAccess, user: string) {
     this.#client = session.client;
     this.#statements = access.audits ? new Statements((statement) => session.statement(statement)) : null;
     const rules = new Rules(access, user, this.#marks, (refusal) => session.note(refusal));

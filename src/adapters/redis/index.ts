@@ -2,7 +2,7 @@ import { lingeringClose } from "../../core/linger.ts";
 import type { Adapter, Session } from "../../core/session.ts";
 import { Refusal } from "../../errors.ts";
 import { replyLine } from "../../wire/redis.ts";
-import { Access } from "./access.ts";
+import { RedisAccess } from "./access.ts";
 import { GovernedClient } from "./governed.ts";
 import { errorOf, Opening } from "./opening.ts";
 
@@ -14,7 +14,7 @@ export const redisAdapter = (): Adapter => ({
 });
 
 async function handle(session: Session): Promise<void> {
-  const access = new Access(session);
+  const access = new RedisAccess(session);
   if (access.logsIn && session.identity === null) {
     const refusal = new Refusal(
       "client_cert_missing",

@@ -4,7 +4,7 @@ import type { Session } from "../../core/session.ts";
 import { Refusal } from "../../errors.ts";
 import type { Connection } from "../../types.ts";
 import { parseReplyLine, request } from "../../wire/redis.ts";
-import { type Access, firstDatabase } from "./access.ts";
+import { firstDatabase, type RedisAccess } from "./access.ts";
 
 /** From the first word to the upstream to its last one of who we are. */
 const loginMs = 10_000;
@@ -35,7 +35,7 @@ function ownWords(session: Session, upstreamUser: string): readonly string[] | n
  */
 export async function logIn(
   session: Session,
-  access: Access,
+  access: RedisAccess,
   upstream: Connection,
   user: string,
   words: readonly Uint8Array[] | null,

@@ -6,7 +6,7 @@ import { Refusal } from "../../errors.ts";
 import type { Connection } from "../../types.ts";
 import { ok, type Parsed } from "../../wire/cursor.ts";
 import { commandName, parseRequest, parseRequestHead, replyLine, request } from "../../wire/redis.ts";
-import { type Access, firstDatabase } from "./access.ts";
+import { firstDatabase, type RedisAccess } from "./access.ts";
 import { type Claim, readAuth, readHello } from "./hello.ts";
 import { dial, logIn } from "./login.ts";
 
@@ -34,13 +34,13 @@ const parseOpening =
 /** A session from its first command to the login at its upstream. */
 export class Opening {
   readonly #session: Session;
-  readonly #access: Access;
+  readonly #access: RedisAccess;
   readonly #client: Connection;
   #upstream: Connection | undefined;
   #refused = 0;
   #late = false;
 
-  constructor(session: Session, access: Access) {
+  constructor(session: Session, access: RedisAccess) {
     this.#session = session;
     this.#access = access;
     this.#client = session.client;

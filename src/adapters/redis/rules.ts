@@ -1,6 +1,6 @@
 import { Refusal } from "../../errors.ts";
 import { argumentText, commandName, replyLine, request } from "../../wire/redis.ts";
-import { type Access, firstDatabase } from "./access.ts";
+import { firstDatabase, type RedisAccess } from "./access.ts";
 import { type Claim, readAuth, readHello } from "./hello.ts";
 import type { Marks } from "./marks.ts";
 
@@ -19,7 +19,7 @@ const unaccountable = ["sync", "psync"];
 
 /** The rules of one session for its commands. */
 export class Rules {
-  readonly #access: Access;
+  readonly #access: RedisAccess;
   readonly #user: string;
   readonly #marks: Marks;
   readonly #note: (refusal: Refusal) => void;
@@ -27,7 +27,7 @@ export class Rules {
   readonly #resets: boolean;
 
   /** @param user whom the client asked to be */
-  constructor(access: Access, user: string, marks: Marks, note: (refusal: Refusal) => void) {
+  constructor(access: RedisAccess, user: string, marks: Marks, note: (refusal: Refusal) => void) {
     this.#access = access;
     this.#user = user;
     this.#marks = marks;
