@@ -1,8 +1,8 @@
-import type { Connection, Endpoint } from "../types.ts";
+import type { Connection } from "../types.ts";
+import { WrappedConnection } from "./wrapped.ts";
 
 /** A connection whose incoming bytes somebody looks at on their way through. */
-export class ObservedConnection implements Connection {
-  readonly #connection: Connection;
+export class ObservedConnection extends WrappedConnection {
   readonly #see: (bytes: Uint8Array) => void;
   readonly #room: () => Promise<void> | undefined;
 
@@ -15,44 +15,20 @@ export class ObservedConnection implements Connection {
     see: (bytes: Uint8Array) => void,
     room: () => Promise<void> | undefined = () => undefined,
   ) {
-    this.#connection = connection;
+    super(connection);
     this.#see = see;
     this.#room = room;
   }
 
-  get remote(): Endpoint {
-    return this.#connection.remote;
-  }
-  get local(): Endpoint {
-    return this.#connection.local;
-  }
-  get bytesRead(): number {
-    return this.#connection.bytesRead;
-  }
-  get bytesWritten(): number {
-    return this.#connection.bytesWritten;
-  }
-  get closed(): Promise<void> {
-    return this.#connection.closed;
-  }
-
-  async read(): Promise<Uint8Array | null> {
+  override async read(): Promise<Uint8Array | null> {
     await this.#room();
-    const chunk = await this.#connection.read();
+    const chunk = await this.inner.read();
     if (chunk !== null) this.#see(chunk);
     return chunk;
   }
+
   /** What is put back has been seen, and would be seen twice. */
-  unread(): void {
+  override unread(): void {
     throw new TypeError("an observed stream can't go back");
-  }
-  write(bytes: Uint8Array): Promise<void> {
-    return this.#connection.write(bytes);
-  }
-  closeWrite(): Promise<void> {
-    return this.#connection.closeWrite();
-  }
-  abort(how?: "close" | "reset"): void {
-    this.#connection.abort(how);
   }
 }

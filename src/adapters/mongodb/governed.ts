@@ -1,7 +1,7 @@
 import type { Session } from "../../core/session.ts";
 import { Refusal } from "../../errors.ts";
-import type { Connection, Endpoint } from "../../types.ts";
 import { joined } from "../../wire/joined.ts";
+import { WrappedConnection } from "../wrapped.ts";
 import type { MongodbAccess } from "./access.ts";
 import { Boundaries } from "./boundaries.ts";
 import { Requests } from "./requests.ts";
@@ -12,8 +12,7 @@ import { Statements } from "./statements.ts";
 const maxWaiting = 256;
 
 /** A client whose commands are followed on their way upstream; of what it gets no more than where messages end. */
-export class GovernedClient implements Connection {
-  readonly #client: Connection;
+export class GovernedClient extends WrappedConnection {
   readonly #requests: Requests;
   readonly #boundaries = new Boundaries();
   readonly #statements: Statements | null;
@@ -24,7 +23,7 @@ export class GovernedClient implements Connection {
 
   /** @param user whom the client asked to be */
   constructor(session: Session, access: MongodbAccess, user: string | null) {
-    this.#client = session.client;
+    super(session.client);
     this.#statements = access.audits ? new Statements((statement) => session.statement(statement)) : null;
     const rules = new Rules(access, user, session, this.#statements?.heard ?? null);
     this.#requests = new Requests(rules);
@@ -35,31 +34,11 @@ export class GovernedClient implements Connection {
     return this.#refusal;
   }
 
-  get remote(): Endpoint {
-    return this.#client.remote;
-  }
-
-  get local(): Endpoint {
-    return this.#client.local;
-  }
-
-  get bytesRead(): number {
-    return this.#client.bytesRead;
-  }
-
-  get bytesWritten(): number {
-    return this.#client.bytesWritten;
-  }
-
-  get closed(): Promise<void> {
-    return this.#client.closed;
-  }
-
-  async read(): Promise<Uint8Array | null> {
+  override async read(): Promise<Uint8Array | null> {
     for (;;) {
       if (this.#refusal !== null) return null;
       await this.#statements?.room();
-      const chunk = await this.#client.read();
+      const chunk = await this.inner.read();
       if (chunk === null) return null;
       const { bytes, answers, problem } = this.#requests.push(chunk);
       this.#waiting.push(...answers);
@@ -71,7 +50,7 @@ export class GovernedClient implements Connection {
     }
   }
 
-  async write(chunk: Uint8Array): Promise<void> {
+  override async write(chunk: Uint8Array): Promise<void> {
     let place: number | null;
     try {
       place = this.#boundaries.push(chunk);
@@ -97,23 +76,19 @@ export class GovernedClient implements Connection {
 
   /** One after the other: both directions write to the client. */
   #send(bytes: Uint8Array): Promise<void> {
-    const sent = this.#writing.then(() => this.#client.write(bytes));
+    const sent = this.#writing.then(() => this.inner.write(bytes));
     this.#writing = sent.catch(() => {});
     return sent;
   }
 
-  async closeWrite(): Promise<void> {
+  override async closeWrite(): Promise<void> {
     this.#statements?.over();
     await this.#writing;
-    await this.#client.closeWrite();
+    await this.inner.closeWrite();
   }
 
-  abort(how?: "close" | "reset"): void {
+  override abort(how?: "close" | "reset"): void {
     this.#statements?.over();
-    this.#client.abort(how);
-  }
-
-  unread(bytes: Uint8Array): void {
-    this.#client.unread(bytes);
+    this.inner.abort(how);
   }
 }

@@ -1,9 +1,9 @@
 import { type Deadline, deadline } from "../../core/deadline.ts";
 import type { Session } from "../../core/session.ts";
 import { Refusal } from "../../errors.ts";
-import type { Connection, Endpoint } from "../../types.ts";
 import { joined } from "../../wire/joined.ts";
 import { replyLine } from "../../wire/redis.ts";
+import { WrappedConnection } from "../wrapped.ts";
 import type { RedisAccess } from "./access.ts";
 import { Marks } from "./marks.ts";
 import { Requests } from "./requests.ts";
@@ -14,8 +14,7 @@ import { Statements } from "./statements.ts";
 const lastWordsMs = 10_000;
 
 /** A client whose commands are followed on their way upstream; what it gets is not, as long as nobody asks for it. */
-export class GovernedClient implements Connection {
-  readonly #client: Connection;
+export class GovernedClient extends WrappedConnection {
   readonly #marks = new Marks();
   readonly #requests: Requests;
   readonly #statements: Statements | null;
@@ -26,7 +25,7 @@ export class GovernedClient implements Connection {
 
   /** @param user whom the client asked to be */
   constructor(session: Session, access: RedisAccess, user: string) {
-    this.#client = session.client;
+    super(session.client);
     this.#statements = access.audits ? new Statements((statement) => session.statement(statement)) : null;
     const rules = new Rules(access, user, this.#marks, (refusal) => session.note(refusal));
     this.#requests = new Requests({
@@ -41,34 +40,14 @@ export class GovernedClient implements Connection {
     return this.#refusal;
   }
 
-  get remote(): Endpoint {
-    return this.#client.remote;
-  }
-
-  get local(): Endpoint {
-    return this.#client.local;
-  }
-
-  get bytesRead(): number {
-    return this.#client.bytesRead;
-  }
-
-  get bytesWritten(): number {
-    return this.#client.bytesWritten;
-  }
-
-  get closed(): Promise<void> {
-    return this.#client.closed;
-  }
-
-  async read(): Promise<Uint8Array | null> {
+  override async read(): Promise<Uint8Array | null> {
     for (;;) {
       if (this.#refusal !== null) {
         await this.#lastWords();
         return null;
       }
       await this.#statements?.room();
-      const chunk = await this.#client.read();
+      const chunk = await this.inner.read();
       if (chunk === null) return null;
       const { bytes, problem } = this.#requests.push(chunk);
       const wrong = problem ?? (this.#marks.tooMany ? "too much that is refused" : null);
@@ -89,11 +68,11 @@ export class GovernedClient implements Connection {
         resolve();
       };
       this.#late = deadline(lastWordsMs, () => resolve());
-      void this.#client.closed.then(this.#said);
+      void this.inner.closed.then(this.#said);
     });
   }
 
-  async write(chunk: Uint8Array): Promise<void> {
+  override async write(chunk: Uint8Array): Promise<void> {
     await this.#write(this.#marks.replies(chunk));
     if (!this.#marks.waiting) this.#said?.();
   }
@@ -104,22 +83,18 @@ export class GovernedClient implements Connection {
       this.#refusal ??= new Refusal("upstream_refused", "the upstream's replies are not Redis's");
       throw this.#refusal;
     }
-    await this.#client.write(bytes);
+    await this.inner.write(bytes);
   }
 
-  async closeWrite(): Promise<void> {
+  override async closeWrite(): Promise<void> {
     this.#said?.();
     this.#statements?.over();
     await this.#write(this.#marks.rest());
-    await this.#client.closeWrite();
+    await this.inner.closeWrite();
   }
 
-  abort(how?: "close" | "reset"): void {
+  override abort(how?: "close" | "reset"): void {
     this.#statements?.over();
-    this.#client.abort(how);
-  }
-
-  unread(bytes: Uint8Array): void {
-    this.#client.unread(bytes);
+    this.inner.abort(how);
   }
 }
