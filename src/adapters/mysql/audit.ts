@@ -1,6 +1,7 @@
 import { LruMap } from "../../core/lru-map.ts";
-import type { Session } from "../../core/session.ts";
+import type { DatabaseSession, Session } from "../../core/session.ts";
 import { Refusal } from "../../errors.ts";
+import { parseChangeUser } from "../../wire/mysql/auth.ts";
 import type { Capabilities } from "../../wire/mysql/capabilities.ts";
 import { type Command, command } from "../../wire/mysql/commands.ts";
 import { Reader, text } from "../../wire/mysql/reader.ts";
@@ -20,11 +21,14 @@ interface Asked {
   /** What the line says; `null`: none is written where all is well. */
   readonly text: string | null;
   readonly started: number;
+  /** Whose session it is from then on, where all is well. */
+  readonly becomes: DatabaseSession | null;
 }
 
 /** Writes a line for each statement of a session once it is known how it went. */
 export class Audit {
   readonly #session: Session;
+  readonly #capabilities: Capabilities;
   readonly #results: ResultStream;
   readonly #asked: Asked[] = [];
   readonly #prepared = new LruMap<number, string>(maxPrepared);
@@ -32,6 +36,7 @@ export class Audit {
 
   constructor(session: Session, capabilities: Capabilities) {
     this.#session = session;
+    this.#capabilities = capabilities;
     this.#results = new ResultStream(capabilities);
   }
 
@@ -41,7 +46,12 @@ export class Audit {
       if (one.code === command.closeStatement)
         this.#prepared.delete(new Reader(one.payload, 1).uint(4) ?? lastPrepared);
       if (!this.#results.expect(one)) continue;
-      this.#asked.push({ code: one.code, text: this.#textOf(one), started: performance.now() });
+      this.#asked.push({
+        code: one.code,
+        text: this.#textOf(one),
+        started: performance.now(),
+        becomes: this.#becomes(one),
+      });
     }
     return this.#asked.length <= maxAhead
       ? null
@@ -70,6 +80,12 @@ export class Audit {
     }
   }
 
+  /** Servers go on as before where a change of user fails: the lines that follow must not be another's. */
+  #becomes({ code, payload }: Command): DatabaseSession | null {
+    const asked = code === command.changeUser ? parseChangeUser(payload, this.#capabilities) : null;
+    return asked === null ? null : { user: asked.user, name: asked.database };
+  }
+
   #textOf({ code, payload }: Command): string | null {
     const said = text(payload.subarray(1));
     switch (code) {
@@ -91,7 +107,9 @@ export class Audit {
 
   #report({ error, rows, statementId }: Result): void {
     const asked = this.#asked.shift();
-    if (asked === undefined || asked.text === null) return;
+    if (asked === undefined) return;
+    if (asked.becomes !== null && error === null) this.#session.opened(asked.becomes);
+    if (asked.text === null) return;
     if (asked.code === command.prepare) {
       // Written down when it is run.
       if (statementId !== null) this.#prepared.set(statementId, asked.text);

@@ -1,3 +1,4 @@
+import { databaseRulesOf } from "../../core/route.ts";
 import type { Session } from "../../core/session.ts";
 import { mayAsk, type Right } from "../../identity/rights.ts";
 import { notAllowed } from "./refusals.ts";
@@ -7,9 +8,10 @@ const listed = (rights: readonly Right[] | null): string => (rights ?? []).map((
 /** Whom the upstream is to know the client as, where it may be whom it asks to be. Throws a `Refusal`. */
 export function userFor({ route, identity, captures }: Session, asked: string): string {
   const who = identity?.subject ?? "this client";
-  const users = route.database?.users ?? null;
+  const { users } = databaseRulesOf(route);
   const kept = route.upstream?.credentials?.user ?? null;
-  if (kept === null || (asked !== "" && users !== null)) {
+  // Whoever asks for nobody has asked for none of those that are listed.
+  if (kept === null || users !== null) {
     if (!mayAsk(users, asked, identity, captures))
       throw notAllowed(
         "user",
@@ -25,7 +27,7 @@ export function userFor({ route, identity, captures }: Session, asked: string): 
 
 /** Whether the client may open this database. */
 export const mayOpen = ({ route, identity, captures }: Session, database: string): boolean =>
-  mayAsk(route.database?.names ?? null, database, identity, captures);
+  mayAsk(databaseRulesOf(route).names, database, identity, captures);
 
 /** Throws a `Refusal` where the client may not open the database; none may always be opened. */
 export function checkDatabase(session: Session, database: string | null): void {
@@ -33,6 +35,6 @@ export function checkDatabase(session: Session, database: string | null): void {
   const { identity, route } = session;
   throw notAllowed(
     "database",
-    `${identity?.subject ?? "this client"} may not open database '${database}' on route ${route.name}, which admits ${listed(route.database?.names ?? null)}`,
+    `${identity?.subject ?? "this client"} may not open database '${database}' on route ${route.name}, which admits ${listed(databaseRulesOf(route).names)}`,
   );
 }

@@ -1,3 +1,4 @@
+import { databaseRulesOf } from "../../core/route.ts";
 import type { Session } from "../../core/session.ts";
 import { Refusal } from "../../errors.ts";
 import { parseChangeUser } from "../../wire/mysql/auth.ts";
@@ -58,23 +59,23 @@ function judge(session: Session, capabilities: Capabilities, payload: Uint8Array
   }
   if (asked.database !== null && !mayOpen(session, asked.database))
     return failing(codes.databaseDenied, "this database is not yours to open on this route", capabilities);
-  session.opened({ user: asked.user, name: asked.database });
+  if (!databaseRulesOf(route).auditStatements) session.opened({ user: asked.user, name: asked.database });
   return null;
 }
 
 /** Carries commands and their answers until both sides are done, and holds the client to what it may ask for. */
 export async function serveCommands(session: Session, { upstream, capabilities }: LoggedIn): Promise<void> {
-  const { database } = session.route;
-  const audit = database?.auditStatements === true ? new Audit(session, capabilities) : null;
+  const database = databaseRulesOf(session.route);
+  const audit = database.auditStatements ? new Audit(session, capabilities) : null;
   const commands = new CommandStream({
     judged: new Set([
       command.changeUser,
-      ...(database?.replication === true ? [] : replication),
-      ...((database?.names ?? null) === null ? [] : [command.useDatabase]),
+      ...(database.replication ? [] : replication),
+      ...(database.names === null ? [] : [command.useDatabase]),
     ]),
     judge: (payload) => judge(session, capabilities, payload),
     told: audit === null ? 0 : toldBytes,
-    files: database?.localInfile === true,
+    files: database.localInfile,
   });
 
   const followed = (refusal: Refusal | null): void => {

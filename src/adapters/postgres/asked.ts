@@ -1,4 +1,4 @@
-import type { DatabaseRules } from "../../core/route.ts";
+import { type DatabaseRules, databaseRulesOf } from "../../core/route.ts";
 import type { Session } from "../../core/session.ts";
 import { mayAsk, type Right } from "../../identity/rights.ts";
 import { refusal, states, violation } from "./refusal.ts";
@@ -57,7 +57,7 @@ function userOf(
 }
 
 function checkDatabase({ route, identity, captures }: Session, name: string): void {
-  const names = route.database?.names ?? null;
+  const { names } = databaseRulesOf(route);
   if (mayAsk(names, name, identity, captures)) return;
   const who = identity?.subject ?? "this client";
   const sentence = `${who} may not open database ${quoted(name)} on route ${route.name}: expected ${listed(names ?? [])}`;
@@ -83,7 +83,7 @@ export function judge(session: Session, { minor, parameters }: Startup): Asked {
   const askedUser = checkedName(given.get("user") ?? "", "user");
   if (askedUser === "")
     throw refusal("protocol_error", states.unauthorized, "no user name in the startup message");
-  const user = userOf(session, session.route.database?.users ?? null, askedUser);
+  const user = userOf(session, databaseRulesOf(session.route).users, askedUser);
   const replication = replicationOf(session, given.get("replication"));
   // Postgres takes the user's name for an absent one: of the user that was asked for, whoever it is upstream.
   const named = given.get("database") ?? "";
