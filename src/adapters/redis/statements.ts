@@ -54,8 +54,13 @@ export class Statements {
     });
   }
 
-  /** The connection is over: nobody need wait. */
+  /** The connection is over: nobody need wait, and what was not answered is written down too. */
   over(): void {
+    const left = this.#waiting.slice(this.#done);
+    this.#waiting = [];
+    this.#done = 0;
+    for (const { text, at } of left)
+      this.#report({ text, error: "unanswered", rows: null, durationMs: performance.now() - at });
     this.#room?.();
   }
 
@@ -64,7 +69,7 @@ export class Statements {
     const replies = this.#framer.push(chunk);
     if (replies === null) return false;
     for (const reply of replies) this.#answered(reply);
-    if (this.#waiting.length - this.#done <= maxWaiting) this.over();
+    if (this.#waiting.length - this.#done <= maxWaiting) this.#room?.();
     return true;
   }
 
