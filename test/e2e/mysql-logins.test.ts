@@ -4,8 +4,9 @@ import { connect as connectTcp, createServer, type Server, type Socket } from "n
 import { after, before, describe, it } from "node:test";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import mysql2, { type Connection, type ConnectionOptions } from "mysql2/promise";
+import { Greetings } from "../../src/adapters/mysql/greetings.ts";
 import { capability } from "../../src/wire/mysql/capabilities.ts";
-import { parseGreeting } from "../../src/wire/mysql/greeting.ts";
+import { greetingPayload, parseGreeting } from "../../src/wire/mysql/greeting.ts";
 import { type Login, loginPayload, sslRequestPayload } from "../../src/wire/mysql/login.ts";
 import { errorPayload, mysqlPacket, parseError } from "../../src/wire/mysql/packet.ts";
 import { startProxy } from "../support/local-proxy.ts";
@@ -29,6 +30,7 @@ describe("logins at MySQL 8", () => {
   let eager: FakeMysql;
   let full: FakeMysql;
   let silent: Server;
+  let broken: Server;
   const held: Socket[] = [];
   let router: TestRouter;
   let ownPort = 0;
@@ -47,6 +49,12 @@ describe("logins at MySQL 8", () => {
     });
     silent = createServer((socket) => held.push(socket.on("error", () => {})));
     await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+    broken = createServer((socket) => {
+      socket.on("error", () => {}).once("data", () => socket.resetAndDestroy());
+      socket.write(mysqlPacket(0, greetingPayload(new Greetings().invent(null))));
+    });
+    await new Promise<void>((resolve) => broken.listen(0, "127.0.0.1", resolve));
+    const { port: brokenPort } = broken.address() as { port: number };
     const { port: silentPort } = silent.address() as { port: number };
     ownPort = await freePort();
     const verify = `upstream_tls=verify&upstream_ca=${encodeURIComponent(`${site.folder}/ca.crt`)}&upstream_sni=localhost`;
@@ -68,6 +76,7 @@ describe("logins at MySQL 8", () => {
       ...route("eager", "app", eager, verify),
       ...route("full", "app", full),
       ...route("silent", "app", { port: silentPort }),
+      ...route("broken", "app", { port: brokenPort }),
       ...route("old", "old", secure, verify),
       ...route("first-old", "app", native),
       ...route("clear", "clear", secure, verify),
@@ -83,6 +92,7 @@ describe("logins at MySQL 8", () => {
     for (const server of [plain, secure, native, eager, full]) server?.close();
     for (const socket of held) socket.destroy();
     silent?.close();
+    broken?.close();
     site?.remove();
   });
 
@@ -172,6 +182,11 @@ describe("logins at MySQL 8", () => {
 
   it("pass on what a server says in the place of a greeting", async () => {
     await assert.rejects(opened("full"), { errno: 1040, message: "Too many connections" });
+  });
+
+  it("are the upstream's fault where it breaks the connection", async () => {
+    await assert.rejects(opened("broken"), /does not work with us/);
+    assert.equal((await failure("broken"))[0], "upstream_refused");
   });
 
   it("run end to end where the router keeps no password", async () => {

@@ -6,6 +6,7 @@ import {
   authSwitchPayload,
   mysqlGoesOn,
   parseAuthSwitch,
+  parseNextFactor,
   rememberedPayload,
 } from "../../wire/mysql/auth.ts";
 import { type Capabilities, capability, has, shared, understands } from "../../wire/mysql/capabilities.ts";
@@ -30,6 +31,9 @@ const cachingSha2 = "caching_sha2_password";
 
 const upstreamBroke = (detail: string): Refusal =>
   new Refusal("upstream_refused", `the upstream speaks no MySQL: ${detail}`);
+
+const upstreamLost = (error: unknown): Refusal =>
+  new Refusal("upstream_refused", "the upstream broke the connection during the login", { cause: error });
 
 /** What the upstream says went wrong, where it says so. */
 function refusedBy(payload: Uint8Array): MysqlRefusal | null {
@@ -61,7 +65,7 @@ export async function logIn(
   const early = greeted === null ? null : await readLogin(client);
   const plain = await session.dialPlain();
   dialled(plain);
-  let server = new Packets(plain, 0, upstreamBroke);
+  let server = new Packets(plain, 0, upstreamBroke, upstreamLost);
   const own = await readGreeting(server);
   greetings.remember(route, own);
   const open: Greeting = { ...own, ...offered(own, route) };
@@ -220,7 +224,7 @@ async function throughClient(
     if (said[0] === first.ok) return said;
     const refused = refusedBy(said);
     if (refused !== null) throw refused;
-    const other = parseAuthSwitch(said);
+    const other = parseAuthSwitch(said) ?? parseNextFactor(said);
     if (other !== null) {
       plugin = other.plugin;
       careful(plugin);

@@ -7,6 +7,7 @@ import { mysqlPacket, parseMysqlPacket } from "../../wire/mysql/packet.ts";
 export class Packets {
   readonly connection: Connection;
   readonly #broken: (detail: string) => Refusal;
+  readonly #lost: (error: unknown) => unknown;
   #sequence: number;
   #ahead = false;
   #fresh: boolean;
@@ -14,17 +15,24 @@ export class Packets {
   /**
    * @param sequence the number of the next packet, whoever sends it
    * @param broken what a peer that does not speak the protocol is refused with
+   * @param lost what is thrown where the connection breaks: what the connection says, unless given
    */
-  constructor(connection: Connection, sequence: number, broken: (detail: string) => Refusal) {
+  constructor(
+    connection: Connection,
+    sequence: number,
+    broken: (detail: string) => Refusal,
+    lost: (error: unknown) => unknown = (error) => error,
+  ) {
     this.connection = connection;
     this.#sequence = sequence;
     this.#fresh = sequence === 0;
     this.#broken = broken;
+    this.#lost = lost;
   }
 
   /** The same exchange, gone on with inside TLS. */
   over(connection: Connection): Packets {
-    return new Packets(connection, this.#sequence, this.#broken);
+    return new Packets(connection, this.#sequence, this.#broken, this.#lost);
   }
 
   /** Whether nothing was said yet. */
@@ -39,7 +47,7 @@ export class Packets {
 
   /** The next packet's payload, to be kept as long as one likes. Throws a `Refusal`. */
   async read(): Promise<Uint8Array> {
-    const read = await inspect(this.connection, parseMysqlPacket);
+    const read = await this.#through(inspect(this.connection, parseMysqlPacket));
     if (read.kind === "closed") throw this.#broken("closed before it was logged in");
     if (read.kind === "no") throw this.#broken(read.detail);
     const rest = read.head.subarray(read.used);
@@ -55,6 +63,12 @@ export class Packets {
     this.#fresh = false;
     const packet = mysqlPacket(this.#sequence, payload);
     this.#sequence = (this.#sequence + 1) & 255;
-    return this.connection.write(packet);
+    return this.#through(this.connection.write(packet));
+  }
+
+  #through<T>(work: Promise<T>): Promise<T> {
+    return work.catch((error: unknown) => {
+      throw this.#lost(error);
+    });
   }
 }

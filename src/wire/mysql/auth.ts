@@ -18,6 +18,16 @@ export function parseAuthSwitch(payload: Uint8Array): AuthSwitch | null {
   return { plugin: text(plugin), challenge: withoutZero(reader.rest() ?? new Uint8Array(0)) };
 }
 
+/** What another factor is to be proved by ("AuthNextFactor"). */
+export function parseNextFactor(payload: Uint8Array): AuthSwitch | null {
+  if (payload[0] !== first.nextFactor) return null;
+  const reader = new Reader(payload, 1);
+  const plugin = reader.zeroEnded();
+  return plugin === undefined
+    ? null
+    : { plugin: text(plugin), challenge: withoutZero(reader.rest() ?? new Uint8Array(0)) };
+}
+
 export const authSwitchPayload = ({ plugin, challenge }: AuthSwitch): Uint8Array =>
   new Writer().uint(1, first.eof).zeroEnded(plugin).zeroEnded(challenge).done();
 
