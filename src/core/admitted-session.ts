@@ -133,8 +133,15 @@ export class AdmittedSession implements Session {
     return connection;
   }
 
-  mint(user: string): Promise<CertificateAndKey> {
-    return this.#parts.mint(user);
+  async mint(user: string): Promise<CertificateAndKey> {
+    try {
+      return await this.#parts.mint(user);
+    } catch (error) {
+      if (error instanceof TypeError || !(error instanceof Error)) throw error;
+      throw new Refusal("upstream_refused", `no certificate for the user: ${error.message}`, {
+        cause: error,
+      });
+    }
   }
 
   relay(upstream: Connection, taps?: Taps): Promise<void> {
