@@ -35,6 +35,9 @@ export class Query {
       const key = decode(rawKey, "a parameter's name");
       if (futureParameters.includes(key)) fail(`${key}= is not available in this version`);
       const parameter = Object.hasOwn(parameters, key) ? parameters[key] : undefined;
+      // Not shown: it may be the end of a password that a ? stands in.
+      if (!/^[\w-]+$/.test(key))
+        fail("has a parameter whose name is none; a ? inside a user name or password is written %3F");
       if (parameter === undefined)
         fail(`unknown parameter ${key}=${didYouMean(key, Object.keys(parameters))}`);
       if (parameter?.terminatedOnly === true && !info.terminates) {

@@ -120,6 +120,12 @@ describe("a database route", () => {
     ["with two stars", "postgres://db?sni=a.example.com&db_name=**", /one \* stands for any/],
     ["with another audit", "postgres://db?sni=a.example.com&audit=everything", /expected off or statements/],
     ["with an @ in its password", "postgres://app:hun@ter2@db?sni=a.example.com", /more than one @/],
+    // What stands behind the ? must not be shown: it is the rest of the password.
+    [
+      "with a ? in its password",
+      "postgres://app:12?hunter2@db?sni=a.example.com",
+      /a \? inside a user name or password is written %3F/,
+    ],
     ["with an empty name", "postgres://@db?sni=a.example.com", /an @ with no user name/],
     ["with a zero byte", "postgres://a%00b@db?sni=a.example.com", /zero byte/],
     [
