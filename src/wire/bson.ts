@@ -33,7 +33,8 @@ const fixed: Readonly<Record<number, number>> = {
 const counted: Readonly<Record<number, number>> = { 2: 4, 3: 0, 4: 0, 5: 5, 12: 16, 13: 4, 14: 4, 15: 0 };
 const regex = 11;
 
-const decoder = new TextDecoder();
+// Nothing is left out of a name, a byte order mark neither: the server would take it for another.
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 const encoder = new TextEncoder();
 
 export const int32At = (bytes: Uint8Array, at: number): number =>

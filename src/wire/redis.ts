@@ -22,7 +22,8 @@ const maxName = 64;
 const maxDigits = 15;
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder("utf-8", { fatal: true });
+// Nothing is left out of a name, a byte order mark neither: the server would take it for another.
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** The beginning of a command, as far as its name. */
 export type RequestHead =

@@ -7,7 +7,7 @@ export interface Claim {
   readonly user: string | null | undefined;
 }
 
-const decoder = new TextDecoder("utf-8", { fatal: true });
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const element = (body: readonly Element[], name: string): Element | undefined => {
   const found = body.filter((one) => one.name === name);
   return found.length === 1 ? found[0] : undefined;

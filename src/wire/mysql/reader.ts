@@ -67,7 +67,9 @@ export class Reader {
   }
 }
 
-export const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+// Nothing is left out of a name, a byte order mark neither: the server would take it for another.
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+export const text = (bytes: Uint8Array): string => decoder.decode(bytes);
 
 /** Puts a packet together. */
 export class Writer {
