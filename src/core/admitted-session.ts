@@ -122,7 +122,15 @@ export class AdmittedSession implements Session {
   async secure(upstream: Connection, options?: SecureOptions): Promise<TlsConnection> {
     const { runtime, timeouts } = this.#parts;
     const { route, captures } = this;
-    return this.#keep(await secureUpstream(runtime, timeouts.connectMs, route, captures, upstream, options));
+    try {
+      return this.#keep(
+        await secureUpstream(runtime, timeouts.connectMs, route, captures, upstream, options),
+      );
+    } catch (error) {
+      // Nothing else can be said on it, and not every runtime closes what its TLS stood on.
+      upstream.abort();
+      throw error;
+    }
   }
 
   /** So that it ends with the client's connection, however that ends. */

@@ -89,7 +89,10 @@ export class DenoRuntime extends NodeRuntime {
     // Deno knows no delay for it: after how long the peer is asked is the system's own setting.
     conn.setKeepAlive(true);
     const connection = adopt(conn);
-    if (target.preamble !== undefined) await connection.write(target.preamble);
+    if (target.preamble !== undefined)
+      await connection.write(target.preamble).catch((error: unknown) => {
+        throw unreachable(target, error);
+      });
     if (target.tls === undefined) return connection;
     return secured(connection, target.tls, target.withinMs, `${target.host}:${target.port}`);
   }
