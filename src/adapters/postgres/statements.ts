@@ -279,6 +279,9 @@ export class StatementLog {
     }
     this.#steps = [];
     this.#over = 0;
+    this.#waitingText = 0;
+    this.#room?.open();
+    this.#room = undefined;
   }
 
   #say(step: Step): void {
@@ -307,6 +310,8 @@ export async function followStatements(session: Session, upstream: Connection): 
     upstream,
     see((bytes) => log.server(bytes), "the upstream"),
   );
+  // Whoever waits for room then would wait for good: what makes room are answers, and there will be none.
+  void session.client.closed.then(() => log.end());
   try {
     await session.carry(client, server);
   } catch (error) {
