@@ -137,7 +137,7 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
   }
   checkRoutes(routes, app, problems);
   const plain = { SALLYPORT_ADMIN_LISTEN: admin, SALLYPORT_CONNECT_LISTEN: connect };
-  const separate = separateListeners(values, schemes, routes, problems);
+  const separate = separateListeners(values, schemes, routes, problems, warnings);
   checkPorts(routes, separate, values.SALLYPORT_LISTEN, plain, problems);
   for (const { variable, upstream } of routes) {
     if (upstream?.credentials?.minted === true && enrolment === null)

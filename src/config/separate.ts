@@ -17,6 +17,7 @@ export function separateListeners(
   schemes: readonly SchemeInfo[],
   routes: readonly Route[],
   problems: ConfigProblem[],
+  warnings: string[],
 ): readonly SeparateListener[] {
   const separate = values.SALLYPORT_LISTENER_MODE === "separate";
   const ports: Readonly<Record<string, unknown>> = values;
@@ -26,7 +27,10 @@ export function separateListeners(
     const given = ports[variable];
     if (!separate && typeof given === "number")
       problems.push({ name: variable, message: "is for SALLYPORT_LISTENER_MODE=separate" });
-    if (!separate || !routes.some((route) => route.adapter === adapter && route.names.length > 0)) return [];
+    const served = routes.some((route) => route.adapter === adapter && route.names.length > 0);
+    if (separate && !served && typeof given === "number")
+      warnings.push(`${variable} is set, and there is no ${scheme} route with a name: nothing listens there`);
+    if (!separate || !served) return [];
     return [{ adapter, variable, port: typeof given === "number" ? given : separatePort }];
   });
 }

@@ -27,6 +27,14 @@ describe("the user of a MySQL login", () => {
     assert.throws(() => userFor(theirs, ""), refused);
   });
 
+  it("is none that the server would clip, or take out of its quotes, where there are rules", () => {
+    const long = `${"a".repeat(32)}_ro`;
+    const route = session("mysql://db?sni=a.example.com&db_user=*_ro,*'");
+    assert.equal(userFor(route, "payments_ro"), "payments_ro");
+    for (const asked of [long, "'root_ro'"]) assert.throws(() => userFor(route, asked), refused);
+    assert.equal(userFor(session("mysql://db?sni=a.example.com"), long), long);
+  });
+
   it("is nobody's on a route without rules", () => {
     const route = { ...session("mysql://db?sni=a.example.com").route, database: null };
     assert.throws(() => userFor({ ...session("mysql://db?sni=a.example.com"), route }, "alice"), TypeError);

@@ -5,6 +5,9 @@ import { notAllowed } from "./refusals.ts";
 
 const listed = (rights: readonly Right[] | null): string => (rights ?? []).map(({ text }) => text).join(", ");
 
+/** Servers clip longer names, and take quotes off: rules would then have judged another name. */
+const asServersReadIt = (name: string): boolean => [...name].length <= 32 && !/^['"`].*['"`]$/s.test(name);
+
 /** Whom the upstream is to know the client as, where it may be whom it asks to be. Throws a `Refusal`. */
 export function userFor({ route, identity, captures }: Session, asked: string): string {
   const who = identity?.subject ?? "this client";
@@ -12,7 +15,7 @@ export function userFor({ route, identity, captures }: Session, asked: string): 
   const kept = route.upstream?.credentials?.user ?? null;
   // Whoever asks for nobody has asked for none of those that are listed.
   if (kept === null || users !== null) {
-    if (!mayAsk(users, asked, identity, captures))
+    if (!mayAsk(users, asked, identity, captures) || (users !== null && !asServersReadIt(asked)))
       throw notAllowed(
         "user",
         `${who} may not be database user '${asked}' on route ${route.name}, which admits ${listed(users)}`,
