@@ -40,7 +40,7 @@ export interface Connection {
   readonly closed: Promise<void>;
 }
 
-/** A connection after its TLS handshake, whichever side we are. */
+/** A connection after its TLS handshake, whichever side we are. A write while another is under way follows it. */
 export interface TlsConnection extends Connection {
   /** `TLSv1.2` or `TLSv1.3`. */
   readonly version: string;
@@ -121,10 +121,10 @@ export interface RelayLimits {
  */
 export type Tap = (chunk: Uint8Array) => readonly Uint8Array[];
 
-/** What each side of a relay says is looked at by. */
+/** What each side of a relay says is looked at by. Asked for with every chunk: a tap may come and go. */
 export interface Taps {
-  readonly left?: Tap;
-  readonly right?: Tap;
+  readonly left?: Tap | undefined;
+  readonly right?: Tap | undefined;
 }
 
 /** How a relay ended. `left` and `right` are its two connections in the order given. */

@@ -28,6 +28,7 @@ const base = {
   upstreamTls: "first",
   defaultUpstreamTls: "off",
   database: false,
+  saysPassword: false,
   separatePort: null,
 } as const;
 const http = {
@@ -40,6 +41,7 @@ const database = { ...base, database: true } as const;
 const redis = {
   ...database,
   adapter: "redis",
+  saysPassword: true,
   defaultPort: 6379,
   defaultAlpn: ["sallyport-redis"],
 } as const;

@@ -2,6 +2,7 @@ import { RouteTable } from "../core/match.ts";
 import type { NamePattern, Route } from "../core/route.ts";
 import type { ConfigProblem } from "../errors.ts";
 import { type CertificateStore, certificateFor } from "./certificates.ts";
+import type { SchemeInfo } from "./scheme.ts";
 import type { SeparateListener } from "./separate.ts";
 import type { Address } from "./values.ts";
 
@@ -24,6 +25,25 @@ export function checkRoutes(routes: readonly Route[], app: Route | null, problem
     const [later, earlier] = second === app ? [first, second] : [second, first];
     const other = later === earlier ? "itself" : earlier.variable;
     problems.push({ name: later.variable, message: `conflicts with ${other}: ${detail}` });
+  }
+}
+
+const thisMachine = /^(?:localhost|127\.\d+\.\d+\.\d+|\[?::1\]?)$/i;
+
+/** Passwords that whoever is on the way to the upstream, or stands in for it, would hear. */
+export function checkPasswords(
+  routes: readonly Route[],
+  schemes: readonly SchemeInfo[],
+  warnings: string[],
+): void {
+  for (const { variable, scheme, upstream } of routes) {
+    if (upstream === null || (upstream.credentials?.password ?? null) === null) continue;
+    if (upstream.tls.mode === "verify" || thisMachine.test(upstream.host)) continue;
+    if (schemes.find((one) => one.scheme === scheme)?.saysPassword !== true) continue;
+    const how = upstream.tls.mode === "off" ? "in the clear" : "in TLS that is not verified";
+    warnings.push(
+      `${variable}: the password goes to ${upstream.host}:${upstream.port} ${how}; set upstream_tls=verify`,
+    );
   }
 }
 

@@ -14,7 +14,7 @@ import {
   type ServerCertificate,
   selectCertificate,
 } from "./certificates.ts";
-import { appRoute, checkCertificates, checkPorts, checkRoutes } from "./checks.ts";
+import { appRoute, checkCertificates, checkPasswords, checkPorts, checkRoutes } from "./checks.ts";
 import { type EnrolmentConfig, readEnrolment } from "./enrolment.ts";
 import { parseNamePattern } from "./names.ts";
 import { chainFrom, clientAnchorsFrom, type Files, pemOrPath } from "./pem.ts";
@@ -136,6 +136,7 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
     problems.push({ name: "SALLYPORT_AUTHORITY", message });
   }
   checkRoutes(routes, app, problems);
+  checkPasswords(routes, schemes, warnings);
   const plain = { SALLYPORT_ADMIN_LISTEN: admin, SALLYPORT_CONNECT_LISTEN: connect };
   const separate = separateListeners(values, schemes, routes, problems, warnings);
   checkPorts(routes, separate, values.SALLYPORT_LISTEN, plain, problems);

@@ -15,6 +15,8 @@ export interface SchemeInfo {
   readonly defaultUpstreamTls: "off" | "verify";
   /** Whether its adapter knows of users, databases and statements, and logs in at the upstream. */
   readonly database: boolean;
+  /** Whether a password can only be told its upstream as it stands. */
+  readonly saysPassword: boolean;
   /** Its listener's port in listener mode `separate`; `null`: it has none. */
   readonly separatePort: number | null;
 }

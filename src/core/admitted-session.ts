@@ -153,14 +153,10 @@ export class AdmittedSession implements Session {
   }
 
   relay(upstream: Connection, taps?: Taps): Promise<void> {
-    return this.#carry(this.client, upstream, taps);
+    return this.carry(this.client, upstream, taps);
   }
 
-  carry(left: Connection, right: Connection): Promise<void> {
-    return this.#carry(left, right);
-  }
-
-  async #carry(left: Connection, right: Connection, taps?: Taps): Promise<void> {
+  async carry(left: Connection, right: Connection, taps?: Taps): Promise<void> {
     const end = await this.#parts.runtime.relay(left, right, this.#limits(), taps);
     if (end === "idle") throw new Refusal("idle_timeout", "no byte either way for too long");
     if (end === "left_broke") throw new Refusal("client_closed", "the client broke the connection");

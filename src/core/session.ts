@@ -42,8 +42,8 @@ export interface Session {
    * throws; the client is on the left.
    */
   relay(upstream: Connection, taps?: Taps): Promise<void>;
-  /** The same for two streams of which neither is the client's own, such as those behind an HTTP upgrade. */
-  carry(left: Connection, right: Connection): Promise<void>;
+  /** The same for two streams of which one is not the client's own, or neither, such as those behind an HTTP upgrade. */
+  carry(left: Connection, right: Connection, taps?: Taps): Promise<void>;
   /** HTTP on the client's connection. */
   serveHttp(serving: HttpServing): Promise<void>;
   /** HTTP to the upstream, over connections like those of `dial`. */

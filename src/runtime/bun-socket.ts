@@ -130,7 +130,9 @@ export class BunConnection implements EventedConnection, SocketOwner {
   onClose(error: Error | undefined): void {
     if (this.#gone) return;
     this.#gone = true;
-    if (error !== undefined) this.#broke ??= error;
+    // Where both had ended already, the peer did not wait for TLS to say so.
+    const over = this.#ended && this.#shutdown === "done";
+    if (error !== undefined && !over) this.#broke ??= error;
     // Bun says only `close` when the peer's end comes after our own: that is an orderly end.
     if (this.#broke === undefined && this.#shutdown === "done") this.onEnd();
     if (this.#unsent.length > 0 || !this.#ended) this.#broke ??= connectionClosed;

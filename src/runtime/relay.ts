@@ -87,7 +87,7 @@ export async function portableRelay<C extends Connection>(
     to: C,
     fromBroke: RelayEnd,
     toBroke: RelayEnd,
-    tap: Tap | undefined,
+    side: keyof Taps,
   ): Promise<void> => {
     for (;;) {
       let chunk: Uint8Array | null;
@@ -98,7 +98,7 @@ export async function portableRelay<C extends Connection>(
       }
       let parts: readonly Uint8Array[] | undefined;
       try {
-        parts = chunk === null ? undefined : tap?.(chunk);
+        parts = chunk === null ? undefined : taps[side]?.(chunk);
       } catch (error) {
         thrown ??= { error };
         return finish(fromBroke);
@@ -118,8 +118,8 @@ export async function portableRelay<C extends Connection>(
     }
   };
   await Promise.all([
-    pump(left, right, "left_broke", "right_broke", taps.left),
-    pump(right, left, "right_broke", "left_broke", taps.right),
+    pump(left, right, "left_broke", "right_broke", "left"),
+    pump(right, left, "right_broke", "left_broke", "right"),
   ]);
   watch.stop();
   left.abort();
@@ -192,7 +192,7 @@ export function eventRelay(
       }
       return took;
     };
-    const pipe = (from: EventedConnection, to: EventedConnection, tap: Tap | undefined): void => {
+    const pipe = (from: EventedConnection, to: EventedConnection, side: keyof Taps): void => {
       to.drained = () => from.release();
       from.pipeTo((chunk) => {
         if (chunk === null) {
@@ -200,6 +200,7 @@ export function eventRelay(
           watch.halfClosed();
           return true;
         }
+        const tap = taps[side];
         if (tap !== undefined) return through(tap, chunk, from, to);
         if (!to.push(chunk)) from.hold();
         return to.took;
@@ -218,7 +219,7 @@ export function eventRelay(
     };
     left.closed.then(() => closed(left, right, "left_broke"));
     right.closed.then(() => closed(right, left, "right_broke"));
-    pipe(left, right, taps.left);
-    pipe(right, left, taps.right);
+    pipe(left, right, "left");
+    pipe(right, left, "right");
   });
 }

@@ -8,7 +8,9 @@ export interface Replied {
   readonly fields: ReadonlyMap<string, Element>;
 }
 
-const wanted: ReadonlySet<string> = new Set(["ok", "code", "codeName", "n", "writeErrors"]);
+const wanted: ReadonlySet<string> = new Set([
+  ...["ok", "code", "codeName", "n", "writeErrors", "done", "speculativeAuthenticate"],
+]);
 const headerBytes = 16;
 /** A name and the beginning of a value that are longer are nobody's. */
 const maxKept = 1024;

@@ -29,6 +29,22 @@ function refused(variables: Variables, name: string, expected: RegExp): void {
 const tcp = (sni: string): string => `tcp://10.0.0.1:1?sni=${sni}.example.com`;
 
 describe("the environment", () => {
+  it("warns of passwords that can only be said as they stand, where others may hear them", () => {
+    const warned = (url: string): string => load({ SALLYPORT_ROUTE_R: url }).warnings.join();
+    const at = (host: string, more = "") => `redis://app:hidden@${host}:6379?sni=r.example.com${more}`;
+    assert.match(
+      warned(at("10.0.0.9")),
+      /^SALLYPORT_ROUTE_R: .*10\.0\.0\.9:6379 in the clear; set upstream_tls=verify$/,
+    );
+    assert.match(warned(at("10.0.0.9", "&upstream_tls=insecure")), /TLS that is not verified/);
+    assert.doesNotMatch(warned(at("10.0.0.9")), /hidden/);
+    for (const sound of [
+      ...[at("127.0.0.1"), at("localhost"), at("[::1]"), at("10.0.0.9", "&upstream_tls=verify")],
+      ...["redis://10.0.0.9:6379?sni=r.example.com", "postgres://app:hidden@10.0.0.9?sni=r.example.com"],
+    ])
+      assert.equal(warned(sound), "", sound);
+  });
+
   it("has a default for everything", () => {
     const config = loadConfig({}, schemes, folder({}));
     assert.deepEqual(config.listen, { host: "0.0.0.0", port: 8443 });

@@ -458,6 +458,16 @@ describe("mongodb routes", () => {
       assert.equal((await record("self", ({ database }) => database !== null)).database?.user, "app");
     });
 
+    it("and are in the record once the server has let them in", async () => {
+      const from = router.records().length;
+      const login = "app:wrong@";
+      await said(using("self.mongo.test", whoami, { login }));
+      await router.record(({ route }) => route === "self", from);
+      const asked = server.asked.filter(({ name }) => name === "saslStart").length;
+      assert.ok(asked > 0);
+      for (const one of router.records().slice(from)) assert.equal(one.database ?? null, null);
+    });
+
     it("or as anybody, where nothing is said", async () => {
       assert.equal(await using("bare.mongo.test", whoami, { login: "bob:bob-secret@" }), "bob");
     });

@@ -394,6 +394,19 @@ describe("logins at MySQL 8", () => {
     first.destroy();
   });
 
+  it("say of a client that looks in and leaves that it closed", async () => {
+    const from = router.records().length;
+    const inside = await greeted("plain");
+    inside.socket.end();
+    const outside = new PacketSocket(connectTcp(ownPort, "127.0.0.1"));
+    await outside.read();
+    outside.socket.end();
+    const closed = (where: string | null) =>
+      router.record(({ route, reason }) => route === where && reason === "client_closed", from);
+    assert.equal((await closed("plain")).outcome, "served");
+    assert.equal((await closed(null)).outcome, "failed");
+  });
+
   it("take ten seconds at most, whoever is slow", async () => {
     const slow = [new PacketSocket(await tunnel("silent")), await greeted("plain")];
     const [fromSilent, toSilent] = await Promise.all(slow.map((packets) => packets.read()));

@@ -5,7 +5,7 @@ import type { Adapter, Session } from "../../core/session.ts";
 import { Refusal } from "../../errors.ts";
 import { MongodbAccess } from "./access.ts";
 import { refusedReply } from "./answers.ts";
-import { GovernedClient } from "./governed.ts";
+import { carryGoverned } from "./governed.ts";
 import { Opening, told } from "./opening.ts";
 import { parseAsked } from "./requests.ts";
 
@@ -30,14 +30,7 @@ async function handle(session: Session): Promise<void> {
   const opened = access.logsIn
     ? await new Opening(session, access).run()
     : { upstream: await session.dial(), user: null };
-  if (opened === null) return;
-  const client = new GovernedClient(session, access, opened.user);
-  try {
-    await session.carry(client, opened.upstream);
-  } catch (error) {
-    throw client.refusal ?? error;
-  }
-  if (client.refusal !== null) throw client.refusal;
+  if (opened !== null) await carryGoverned(session, access, opened);
 }
 
 /** Servers don't speak first: the refusal is the answer to whatever is asked. */

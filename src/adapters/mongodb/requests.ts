@@ -105,12 +105,12 @@ export class Requests {
   }
 
   push(chunk: Uint8Array): Passed {
-    this.#kept.push(chunk);
     this.#length += chunk.length;
-    const [first] = this.#kept;
-    if (this.#length < this.#wanted || first === undefined)
+    if (this.#length < this.#wanted) {
+      this.#kept.push(chunk.slice());
       return { bytes: chunk.subarray(0, 0), answers: [], problem: null };
-    const data = this.#kept.length === 1 ? first : joined(this.#kept);
+    }
+    const data = this.#kept.length === 0 ? chunk : joined([...this.#kept, chunk]);
     const out: Uint8Array[] = [];
     const answers: Uint8Array[] = [];
     let problem: string | null = null;

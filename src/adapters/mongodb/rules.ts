@@ -6,6 +6,7 @@ import { authenticatedReply, type Refused, refusedReply } from "./answers.ts";
 import { aheadClaim, type Claim, readClaim } from "./claim.ts";
 import { foreignDatabase } from "./databases.ts";
 import { heldHello, helloNames } from "./hello.ts";
+import type { OwnLogins } from "./own-logins.ts";
 import type { Asked, Verdict } from "./requests.ts";
 
 const logins: ReadonlySet<string> = new Set(["authenticate", "saslStart"]);
@@ -26,17 +27,21 @@ export class Rules {
   /** Whom the client asked to be; `null` where nobody is logged in. */
   readonly #user: string | null;
   readonly #session: Session;
+  /** Of clients that log in themselves; `null` where the router does. */
+  readonly #logins: OwnLogins | null;
   readonly #heard: ((heard: Heard) => void) | null;
 
   constructor(
     access: MongodbAccess,
     user: string | null,
     session: Session,
+    logins: OwnLogins | null,
     heard: ((heard: Heard) => void) | null,
   ) {
     this.#access = access;
     this.#user = user;
     this.#session = session;
+    this.#logins = logins;
     this.#heard = heard;
   }
 
@@ -57,34 +62,43 @@ export class Rules {
   }
 
   #refused(asked: Asked): Refused | null {
-    const { name, old, body } = asked;
+    const { name, old } = asked;
     if (helloNames.has(name)) return null;
     if (old) return { codeName: "CommandNotFound", why: "only hello is asked in an OP_QUERY" };
-    if (logins.has(name)) return this.#login(name, body);
-    if (loginEnds.has(name))
-      return this.#access.logsIn
-        ? { codeName: "AuthenticationFailed", why: "this session's login is the router's" }
-        : null;
+    if (logins.has(name)) return this.#login(asked);
+    if (loginEnds.has(name)) return this.#goesOn(asked);
     if (this.#access.logsIn && this.#user === null && !anonymous.has(name))
       return { codeName: "Unauthorized", why: "this connection watches the server; use another" };
     const why = foreignDatabase(asked, this.#access);
     return why === null ? null : this.#forbid({ codeName: "Unauthorized", why });
   }
 
-  #login(name: string, body: readonly Element[]): Refused | null {
-    const claim = readClaim(name, body);
-    if (this.#access.logsIn) return this.#is(claim);
+  #login(asked: Asked): Refused | null {
+    const claim = readClaim(asked.name, asked.body);
+    if (this.#logins === null) return this.#is(claim);
     const { user } = claim;
-    if (!this.#access.limitsUsers || (typeof user === "string" && this.#access.admits(user))) {
-      this.#claimed(user);
-      return null;
-    }
+    if (!this.#access.limitsUsers || (typeof user === "string" && this.#access.admits(user)))
+      return this.#follow(asked, this.#logins, () => this.#claimed(asked, claim));
     return this.#forbid({ codeName: "AuthenticationFailed", why: this.#access.userRefused(user ?? null) });
   }
 
-  /** Who logs in itself is whom it says, as far as anybody here knows. */
-  #claimed(user: string | null | undefined): void {
-    if (typeof user === "string") this.#session.opened({ user, name: null });
+  #goesOn(asked: Asked): Refused | null {
+    const own = this.#logins;
+    if (own === null)
+      return { codeName: "AuthenticationFailed", why: "this session's login is the router's" };
+    return asked.name === "logout" ? null : this.#follow(asked, own, () => own.goesOn(asked));
+  }
+
+  /** A login whose answer could not be told would be in no record. */
+  #follow(asked: Asked, own: OwnLogins, follow: () => void): Refused | null {
+    if (!asked.answered || !own.room)
+      return { codeName: "ProtocolError", why: "a login waits for its answer" };
+    follow();
+    return null;
+  }
+
+  #claimed(asked: Asked, { user, mechanism }: Claim): void {
+    if (typeof user === "string") this.#logins?.asked(asked, user, mechanism);
   }
 
   /** Why a client can't be who it says where it is somebody already; `null`: it says no more than that. */
@@ -113,7 +127,11 @@ export class Rules {
     if (helloNames.has(name)) {
       const held = heldHello(body, this.#access);
       const ahead = held.find((element) => element.name === "speculativeAuthenticate");
-      if (ahead !== undefined) this.#claimed(aheadClaim(ahead)?.user);
+      if (ahead === undefined) return { kind: "instead", message: asked.with(held) };
+      const claim = aheadClaim(ahead);
+      if (claim === null || this.#logins?.room !== true)
+        return { kind: "instead", message: asked.with(held.filter((element) => element !== ahead)) };
+      this.#claimed(asked, claim);
       return { kind: "instead", message: asked.with(held) };
     }
     if (logins.has(name) && this.#access.logsIn)

@@ -7,7 +7,7 @@ import type { Greeting } from "../../wire/mysql/greeting.ts";
 import { errorPayload } from "../../wire/mysql/packet.ts";
 import { Greetings } from "./greetings.ts";
 import { type LoggedIn, logIn } from "./login.ts";
-import { firstInside, leadToTls } from "./opening.ts";
+import { client, firstInside, leadToTls } from "./opening.ts";
 import { Packets } from "./packets.ts";
 import { errorFor } from "./refusals.ts";
 import { serveCommands } from "./serve-commands.ts";
@@ -15,10 +15,8 @@ import { serveCommands } from "./serve-commands.ts";
 /** From the end of the TLS handshake to the end of the login, both sides' answers included. */
 const loginMs = 10_000;
 
-const clientBroke = (detail: string): Refusal => new Refusal("protocol_error", detail);
-
 const packetsOf = (session: Session, greeted: Greeting | null): Packets =>
-  new Packets(session.client, greeted === null ? 0 : firstInside, clientBroke);
+  new Packets(session.client, greeted === null ? 0 : firstInside, client("protocol_error"));
 
 /** Says why, as the server would say it. */
 const tell = async (session: Session, client: Packets, refusal: Refusal): Promise<void> => {

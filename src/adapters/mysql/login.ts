@@ -13,8 +13,9 @@ import { type Capabilities, capability, has, shared, understands } from "../../w
 import { type Greeting, greetingPayload, parseGreeting } from "../../wire/mysql/greeting.ts";
 import { type Login, loginPayload, parseLogin, sslRequestPayload } from "../../wire/mysql/login.ts";
 import { first, parseError } from "../../wire/mysql/packet.ts";
+import { isThisMachine } from "../this-machine.ts";
 import { type Greetings, offered } from "./greetings.ts";
-import { Packets } from "./packets.ts";
+import { Packets, type Peer } from "./packets.ts";
 import { asItStands, proof, provable, saysPassword } from "./passwords.ts";
 import { MysqlRefusal } from "./refusals.ts";
 import { checkDatabase, userFor } from "./rights.ts";
@@ -28,12 +29,18 @@ export interface LoggedIn {
 
 const native = "mysql_native_password";
 const cachingSha2 = "caching_sha2_password";
+const ed25519 = "client_ed25519";
+const nothing = new Uint8Array(0);
 
 const upstreamBroke = (detail: string): Refusal =>
   new Refusal("upstream_refused", `the upstream speaks no MySQL: ${detail}`);
 
-const upstreamLost = (error: unknown): Refusal =>
-  new Refusal("upstream_refused", "the upstream broke the connection during the login", { cause: error });
+const upstreamPeer: Peer = {
+  broken: upstreamBroke,
+  closed: () => upstreamBroke("closed before the login was over"),
+  lost: (error) =>
+    new Refusal("upstream_refused", "the upstream broke the connection during the login", { cause: error }),
+};
 
 /** What the upstream says went wrong, where it says so. */
 function refusedBy(payload: Uint8Array): MysqlRefusal | null {
@@ -65,7 +72,7 @@ export async function logIn(
   const early = greeted === null ? null : await readLogin(client);
   const plain = await session.dialPlain();
   dialled(plain);
-  let server = new Packets(plain, 0, upstreamBroke, upstreamLost);
+  let server = new Packets(plain, 0, upstreamPeer);
   const own = await readGreeting(server);
   greetings.remember(route, own);
   const open: Greeting = { ...own, ...offered(own, route) };
@@ -109,6 +116,7 @@ export async function logIn(
     packets: server,
     greeting: own,
     security: route.upstream?.tls.mode ?? "off",
+    isPrivate: route.upstream?.tls.mode === "verify" || isThisMachine(plain.remote),
   };
   const accepted =
     credentials === null
@@ -129,6 +137,8 @@ interface Upstream {
   readonly packets: Packets;
   readonly greeting: Greeting;
   readonly security: "off" | "verify" | "insecure";
+  /** Whether nobody but the server can read what is sent. */
+  readonly isPrivate: boolean;
 }
 
 async function readLogin(client: Packets): Promise<Login> {
@@ -151,7 +161,7 @@ async function readGreeting(server: Packets): Promise<Greeting> {
 
 /** Logs in with the router's own password; resolves with the upstream's OK. */
 async function forClient(
-  { packets, greeting, security }: Upstream,
+  { packets, greeting, security, isPrivate }: Upstream,
   login: Login,
   password: string,
 ): Promise<Uint8Array> {
@@ -167,6 +177,12 @@ async function forClient(
     if (saysPassword.has(plugin)) return passwordFor(plugin);
     if (!provable(plugin))
       throw new Refusal("upstream_refused", `the upstream asks for ${plugin}, which the router can't do`);
+    // Whoever has the server's table of users, or guesses well, gets from this proof what logs in next time.
+    if (plugin === native && !isPrivate && password !== "")
+      throw new Refusal(
+        "upstream_refused",
+        `the upstream asks for ${native}, whose proofs are only sent under upstream_tls=verify or to this machine`,
+      );
     const made = await proof(plugin, password, challenge);
     if (made !== null) return made;
     throw new Refusal("upstream_refused", `${plugin} is done with passwords of exactly 32 bytes alone`);
@@ -174,7 +190,10 @@ async function forClient(
 
   // Where the server's own first choice can't be done, it says what the user's is.
   let plugin = greeting.plugin === cachingSha2 ? cachingSha2 : native;
-  await packets.write(loginPayload({ ...login, plugin, answer: await answer(plugin, greeting.challenge) }));
+  const ahead = plugin === native && !isPrivate ? nothing : await answer(plugin, greeting.challenge);
+  await packets.write(
+    loginPayload({ ...login, plugin: ahead === nothing ? ed25519 : plugin, answer: ahead }),
+  );
   for (;;) {
     const said = await packets.read();
     if (said[0] === first.ok) return said;

@@ -4,6 +4,7 @@ import type { Session } from "../../core/session.ts";
 import { Refusal } from "../../errors.ts";
 import type { Connection } from "../../types.ts";
 import { ok } from "../../wire/cursor.ts";
+import { isThisMachine } from "../this-machine.ts";
 import { type CancelKey, encodeCancel, sslRequest } from "./wire.ts";
 
 /** For what a server answers at once. */
@@ -56,10 +57,8 @@ async function askForTls(plain: Connection): Promise<void> {
 }
 
 /** Whether nobody but the server can read what is sent. */
-export const isPrivate = ({ connection, verified }: Upstream): boolean => {
-  const { address } = connection.remote;
-  return verified || address.startsWith("127.") || address === "::1";
-};
+export const isPrivate = ({ connection, verified }: Upstream): boolean =>
+  verified || isThisMachine(connection.remote);
 
 /** Asks the upstream to cancel what runs in a session; resolves when it has heard. */
 export async function cancelUpstream(session: Session, user: string, key: CancelKey): Promise<void> {

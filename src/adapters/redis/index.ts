@@ -3,7 +3,7 @@ import type { Adapter, Session } from "../../core/session.ts";
 import { Refusal } from "../../errors.ts";
 import { replyLine } from "../../wire/redis.ts";
 import { RedisAccess } from "./access.ts";
-import { GovernedClient } from "./governed.ts";
+import { carryGoverned } from "./governed.ts";
 import { errorOf, Opening } from "./opening.ts";
 
 /** Redis and Valkey, and what speaks as they do: sees to who logs in as whom, and which database they use. */
@@ -25,13 +25,5 @@ async function handle(session: Session): Promise<void> {
   }
   const opened = await new Opening(session, access).run();
   if (opened === null) return;
-  const { upstream, user } = opened;
-  if (!access.governs) return session.relay(upstream);
-  const client = new GovernedClient(session, access, user);
-  try {
-    await session.carry(client, upstream);
-  } catch (error) {
-    throw client.refusal ?? error;
-  }
-  if (client.refusal !== null) throw client.refusal;
+  return access.governs ? carryGoverned(session, access, opened) : session.relay(opened.upstream);
 }

@@ -24,7 +24,7 @@ const empty = new Uint8Array(0);
  */
 export class Marks {
   readonly #waiting = new Map<string, Uint8Array>();
-  /** The end of what came, where it may be the beginning of a complaint. */
+  /** The end of what came, where it may be the beginning of a complaint; no answer is whole that ends so. */
   #held: Uint8Array = empty;
 
   /** The command that goes upstream so that `reply` comes back. */
@@ -72,13 +72,6 @@ export class Marks {
     }
     out.push(data.subarray(from));
     return out.length === 1 ? data.subarray(from) : joined(out);
-  }
-
-  /** What is left when the upstream has said everything. */
-  rest(): Uint8Array {
-    const held = this.#held;
-    this.#held = empty;
-    return held;
   }
 
   /** Where the complaint ends that begins here; `null` where there is none, or of somebody else's command. */
