@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { startMariaDb } from "../support/mariadb.ts";
@@ -27,27 +27,30 @@ const withGo = ((): string | false => {
   const needed = ["lib/pq", "jackc/pgx/v4", "go-sql-driver/mysql", "gomodule/redigo"];
   const folders = [...needed.map((name) => `github.com/${name}`), "go.mongodb.org/mongo-driver"];
   const absent = folders.filter((name) => !existsSync(`${goPath}/src/${name}`));
-  return databases || missing("go") || (absent.length > 0 ? `not installed: ${absent.join(", ")}` : false);
+  return (
+    databases || missing("flock", "go") || (absent.length > 0 ? `not installed: ${absent.join(", ")}` : false)
+  );
 })();
 const withJava =
-  databases || missing("java", "javac") || (jars.every((jar) => existsSync(jar)) ? false : "no JDBC drivers");
+  databases ||
+  missing("flock", "java", "javac") ||
+  (jars.every((jar) => existsSync(jar)) ? false : "no JDBC drivers");
 
-/** Compiled once for all runtimes, again where the source is newer. */
+/** Compiled once for all runtimes, again where the source is newer: one spec at a time, the others find it done. */
 function compiled(source: string, target: string, compile: (into: string) => readonly string[]): string {
-  if (existsSync(target) && statSync(target).mtimeMs > statSync(source).mtimeMs) return target;
+  const isThere = (): boolean => existsSync(target) && statSync(target).mtimeMs > statSync(source).mtimeMs;
+  if (isThere()) return target;
   const fresh = `${target}-${process.pid}`;
   mkdirSync(dirname(target), { recursive: true });
-  const [command = "", ...args] = compile(fresh);
-  const { status, stderr } = spawnSync(command, args, {
+  const { status, stderr } = spawnSync("flock", [`${target}.lock`, ...compile(fresh)], {
     encoding: "utf8",
     env: { HOME: "/tmp", ...process.env, GO111MODULE: "off", GOPATH: goPath },
   });
   assert.equal(status, 0, stderr);
-  try {
+  if (isThere()) rmSync(fresh, { recursive: true });
+  else {
+    rmSync(target, { recursive: true, force: true });
     renameSync(fresh, target);
-  } catch {
-    // Another spec was quicker.
-    return existsSync(target) && !existsSync(fresh) ? target : fresh;
   }
   return target;
 }
