@@ -26,6 +26,7 @@ import type { ListFiles } from "./revocation/read-lists.ts";
 import { RevocationWatch } from "./revocation/watch.ts";
 import { openFiles } from "./runtime/open-files.ts";
 import type { Connection, Endpoint, Listener, Runtime } from "./types.ts";
+import { HttpUpstreams } from "./upstream/http-upstreams.ts";
 import { version } from "./version.ts";
 import { servePlainFront } from "./websocket/plain-front.ts";
 import { Tunnels } from "./websocket/tunnels.ts";
@@ -96,6 +97,7 @@ export async function startServer(
     ...config.caps,
     connections: roomFor(config.caps.connections, log),
   });
+  const httpUpstreams = new HttpUpstreams();
   const router = new Router({
     runtime,
     table: config.table,
@@ -119,6 +121,7 @@ export async function startServer(
     },
     metrics,
     log,
+    httpUpstreams,
   });
 
   const tunnels = new Tunnels(
@@ -248,6 +251,7 @@ export async function startServer(
   const close = async (): Promise<void> => {
     stopWatching();
     router.abortAll();
+    httpUpstreams.close();
     adminDone.abort();
     await Promise.all(listeners.splice(0).map((listener) => listener.close()));
     // What was cut has its records still to write; a dial under way may take longer than anybody wants to wait.

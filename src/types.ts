@@ -1,4 +1,4 @@
-import type { HttpClient, HttpServing } from "./http/exchange.ts";
+import type { HttpClient, HttpDial, HttpProtocol, HttpServing } from "./http/exchange.ts";
 
 /**
  * The core interfaces: what the core needs of a runtime, and what an adapter needs of the core.
@@ -94,8 +94,8 @@ export interface TlsClientOptions {
   readonly ca: readonly string[] | null;
   readonly cert: string | null;
   readonly key: string | null;
-  /** The one protocol to ask for. */
-  readonly alpn?: string;
+  /** The protocols to offer; none where it is absent. */
+  readonly alpn?: readonly string[];
 }
 
 export interface DialTarget {
@@ -169,5 +169,5 @@ export interface Runtime {
     limits: RelayLimits,
   ): Promise<void>;
   /** Requests over connections that `dial` makes. */
-  httpClient(protocol: "http/1.1" | "h2", dial: () => Promise<Connection>): HttpClient;
+  httpClient(protocol: HttpProtocol, dial: HttpDial): HttpClient;
 }

@@ -29,11 +29,13 @@ const base = {
   defaultUpstreamTls: "off",
   database: false,
   saysPassword: false,
+  http: false,
   separatePort: null,
 } as const;
 const http = {
   ...base,
   adapter: "http",
+  http: true,
   takesNoAlpn: true,
   defaultAlpn: ["h2", "http/1.1", "sallyport-http"],
 } as const;

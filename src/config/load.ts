@@ -331,6 +331,7 @@ function ownApp(
     port: null,
     upstream: null,
     database: null,
+    http: null,
     sessionTimeoutMs: null,
     maxConnections: null,
   };

@@ -6,6 +6,8 @@ interface Parameter {
   readonly terminatedOnly?: boolean;
   /** Refused where the adapter knows nothing of databases. */
   readonly databaseOnly?: boolean;
+  /** Refused where the adapter speaks no HTTP. */
+  readonly httpOnly?: boolean;
   /** Refused on all other schemes. */
   readonly onlyOn?: readonly string[];
 }
@@ -84,6 +86,16 @@ export const parameters: Readonly<Record<string, Parameter>> = {
     meaning:
       "`refuse`: clients may not set server parameters with `options` as they connect; `allow` unless given",
     onlyOn: ["postgres"],
+  },
+  answer_timeout: {
+    meaning:
+      "from the end of a request to the head of its answer, then 504; as long as `idle_timeout` unless given",
+    httpOnly: true,
+  },
+  max_requests: {
+    meaning:
+      "requests under way at each server of the upstream; as many more wait for `SALLYPORT_CONNECT_TIMEOUT`, then 503; 1024 unless given",
+    httpOnly: true,
   },
   idle_timeout: { meaning: "instead of `SALLYPORT_IDLE_TIMEOUT`" },
   session_timeout: { meaning: "how long a connection may last in all; as long as it likes unless given" },

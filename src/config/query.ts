@@ -47,6 +47,8 @@ export class Query {
       }
       if (parameter?.databaseOnly === true && !info.database)
         fail(`${key}= makes no sense on a ${info.scheme} route, which knows nothing of databases`);
+      if (parameter?.httpOnly === true && !info.http)
+        fail(`${key}= makes no sense on a ${info.scheme} route, which speaks no HTTP`);
       if (parameter?.onlyOn?.includes(info.scheme) === false)
         fail(`${key}= makes no sense on a ${info.scheme} route: it is for ${parameter.onlyOn.join(" and ")}`);
       const values = this.#values.get(key) ?? [];

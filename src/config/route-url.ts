@@ -1,4 +1,4 @@
-import type { NamePattern, Route } from "../core/route.ts";
+import type { HttpRules, NamePattern, Route, UpstreamServer } from "../core/route.ts";
 import type { ConfigProblem } from "../errors.ts";
 import { type AllowRule, parseAllow } from "../identity/policy.ts";
 import type { Source } from "../revocation/read-lists.ts";
@@ -79,6 +79,7 @@ export const parseRoute = (
       },
       database: databaseRules(query, info, credentials, capturesOf(matched.names)),
       expiryGraceMs: query.parse("expiry_grace", grace) ?? defaults.expiryGraceMs,
+      http: httpRules(query, info, query.parse("idle_timeout", duration) ?? defaults.idleTimeoutMs),
       idleTimeoutMs: query.parse("idle_timeout", duration) ?? defaults.idleTimeoutMs,
       sessionTimeoutMs: query.parse("session_timeout", duration),
       maxConnections: query.parse("max_connections", count),
@@ -117,6 +118,7 @@ export const parseForwardedRoute = (
       crl: [],
       upstream: { ...where, tls, sendProxy: null, credentials: null },
       database: null,
+      http: null,
       expiryGraceMs: 0,
       idleTimeoutMs: 0,
       sessionTimeoutMs: null,
@@ -134,7 +136,7 @@ type Matching = Pick<
   readonly query: Query;
   readonly info: SchemeInfo;
   readonly userinfo: string | undefined;
-  readonly where: { readonly host: string; readonly port: number };
+  readonly where: UpstreamServer & { readonly others: readonly UpstreamServer[] };
 };
 
 function matching(value: string, schemes: readonly SchemeInfo[], env: Environment): Matching {
@@ -154,15 +156,14 @@ function matching(value: string, schemes: readonly SchemeInfo[], env: Environmen
     fail(`a ${scheme} route takes no user name or password in its URL`);
   if (where.includes("@")) fail("has more than one @: one inside a user name or password is written %40");
   if (path !== undefined && path !== "/") fail("takes no path: the client's own path goes to the upstream");
-  const [, bracketed = "", portText] = authority.exec(decode(where, "the upstream's host")) ?? [];
-  if (bracketed === "") fail("has no upstream: expected SCHEME://HOST:PORT, one host");
-  const upstreamPort = portText === undefined ? info.defaultPort : Number(portText);
-  if (upstreamPort === null)
-    return fail(`a ${scheme} route names its upstream's port: ${scheme}://HOST:PORT`);
-  if (upstreamPort < 1 || upstreamPort > 65_535) fail(`${upstreamPort} is no port`);
-  const bare = bracketed.replace(/^\[|\]$/g, "");
-  const isAddress = parseIp(bare) !== null && bare.includes(":") === (bare !== bracketed);
-  const host = isAddress ? bare : hostTemplate(bracketed, "the upstream");
+  const places = decode(where, "the upstream's host").split(",");
+  if (places.length > 1 && !info.http)
+    fail(`a ${scheme} route has one upstream: expected ${scheme}://HOST:PORT, one host`);
+  const [first, ...others] = places.map((place) => serverIn(place, info));
+  if (first === undefined) return fail("has no upstream: expected SCHEME://HOST:PORT, one host");
+  const texts = [first, ...others].map(({ host, port }) => `${host}:${port}`);
+  const twice = texts.find((text, i) => texts.indexOf(text) !== i);
+  if (twice !== undefined) fail(`names ${twice} twice`);
 
   const query = new Query(queryText, info);
   const names = query.items("sni").map((text) => {
@@ -192,9 +193,31 @@ function matching(value: string, schemes: readonly SchemeInfo[], env: Environmen
     takesNoAlpn: info.takesNoAlpn,
     sources: query.parse("source", cidrs),
     port: ownPort,
-    where: { host, port: upstreamPort },
+    where: { ...first, others },
   };
 }
+
+function serverIn(place: string, { scheme, defaultPort }: SchemeInfo): UpstreamServer {
+  const [, bracketed = "", portText] = authority.exec(place) ?? [];
+  if (bracketed === "") fail("has no upstream: expected SCHEME://HOST:PORT, one host");
+  const port = portText === undefined ? defaultPort : Number(portText);
+  if (port === null) return fail(`a ${scheme} route names its upstream's port: ${scheme}://HOST:PORT`);
+  if (port < 1 || port > 65_535) fail(`${port} is no port`);
+  const bare = bracketed.replace(/^\[|\]$/g, "");
+  const isAddress = parseIp(bare) !== null && bare.includes(":") === (bare !== bracketed);
+  return { host: isAddress ? bare : hostTemplate(bracketed, "the upstream"), port };
+}
+
+/** Under way at each server, as other proxies have it. */
+const defaultMaxRequests = 1024;
+
+const httpRules = (query: Query, info: SchemeInfo, idleMs: number): HttpRules | null =>
+  info.http
+    ? {
+        answerMs: query.parse("answer_timeout", duration) ?? idleMs,
+        maxRequests: query.parse("max_requests", count) ?? defaultMaxRequests,
+      }
+    : null;
 
 function clientRules(
   query: Query,
@@ -234,7 +257,9 @@ const capturesOf = (names: readonly NamePattern[]): readonly string[] =>
 
 /** Captures used in the upstream must come from every name that the route serves. */
 function checkCaptures(route: Route): void {
-  const used = `${route.upstream?.host} ${route.upstream?.tls.serverName ?? ""}`.matchAll(/\{([^}]*)\}/g);
+  const { upstream } = route;
+  const hosts = [upstream?.host, ...(upstream?.others ?? []).map(({ host }) => host)];
+  const used = `${hosts.join(" ")} ${upstream?.tls.serverName ?? ""}`.matchAll(/\{([^}]*)\}/g);
   for (const [, capture = ""] of used) {
     if (!capturesOf(route.names).includes(capture)) {
       fail(`{${capture}} in the upstream is captured by no sni= (or not by all of them)`);

@@ -17,6 +17,8 @@ export interface SchemeInfo {
   readonly database: boolean;
   /** Whether a password can only be told its upstream as it stands. */
   readonly saysPassword: boolean;
+  /** Whether its adapter speaks HTTP to the upstream, which may then be several servers. */
+  readonly http: boolean;
   /** Its listener's port in listener mode `separate`; `null`: it has none. */
   readonly separatePort: number | null;
 }

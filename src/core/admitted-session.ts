@@ -3,13 +3,14 @@ import type { HttpClient, HttpServing } from "../http/exchange.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { VerifiedClient } from "../identity/verifier.ts";
 import type { Connection, Endpoint, RelayLimits, Taps, TlsConnection } from "../types.ts";
+import { balancedClient } from "../upstream/http-upstreams.ts";
 import type { ProxyFacts } from "../wire/proxy-protocol.ts";
 import type { Arrival } from "./arrival.ts";
 import type { CertificateAndKey } from "./contexts.ts";
-import { dialUpstream, secureUpstream, upstreamText } from "./dial.ts";
+import { dialUpstream, secureUpstream, serversOf, upstreamText } from "./dial.ts";
 import type { Match } from "./match.ts";
 import { type DatabaseRecord, statementRecord } from "./record.ts";
-import type { Route } from "./route.ts";
+import type { Route, UpstreamServer } from "./route.ts";
 import type { RouterParts } from "./router-parts.ts";
 import type { DatabaseSession, SecureOptions, Session, Statement } from "./session.ts";
 
@@ -24,6 +25,33 @@ export interface Admitted {
   readonly connection: Connection;
   readonly tls: TlsConnection | null;
   readonly verified: VerifiedClient | null;
+}
+
+async function timedDial(
+  { runtime, timeouts, metrics }: RouterParts,
+  route: Route,
+  captures: Readonly<Record<string, string>>,
+  server: UpstreamServer,
+  secure: SecureOptions | null,
+  facts: () => ProxyFacts,
+): Promise<Connection> {
+  const started = performance.now();
+  const connection = await dialUpstream(runtime, timeouts.connectMs, route, captures, server, secure, facts);
+  metrics.upstreamConnect.observe((performance.now() - started) / 1000, route.name);
+  return connection;
+}
+
+/** The client that all sessions of a route have in common: whoever asks first makes it, and none of them ends it. */
+function shared(parts: RouterParts, route: Route, captures: Readonly<Record<string, string>>): HttpClient {
+  const { runtime, timeouts, httpUpstreams } = parts;
+  const client = httpUpstreams.for(route, captures, () =>
+    balancedClient(runtime, timeouts.connectMs, route, captures, (server, alpn) =>
+      timedDial(parts, route, captures, server, { alpn }, () => {
+        throw new TypeError("a shared connection says nothing of a client");
+      }),
+    ),
+  );
+  return { request: (request) => client.request(request), close: () => {} };
 }
 
 /** The core's session: what adapters do goes through here, and the record is made of what they did. */
@@ -80,27 +108,19 @@ export class AdmittedSession implements Session {
   }
 
   dial(): Promise<Connection> {
-    return this.#dial(false);
+    return this.#dial({});
   }
 
   dialPlain(): Promise<Connection> {
-    return this.#dial(true);
+    return this.#dial(null);
   }
 
-  async #dial(plain: boolean): Promise<Connection> {
-    const { runtime, timeouts, metrics } = this.#parts;
+  async #dial(secure: SecureOptions | null, to?: UpstreamServer): Promise<Connection> {
     this.hasDialled = true;
-    const started = performance.now();
-    const connection = await dialUpstream(
-      runtime,
-      timeouts.connectMs,
-      this.route,
-      this.captures,
-      plain,
-      this.#facts,
-    );
-    metrics.upstreamConnect.observe((performance.now() - started) / 1000, this.route.name);
-    return this.#keep(connection);
+    const { route, captures } = this;
+    const server = to ?? serversOf(route, captures)[0];
+    if (server === undefined) throw new TypeError(`route ${route.name} has no upstream`);
+    return this.#keep(await timedDial(this.#parts, route, captures, server, secure, this.#facts));
   }
 
   readonly #facts = (): ProxyFacts => ({
@@ -172,8 +192,14 @@ export class AdmittedSession implements Session {
     return runtime.serveHttp(this.client, this.alpn, serving, this.draining, this.#limits());
   }
 
-  httpClient(protocol: "http/1.1" | "h2"): HttpClient {
-    return this.#parts.runtime.httpClient(protocol, () => this.dial());
+  httpClient(): HttpClient {
+    const { route, captures } = this;
+    const { runtime, timeouts } = this.#parts;
+    this.hasDialled = true;
+    if (route.upstream?.sendProxy === null) return shared(this.#parts, route, captures);
+    return balancedClient(runtime, timeouts.connectMs, route, captures, (server, alpn) =>
+      this.#dial({ alpn }, server),
+    );
   }
 
   note(refusal: Refusal): void {

@@ -27,10 +27,18 @@ export interface UpstreamTls {
   readonly serverName: string | null;
 }
 
+export interface UpstreamServer {
+  /** May hold captures: `{node}.internal`. */
+  readonly host: string;
+  readonly port: number;
+}
+
 export interface Upstream {
   /** May hold captures: `{node}.internal`. */
   readonly host: string;
   readonly port: number;
+  /** More servers like the first, for adapters that choose one for each request. */
+  readonly others: readonly UpstreamServer[];
   readonly tls: UpstreamTls;
   readonly sendProxy: "v1" | "v2" | null;
   /** What the router shows the upstream in its clients' place; `null` where they show it themselves. */
@@ -58,6 +66,14 @@ export interface DatabaseRules {
   readonly startupOptions: boolean;
   /** Whether the server may ask clients for files. */
   readonly localInfile: boolean;
+}
+
+/** How HTTP is spoken with a route's upstream. */
+export interface HttpRules {
+  /** From the end of a request to the head of its answer, milliseconds. */
+  readonly answerMs: number;
+  /** Requests under way at each of its servers. */
+  readonly maxRequests: number;
 }
 
 /** One way through the gate. Plain data: made by the configuration, read by the core. */
@@ -91,6 +107,8 @@ export interface Route {
   readonly upstream: Upstream | null;
   /** `null` where the adapter knows nothing of databases. */
   readonly database: DatabaseRules | null;
+  /** `null` where the adapter speaks no HTTP. */
+  readonly http: HttpRules | null;
   readonly idleTimeoutMs: number;
   /** How long a connection may last in all; `null`: as long as it likes. */
   readonly sessionTimeoutMs: number | null;
@@ -100,6 +118,12 @@ export interface Route {
 /** Puts captured labels into a template such as `{node}.internal`. */
 export const fillIn = (template: string, captures: Readonly<Record<string, string>>): string =>
   template.replace(/\{([a-z][a-z0-9_]*)\}/g, (_, name: string) => captures[name] ?? "");
+
+/** The rules of a route whose adapter speaks HTTP: the configuration gives every such route some. */
+export function httpRulesOf({ name, http }: Route): HttpRules {
+  if (http === null) throw new TypeError(`route ${name} has no rules for HTTP`);
+  return http;
+}
 
 /** The rules of a route whose adapter knows databases: the configuration gives every such route some. */
 export function databaseRulesOf({ name, database }: Route): DatabaseRules {

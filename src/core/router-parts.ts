@@ -2,6 +2,7 @@ import type { ClientVerifier } from "../identity/verifier.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { Runtime } from "../types.ts";
+import type { HttpUpstreams } from "../upstream/http-upstreams.ts";
 import type { Cidr } from "../wire/ip.ts";
 import type { Admission } from "./admission.ts";
 import type { CertificateAndKey, TlsContexts } from "./contexts.ts";
@@ -32,4 +33,5 @@ export interface RouterParts {
   readonly mint: (user: string) => Promise<CertificateAndKey>;
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly httpUpstreams: HttpUpstreams;
 }

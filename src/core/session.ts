@@ -46,8 +46,11 @@ export interface Session {
   carry(left: Connection, right: Connection, taps?: Taps): Promise<void>;
   /** HTTP on the client's connection. */
   serveHttp(serving: HttpServing): Promise<void>;
-  /** HTTP to the upstream, over connections like those of `dial`. */
-  httpClient(protocol: "http/1.1" | "h2"): HttpClient;
+  /**
+   * HTTP to the upstream's servers, over connections that the clients of the route share; where each is to be told of
+   * its client by a PROXY header, over this session's own, which end with it.
+   */
+  httpClient(): HttpClient;
   /** Something went wrong that did not end the connection; the record says the first such thing. */
   note(refusal: Refusal): void;
   /** Who opened which database: said in the record, and of every statement. */
@@ -59,7 +62,7 @@ export interface Session {
 export interface SecureOptions {
   /** Shown instead of the route's own. */
   readonly certificate?: CertificateAndKey;
-  readonly alpn?: string;
+  readonly alpn?: readonly string[];
 }
 
 /** A session in a database. */

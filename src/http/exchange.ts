@@ -5,6 +5,9 @@ export type HttpFields = readonly (readonly [name: string, value: string])[];
 
 export type HttpBody = AsyncIterable<Uint8Array>;
 
+/** Fields that came behind a body; empty until it has been read to its end. */
+export type HttpTrailers = () => HttpFields;
+
 /** A request as it came, HTTP/1.1 and HTTP/2 alike. */
 export interface HttpRequest {
   readonly method: string;
@@ -14,8 +17,11 @@ export interface HttpRequest {
   readonly authority: string | null;
   readonly version: "1.0" | "1.1" | "2";
   readonly fields: HttpFields;
-  /** `null` when there can be none. Read with back-pressure. */
+  /** `null` when there can be none. Read with back-pressure; a client that waits for 100 is told at the first read. */
   readonly body: HttpBody | null;
+  readonly trailers?: HttpTrailers;
+  /** What an extended CONNECT asks for (RFC 8441 §4). */
+  readonly protocol?: string;
 }
 
 export interface HttpResponse {
@@ -23,16 +29,30 @@ export interface HttpResponse {
   readonly fields: HttpFields;
   /** Where it throws, the response is cut so that nobody takes it for complete. */
   readonly body: HttpBody | null;
+  readonly trailers?: HttpTrailers;
+}
+
+/**
+ * What is needed of an `AbortSignal`, which is one: every request has its own, and a real one costs more than the rest
+ * of a request's bookkeeping together.
+ */
+export interface Cancellation {
+  readonly aborted: boolean;
+  addEventListener(type: "abort", listener: () => void, options?: { once?: boolean }): void;
+  removeEventListener(type: "abort", listener: () => void): void;
 }
 
 /** One request under way. */
 export interface HttpExchange {
   readonly request: HttpRequest;
   /** Aborted when the client goes away. */
-  readonly signal: AbortSignal;
+  readonly signal: Cancellation;
   /** Resolves when the response is written, or the client is gone. */
   respond(response: HttpResponse): Promise<void>;
-  /** For a request that asks to switch protocols (HTTP/1.1): answers 101 and gives the bare stream. */
+  /**
+   * For a request that asks to switch protocols: gives the bare stream, behind 101 in HTTP/1.1 and behind 200 for an
+   * extended CONNECT (RFC 8441 §5).
+   */
   upgrade(fields: HttpFields): Connection;
 }
 
@@ -48,17 +68,41 @@ export interface HttpClientRequest {
   readonly authority: string;
   readonly fields: HttpFields;
   readonly body: HttpBody | null;
-  readonly signal: AbortSignal;
+  readonly trailers?: HttpTrailers;
+  readonly signal: Cancellation;
+  /** The protocol to switch to. */
+  readonly upgrade?: string;
+  /** Lets the upstream say first whether it wants the body (RFC 9110 §10.1.1). */
+  readonly expectContinue?: boolean;
+  readonly limits?: HttpLimits;
+  /** Called once, when the connection to the upstream is free of this request. */
+  readonly over?: () => void;
+}
+
+export interface HttpLimits {
+  /** From the end of the request to the head of its answer, milliseconds. */
+  readonly answerMs: number;
+  /** Between two parts of the answer's body, milliseconds. */
+  readonly silenceMs: number;
 }
 
 export type HttpClientResponse = HttpResponse & {
-  /** Set when the upstream answered 101: the bare stream. */
+  /** Set when the upstream switched protocols: the bare stream. */
   readonly upgraded: Connection | null;
 };
 
 /** HTTP over connections that somebody else dials; keeps idle ones for the next request. */
 export interface HttpClient {
-  /** Rejects with a `Refusal`: `upstream_unreachable`, `upstream_refused`. */
+  /**
+   * Rejects with a `Refusal`: `upstream_unreachable`, `upstream_refused`, `idle_timeout`, `limit_reached`; an
+   * `Unsent` where nobody acted on the request.
+   */
   request(request: HttpClientRequest): Promise<HttpClientResponse>;
   close(): void;
 }
+
+/** What a client speaks with its upstream: one protocol, or what the two agree on in TLS (ALPN). */
+export type HttpProtocol = "http/1.1" | "h2" | "negotiated";
+
+/** Makes a connection; where there is TLS, these protocols are offered in it, and the connection says which it is. */
+export type HttpDial = (alpn: readonly string[]) => Promise<Connection>;

@@ -1,7 +1,12 @@
 import type { HttpResponse } from "./exchange.ts";
 
+/** A short answer of our own that says why, and the same in words for clients that read no JSON. */
+export interface Problem extends HttpResponse {
+  readonly words: string;
+}
+
 /** A short answer of our own, as JSON that says why. */
-export function problem(status: number, reason: string, detail: string): HttpResponse {
+export function problem(status: number, reason: string, detail: string): Problem {
   const body = new TextEncoder().encode(`${JSON.stringify({ error: { reason, detail } })}\n`);
   return {
     status,
@@ -11,6 +16,7 @@ export function problem(status: number, reason: string, detail: string): HttpRes
       ["cache-control", "no-store"],
     ],
     body: once(body),
+    words: `${reason}: ${detail}`,
   };
 }
 

@@ -1,5 +1,5 @@
-import type { HttpFields, HttpRequest, HttpResponse } from "./exchange.ts";
-import { problem } from "./problem.ts";
+import type { HttpFields, HttpRequest } from "./exchange.ts";
+import { type Problem, problem } from "./problem.ts";
 
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 // RFC 9110 §5.5; above ASCII as it came.
@@ -76,7 +76,7 @@ export const hostOf = (authority: string): string =>
  * Who and what a request is for, on a connection that was admitted for `serverName`; or the answer that turns it
  * away: a connection admitted for one name must not be used for another (RFC 9110 §7.4, RFC 9113 §9.1.1).
  */
-export function admitted(request: HttpRequest, serverName: string | null): Asked | HttpResponse {
+export function admitted(request: HttpRequest, serverName: string | null): Asked | Problem {
   const asked = readRequest(request);
   if (typeof asked === "string") return problem(400, "protocol_error", asked);
   if (serverName === null || hostOf(asked.authority) === hostOf(serverName)) return asked;

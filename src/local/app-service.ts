@@ -79,7 +79,6 @@ async function forward(
         // The app's own check of where a request is from must see its own pages as such, and no others.
         name === "origin" || name === "referer" ? [name, rebased(value, here, there)] : [name, value],
       ),
-    ...switching(upgrade),
   ];
   try {
     const response = await client.request({
@@ -89,13 +88,20 @@ async function forward(
       fields,
       body: request.body,
       signal: exchange.signal,
+      ...(request.trailers === undefined ? {} : { trailers: request.trailers }),
+      ...(upgrade === null ? {} : { upgrade }),
     });
     const back = endToEnd(response.fields).map(([name, value]): readonly [string, string] =>
       name === "location" ? [name, rebased(value, there, here)] : [name, value],
     );
     if (response.upgraded === null) {
-      const { status, body } = response;
-      return await exchange.respond({ status, fields: back, body });
+      const { status, body, trailers } = response;
+      return await exchange.respond({
+        status,
+        fields: back,
+        body,
+        ...(trailers === undefined ? {} : { trailers }),
+      });
     }
     const chosen = response.fields.find(([name]) => name === "upgrade")?.[1] ?? upgrade;
     await runtime.relay(exchange.upgrade([...back, ...switching(chosen)]), response.upgraded, patient);

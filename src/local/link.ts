@@ -76,7 +76,7 @@ export class RouterLink {
       ca: this.#router.ca === null ? null : [this.#router.ca],
       cert: pair?.certificate ?? null,
       key: pair?.key ?? null,
-      alpn,
+      alpn: [alpn],
     };
     try {
       return await this.#dial(tls);
@@ -133,7 +133,7 @@ export class RouterLink {
 
   /** The router agrees on what it is asked for; what a balancer says is its own. */
   #checked(connection: TlsConnection, { alpn }: TlsClientOptions): TlsConnection {
-    if (connection.alpn === alpn) return connection;
+    if (alpn === undefined || connection.alpn === alpn[0]) return connection;
     connection.abort();
     const said = connection.alpn === null ? "no protocol" : `the protocol ${connection.alpn}`;
     throw new NotTheRouter(`${this.name} answers ${alpn} with ${said}: something in front of it ends TLS`);
@@ -161,9 +161,8 @@ export class RouterLink {
         method: "GET",
         target: connectPath,
         authority: port === 443 ? host : `${host}:${port}`,
+        upgrade: "websocket",
         fields: [
-          ["connection", "Upgrade"],
-          ["upgrade", "websocket"],
           ["sec-websocket-version", "13"],
           ["sec-websocket-key", key],
         ],
@@ -206,7 +205,7 @@ export class RouterLink {
           ca: anchors === null ? null : [anchors],
           cert: null,
           key: null,
-          alpn: "http/1.1",
+          alpn: ["http/1.1"],
         },
       });
     if (ca === null || this.#outerCa === "system") return dial(null);

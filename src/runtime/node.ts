@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream";
 import { checkServerIdentity, connect as connectTls, type TLSSocket } from "node:tls";
 import { deadline } from "../core/deadline.ts";
 import { Refusal } from "../errors.ts";
-import type { HttpClient, HttpServing } from "../http/exchange.ts";
+import type { HttpClient, HttpDial, HttpProtocol, HttpServing } from "../http/exchange.ts";
 import type {
   Connection,
   DialTarget,
@@ -21,7 +21,7 @@ import type {
   TlsServerOptions,
 } from "../types.ts";
 import { type Ends, noEndpoint, SocketEnds } from "./endpoint.ts";
-import { http1Client, http2Client } from "./http/client.ts";
+import { httpClient } from "./http/client.ts";
 import { ConnectionDuplex } from "./http/connection-duplex.ts";
 import { serveHttp } from "./http/server.ts";
 import { pooledReads } from "./pooled-reads.ts";
@@ -104,8 +104,8 @@ export class NodeRuntime implements Runtime {
     return serveHttp(connection, alpn, serving, draining, limits);
   }
 
-  httpClient(protocol: "http/1.1" | "h2", dial: () => Promise<Connection>): HttpClient {
-    return protocol === "h2" ? http2Client(dial) : http1Client(dial);
+  httpClient(protocol: HttpProtocol, dial: HttpDial): HttpClient {
+    return httpClient(protocol, dial);
   }
 
   sha256Hex(data: string | Uint8Array): string {
@@ -189,7 +189,7 @@ export function clientHandshake(
       ...(options.ca === null ? {} : { ca: [...options.ca] }),
       ...(options.cert === null ? {} : { cert: options.cert }),
       ...(options.key === null ? {} : { key: options.key }),
-      ...(options.alpn === undefined ? {} : { ALPNProtocols: [options.alpn] }),
+      ...(options.alpn === undefined ? {} : { ALPNProtocols: [...options.alpn] }),
     });
     let cause: Error | undefined;
     const late = deadline(withinMs, () => tls.destroy(noneWithin(withinMs)));

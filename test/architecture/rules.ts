@@ -94,6 +94,11 @@ export function rules(dependencies: readonly string[]): readonly Rule[] {
       (specifier) => under("src/runtime", "src/config", "src/adapters", "src/cli")(specifier),
     ),
     imports(
+      "servers are chosen without runtime, configuration or adapters",
+      under("src/upstream"),
+      (specifier) => under("src/runtime", "src/config", "src/adapters", "src/cli")(specifier),
+    ),
+    imports(
       "nothing but the entry needs the command line",
       (path) => shipped(path) && !under("src/cli", "src/main.ts")(path),
       under("src/cli"),

@@ -90,20 +90,15 @@ describe("the edge entry, in workerd", { skip: noEdge }, () => {
         host: "localhost",
         port,
         withinMs: 5000,
-        tls: { serverName: "localhost", verify: true, ca, cert: null, key: null, alpn: "http/1.1" },
+        tls: { serverName: "localhost", verify: true, ca, cert: null, key: null, alpn: ["http/1.1"] },
       }),
     );
     const { status, upgraded } = await http.request({
       method: "GET",
       target: "/.well-known/sallyport/connect",
       authority: "localhost",
-      fields: [
-        ["connection", "Upgrade"],
-        ["upgrade", "websocket"],
-        ["sec-websocket-version", "13"],
-        ["sec-websocket-key", newKey()],
-        ...more,
-      ],
+      upgrade: "websocket",
+      fields: [["sec-websocket-version", "13"], ["sec-websocket-key", newKey()], ...more],
       body: null,
       signal: new AbortController().signal,
     });
@@ -205,7 +200,7 @@ describe("the edge entry, in workerd", { skip: noEdge }, () => {
           ca: [readFileSync(`${site.folder}/ca.crt`, "utf8")],
           cert: alice.certificate,
           key: alice.key,
-          alpn: "sallyport-tcp",
+          alpn: ["sallyport-tcp"],
         },
         5000,
       );

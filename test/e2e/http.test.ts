@@ -231,12 +231,21 @@ describe("an http route", { skip: missing("curl") }, () => {
       "--header",
       "X-Mine: 1",
       "--header",
-      "TE: trailers",
+      "TE: trailers, x-mine",
     ]);
     const [head = "", body = ""] = out.split("\r\n\r\n");
     assert.ok(!/x-hop/i.test(head), head);
     assert.equal(head.match(/set-cookie: /gi)?.length, 2);
-    assert.ok(!fieldsOf(JSON.parse(body)).some(([name]) => name === "x-mine" || name === "te"));
+    const fields = fieldsOf(JSON.parse(body));
+    assert.ok(!fields.some(([name]) => name === "x-mine"));
+    // True of the next hop too, and said for it.
+    assert.deepEqual(
+      fields.filter(([name]) => name === "te" || name === "connection"),
+      [
+        ["te", "trailers"],
+        ["connection", "keep-alive, te"],
+      ],
+    );
   });
 });
 

@@ -52,7 +52,7 @@ const secured = (client: Connection, alpn?: string): Promise<TlsConnection> =>
       ca: null,
       cert: null,
       key: null,
-      ...(alpn === undefined ? {} : { alpn }),
+      ...(alpn === undefined ? {} : { alpn: [alpn] }),
     },
     5000,
   );

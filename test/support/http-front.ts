@@ -78,6 +78,7 @@ const route: Route = {
   port: null,
   upstream: null,
   database: null,
+  http: { answerMs: 60_000, maxRequests: 1024 },
   sessionTimeoutMs: null,
   idleTimeoutMs: 60_000,
   maxConnections: null,
@@ -126,7 +127,7 @@ export function sessionOf(client: Connection, options: SessionOptions): Session 
     carry,
     serveHttp: (serving) =>
       runtime.serveHttp(client, alpn, serving, draining, { idleMs: 60_000, halfCloseMs: 60_000 }),
-    httpClient: (protocol) => runtime.httpClient(protocol, dial),
+    httpClient: () => runtime.httpClient(scheme === "h2c" ? "h2" : "http/1.1", dial),
     note: (refusal) => void options.noted?.push(refusal),
   };
 }

@@ -37,7 +37,7 @@ export const tcpUpstream = (serve: (socket: Socket) => void): Promise<Upstream> 
   listening(createServer({ allowHalfOpen: true }, serve));
 
 export const tlsUpstream = (
-  pair: { cert: string; key: string; ca?: string },
+  pair: { cert: string; key: string; ca?: string; ALPNProtocols?: string[] },
   serve: (socket: Socket) => void,
 ): Promise<Upstream> =>
   listening(

@@ -239,7 +239,7 @@ describe("a byte stream inside WebSocket messages", () => {
           ca,
           cert: alice.cert,
           key: alice.key,
-          alpn: "sallyport-tcp",
+          alpn: ["sallyport-tcp"],
         },
         5000,
       ),

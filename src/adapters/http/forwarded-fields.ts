@@ -18,7 +18,7 @@ const ours: ReadonlySet<string> = new Set([
 
 /** Many servers read `X_Forwarded_For` as `X-Forwarded-For`: both are the same name here. */
 const isOurs = (name: string): boolean => {
-  const dashed = name.replaceAll("_", "-");
+  const dashed = name.includes("_") ? name.replaceAll("_", "-") : name;
   return ours.has(dashed) || dashed.startsWith("sallyport-");
 };
 
@@ -31,12 +31,27 @@ export interface Forwarding {
   readonly port: number;
 }
 
-/** The client's fields as they go to the upstream: hop-by-hop ones and spoofed ones gone, ours in their place. */
+/** Said in fields that are made anew for the upstream. */
+const madeAnew: ReadonlySet<string> = new Set(["host", "expect", "cookie"]);
+
+/**
+ * The client's fields as they go to the upstream: hop-by-hop ones and spoofed ones gone, ours in their place. All that
+ * an upstream is told of a request in fields is told here.
+ */
 export function forwardedFields(fields: HttpFields, about: Forwarding): HttpFields {
   const node = about.address.includes(":") ? `"[${about.address}]"` : about.address;
   const host = about.host.includes(":") ? `"${about.host}"` : about.host;
+  const theirs = endToEnd(fields).filter(([name]) => !madeAnew.has(name) && !isOurs(name));
+  // HTTP/2 takes cookies apart, which HTTP/1.1 has in one field (RFC 9113 §8.2.3).
+  const cookies = fields.filter(([name]) => name === "cookie").map(([, value]) => value);
+  const takesTrailers = fields.some(
+    ([name, value]) => name === "te" && /(^|,)\s*trailers\s*(,|$)/i.test(value),
+  );
   return [
-    ...endToEnd(fields).filter(([name]) => name !== "host" && name !== "expect" && !isOurs(name)),
+    ...theirs,
+    ...(cookies.length === 0 ? [] : ([["cookie", cookies.join("; ")]] as const)),
+    // For this hop, but true of it as well: trailers go all the way. gRPC servers insist on it.
+    ...(takesTrailers ? ([["te", "trailers"]] as const) : []),
     ["forwarded", `for=${node};host=${host};proto=https`],
     ["x-forwarded-for", about.address],
     ["x-forwarded-host", about.host],
@@ -44,3 +59,25 @@ export function forwardedFields(fields: HttpFields, about: Forwarding): HttpFiel
     ["x-forwarded-proto", "https"],
   ];
 }
+
+/** What must be known before a body is read, or says who somebody is, has no place behind it (RFC 9110 §6.5.1). */
+const notBehind: ReadonlySet<string> = new Set([
+  "authorization",
+  "cache-control",
+  "content-encoding",
+  "content-length",
+  "content-range",
+  "content-type",
+  "cookie",
+  "expect",
+  "host",
+  "max-forwards",
+  "set-cookie",
+  "www-authenticate",
+]);
+
+/** Trailers as they go on, either way. */
+export const forwardedTrailers = (fields: HttpFields): HttpFields =>
+  endToEnd(fields).filter(
+    ([name]) => !notBehind.has(name) && !name.startsWith("impersonate-") && !isOurs(name),
+  );

@@ -1,29 +1,32 @@
+import { httpRulesOf } from "../../core/route.ts";
 import type { Adapter, Session } from "../../core/session.ts";
 import { Refusal } from "../../errors.ts";
 import type {
   HttpBody,
   HttpClient,
+  HttpClientResponse,
   HttpExchange,
   HttpFields,
   HttpRequest,
-  HttpResponse,
+  HttpTrailers,
 } from "../../http/exchange.ts";
-import { announcesBody, endToEnd, upgradeAsked } from "../../http/hop-by-hop.ts";
+import { inItsOwnWords } from "../../http/grpc-refusal.ts";
+import { endToEnd } from "../../http/hop-by-hop.ts";
 import { isFromElsewhere } from "../../http/origin.ts";
-import { problem } from "../../http/problem.ts";
+import { type Problem, problem } from "../../http/problem.ts";
 import { type Asked, admitted, readRequest } from "../../http/request.ts";
-import { forwardedFields } from "./forwarded-fields.ts";
+import { forwardedFields, forwardedTrailers } from "./forwarded-fields.ts";
+import { type Switching, switched, switchingAsked } from "./switching.ts";
 
 /** Who and what a request is for on this route, or the answer that turns it away. */
-type Admits = (request: HttpRequest, session: Session) => Asked | HttpResponse;
+type Admits = (request: HttpRequest, session: Session) => Asked | Problem;
 
-/** A reverse proxy: HTTP/1.1 or HTTP/2 from the client, HTTP/1.1 (or, for `h2c`, HTTP/2) to the upstream. */
+/** A reverse proxy: HTTP/1.1 or HTTP/2 from the client, either to the upstream. */
 const reverseProxy = (name: string, admits: Admits): Adapter => ({
   name,
 
   async handle(session) {
-    const protocol = session.route.scheme === "h2c" ? "h2" : "http/1.1";
-    const client = session.httpClient(protocol);
+    const client = session.httpClient();
     try {
       await session.serveHttp({ handle: (exchange) => forward(session, client, exchange, admits) });
     } finally {
@@ -61,9 +64,10 @@ export const kubernetesAdapter: Adapter = reverseProxy("kubernetes", (request, {
 export async function refuseHttp(session: Session, refusal: Refusal): Promise<void> {
   await session.serveHttp({
     handle: async (exchange) => {
-      const { status, fields, body } = problem(403, refusal.reason, refusal.message);
-      const close = exchange.request.version === "2" ? [] : ([["connection", "close"]] as const);
-      await exchange.respond({ status, fields: [...fields, ...close], body });
+      const { request } = exchange;
+      const answer = inItsOwnWords(request, problem(403, refusal.reason, refusal.message));
+      const close = request.version === "2" ? [] : ([["connection", "close"]] as const);
+      await exchange.respond({ ...answer, fields: [...answer.fields, ...close] });
       session.client.closeWrite().catch(() => {});
     },
   });
@@ -76,73 +80,111 @@ async function forward(
   admits: Admits,
 ): Promise<void> {
   const { request } = exchange;
+  const say = (answer: Problem): Promise<void> => exchange.respond(inItsOwnWords(request, answer));
   const asked = admits(request, session);
-  if ("status" in asked) return exchange.respond(asked);
-  const upgrade = request.version === "1.1" ? upgradeAsked(request.fields) : null;
-  if (upgrade !== null && announcesBody(request.fields)) {
-    return exchange.respond(problem(400, "protocol_error", "a request to switch protocols with a body"));
-  }
+  if ("status" in asked) return say(asked);
+  const switching = switchingAsked(request);
+  if (typeof switching === "string") return say(problem(400, "protocol_error", switching));
   const fields: HttpFields = [
     ...forwardedFields(request.fields, {
       address: session.source.address,
       host: asked.authority,
       port: session.client.local.port,
     }),
-    ...(upgrade === null
-      ? []
-      : ([
-          ["connection", "Upgrade"],
-          ["upgrade", upgrade],
-        ] as const)),
+    ...(switching?.fields ?? []),
   ];
+  const { answerMs } = httpRulesOf(session.route);
   try {
     const response = await client.request({
       method: request.method,
+      body: request.body,
+      ...switching?.request,
       target: asked.target,
       authority: asked.authority,
       fields,
-      body: request.body,
+      ...(request.trailers === undefined ? {} : { trailers: passed(request.trailers) }),
       signal: exchange.signal,
+      expectContinue: waitsForContinue(request),
+      limits: { answerMs, silenceMs: session.route.idleTimeoutMs },
     });
-    if (response.upgraded === null) {
-      await exchange.respond({
-        status: response.status,
-        fields: endToEnd(response.fields),
-        body: response.body === null ? null : noted(response.body, session, exchange),
-      });
-      return;
-    }
-    if (upgrade === null) {
-      response.upgraded.abort();
-      throw new Refusal("upstream_refused", "the upstream switched protocols unasked");
-    }
-    const switched = exchange.upgrade([
-      ...endToEnd(response.fields),
-      ["connection", "Upgrade"],
-      ["upgrade", response.fields.find(([name]) => name === "upgrade")?.[1] ?? upgrade],
-    ]);
-    await session.carry(switched, response.upgraded);
+    if (response.upgraded !== null) return await join(session, exchange, switching, fields, response);
+    await exchange.respond({
+      status: response.status,
+      fields: endToEnd(response.fields),
+      body: response.body === null ? null : new Noted(response.body, session, exchange),
+      ...(response.trailers === undefined ? {} : { trailers: passed(response.trailers) }),
+    });
   } catch (error) {
     if (exchange.signal.aborted) return;
     const refusal = refusalOf(error);
     session.note(refusal);
-    if (refusal.reason === "protocol_error") {
-      return exchange.respond(problem(400, refusal.reason, refusal.message));
-    }
-    const timedOut = /no connection within/.test(refusal.message);
-    await exchange.respond(problem(timedOut ? 504 : 502, refusal.reason, "the upstream did not answer"));
+    await say(answerFor(refusal));
   }
+}
+
+const passed =
+  (trailers: HttpTrailers): HttpTrailers =>
+  () =>
+    forwardedTrailers(trailers());
+
+/** A body that the client keeps back until it is told to send it; HTTP/1.0 knows nothing of it. */
+const waitsForContinue = ({ version, body, fields }: HttpRequest): boolean =>
+  version !== "1.0" &&
+  body !== null &&
+  fields.some(([name, value]) => name === "expect" && value.toLowerCase() === "100-continue");
+
+/** The upstream has switched protocols: what follows is between it and the client. */
+async function join(
+  session: Session,
+  exchange: HttpExchange,
+  switching: Switching | null,
+  asked: HttpFields,
+  response: HttpClientResponse,
+): Promise<void> {
+  const { upgraded } = response;
+  if (upgraded === null) return;
+  const answer = switching === null ? null : await switched(exchange.request, switching, asked, response);
+  if (answer === null) {
+    upgraded.abort();
+    throw new Refusal("upstream_refused", "the upstream switched protocols unasked");
+  }
+  await session.carry(exchange.upgrade(answer), upgraded);
+}
+
+/** What the client is told of an upstream that gave no answer. */
+function answerFor({ reason, message }: Refusal): Problem {
+  if (reason === "protocol_error") return problem(400, reason, message);
+  if (reason === "limit_reached") return problem(503, reason, "the upstream has too much to do");
+  const late = reason === "idle_timeout" || /no connection within/.test(message);
+  return problem(late ? 504 : 502, reason, "the upstream did not answer");
 }
 
 const refusalOf = (error: unknown): Refusal =>
   error instanceof Refusal ? error : new Refusal("upstream_refused", String(error), { cause: error });
 
 /** The upstream's body; where it breaks off, the record says so, and whoever reads it cuts the response. */
-async function* noted(body: HttpBody, session: Session, exchange: HttpExchange): HttpBody {
-  try {
-    yield* body;
-  } catch (error) {
-    if (!exchange.signal.aborted) session.note(refusalOf(error));
-    throw error;
+class Noted implements AsyncIterableIterator<Uint8Array> {
+  readonly #body: AsyncIterator<Uint8Array>;
+  readonly #failed: (error: unknown) => never;
+
+  constructor(body: HttpBody, session: Session, { signal }: HttpExchange) {
+    this.#body = body[Symbol.asyncIterator]();
+    this.#failed = (error) => {
+      if (!signal.aborted) session.note(refusalOf(error));
+      throw error;
+    };
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  next(): Promise<IteratorResult<Uint8Array>> {
+    return this.#body.next().catch(this.#failed);
+  }
+
+  async return(): Promise<IteratorResult<Uint8Array>> {
+    await this.#body.return?.();
+    return { done: true, value: undefined };
   }
 }

@@ -29,7 +29,7 @@ export async function reach(session: Session, user: string): Promise<Upstream> {
     await askForTls(plain);
     const connection = await session.secure(plain, {
       ...(certificate === undefined ? {} : { certificate }),
-      alpn: "postgresql",
+      alpn: ["postgresql"],
     });
     return { connection, encrypted: true, verified: tls.mode === "verify" };
   } catch (error) {

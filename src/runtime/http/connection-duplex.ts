@@ -59,6 +59,14 @@ export class ConnectionDuplex extends Duplex {
     this.connection.write(chunk).then(() => done(), done);
   }
 
+  /** Parts of one message (a head and its body, a chunk and its frame) go out as one: each would be a TLS record. */
+  override _writev(
+    parts: { chunk: Uint8Array; encoding: string }[],
+    done: (error?: Error | null) => void,
+  ): void {
+    this.connection.write(Buffer.concat(parts.map(({ chunk }) => chunk))).then(() => done(), done);
+  }
+
   override _final(done: (error?: Error | null) => void): void {
     this.connection.closeWrite().then(() => done(), done);
   }

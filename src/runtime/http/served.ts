@@ -1,0 +1,52 @@
+import type { Duplex, Writable } from "node:stream";
+import { type Deadline, deadline } from "../../core/deadline.ts";
+import type { HttpResponse, HttpServing } from "../../http/exchange.ts";
+import type { ConnectionDuplex } from "./connection-duplex.ts";
+
+/** What a connection's requests need to know of it. */
+export interface Served {
+  readonly serving: HttpServing;
+  readonly draining: AbortSignal;
+  readonly firstRequest: Deadline;
+  readonly stream: ConnectionDuplex;
+  /** Requests under way. */
+  active: number;
+  /** The peer has closed its sending half: no further request can come. */
+  ended: boolean;
+}
+
+export const internalError: HttpResponse = { status: 500, fields: [["content-length", "0"]], body: null };
+
+/** How long a peer may take to hear a last word before the connection goes. */
+const lingerMs = 1000;
+
+/**
+ * Ends a connection so that the peer hears the last word: closing while bytes are unread would make the kernel
+ * send a reset, which throws the last word away at the other end.
+ */
+export function endGently(stream: Duplex, lastWord?: string): void {
+  stream.end(lastWord, () => {
+    if (stream.readableEnded) return void stream.destroy();
+    const late = deadline(lingerMs, () => stream.destroy());
+    stream.once("close", () => late.cancel());
+    stream.once("end", () => stream.destroy());
+    stream.resume();
+  });
+}
+
+/** Ends a connection that has nothing under way and nothing to expect. */
+export function endIfDone(served: Served): void {
+  if (served.active === 0 && (served.ended || served.draining.aborted)) endGently(served.stream);
+}
+
+/** Resolves when there is room for more, or nobody to take it. */
+export const drained = (stream: Writable): Promise<void> =>
+  new Promise((resolve) => {
+    const go = (): void => {
+      stream.off("drain", go);
+      stream.off("close", go);
+      resolve();
+    };
+    stream.on("drain", go);
+    stream.on("close", go);
+  });
