@@ -30,6 +30,8 @@ export interface HttpResponse {
   /** Where it throws, the response is cut so that nobody takes it for complete. */
   readonly body: HttpBody | null;
   readonly trailers?: HttpTrailers;
+  /** Nothing is read behind this request: where it ends is in doubt. HTTP/2 has frames for that. */
+  readonly last?: boolean;
 }
 
 /**

@@ -16,6 +16,7 @@ export function problem(status: number, reason: string, detail: string): Problem
       ["cache-control", "no-store"],
     ],
     body: once(body),
+    ...(status === 400 ? { last: true } : {}),
     words: `${reason}: ${detail}`,
   };
 }

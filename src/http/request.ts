@@ -8,6 +8,17 @@ const originForm = /^\/[\x21-\x7e\x80-\xff]*$/;
 const absoluteForm = /^https?:\/\/([^/?#]*)([^#]*)$/i;
 const authorityForm = /^([A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(:\d{0,5})?$/;
 
+/** What says where a request ends, and whom it is for. */
+const framing: ReadonlySet<string> = new Set(["content-length", "transfer-encoding", "host"]);
+
+const connectionOnly: ReadonlySet<string> = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "transfer-encoding",
+  "upgrade",
+]);
+
 /** Who and what a request is for. */
 export interface Asked {
   /** Host and, if it gave one, port. */
@@ -26,6 +37,10 @@ function malformed({ method, version, fields }: HttpRequest): string | null {
   for (const [name, text] of fields) {
     if (!token.test(name)) return "a field name that is no token";
     if (!value.test(text)) return `a control character in ${name}`;
+    // Many servers read an underscore as a dash.
+    if (name.includes("_") && framing.has(name.replaceAll("_", "-"))) return `a field called ${name}`;
+    if (version === "2" && (connectionOnly.has(name) || (name === "te" && text.toLowerCase() !== "trailers")))
+      return `${name} in HTTP/2 (RFC 9113 §8.2.2)`;
   }
   return ambiguousFraming(fields, version);
 }

@@ -8,6 +8,7 @@ import { Authority, createAuthority } from "../../src/authority/authority.ts";
 import { cpuSeconds, memoryBytes, peakMemoryBytes } from "./accounting.ts";
 import { end, endAll, finished, firstOutput, start } from "./children.ts";
 import { measureClientSide, printClientSide } from "./client-side.ts";
+import { measureHttp, printHttp } from "./http.ts";
 import { measurePostgres, printPostgres } from "./postgres.ts";
 import { print, report, type Sample, type Samples } from "./results.ts";
 import { type Bench, type Subject, startSubject, subjectNames, subjectVersion } from "./subjects.ts";
@@ -19,6 +20,9 @@ const usage =
 const verification = "verify";
 const clientSide = "client";
 const postgres = "pgbench";
+const http = "http";
+/** Of each run of h2load. */
+const httpRequests = 20_000;
 /** Of each run of pgbench. */
 const postgresSeconds = 10;
 const oneJobMs = 180_000;
@@ -94,7 +98,7 @@ async function measure(name: string, bench: Bench, one: Work): Promise<Sample> {
 async function certificates(folder: string): Promise<void> {
   const authority = await Authority.open(await createAuthority("Benchmark"));
   const server = await authority.server(
-    ["term.bench.test", "pass.bench.test", "pg.bench.test", "localhost"],
+    ["term.bench.test", "pass.bench.test", "pg.bench.test", "http.bench.test", "localhost"],
     dayMs,
   );
   const client = await authority.client({ commonName: "load" }, dayMs);
@@ -165,13 +169,14 @@ function readArguments() {
   const size = positive("--size", values.size) * 1024 * 1024;
   const works = allWorks(size);
   const asked = values.only?.split(",");
-  const onServers = asked?.filter((name) => ![verification, clientSide, postgres].includes(name));
+  const onServers = asked?.filter((name) => ![verification, clientSide, postgres, http].includes(name));
   return {
     size,
     help: values.help,
     verification: asked?.includes(verification) ?? true,
     clientSide: asked?.includes(clientSide) ?? true,
     postgres: asked?.includes(postgres) ?? true,
+    http: asked?.includes(http) ?? true,
     works:
       onServers?.length === 0
         ? []
@@ -188,7 +193,7 @@ async function main(): Promise<void> {
     console.log(
       `${usage}\nWork: ${allWorks(1)
         .map(({ name }) => name)
-        .join(" ")} ${clientSide} ${postgres} ${verification}\nNames: ${subjectNames.join(" ")}`,
+        .join(" ")} ${clientSide} ${postgres} ${http} ${verification}\nNames: ${subjectNames.join(" ")}`,
     );
     return;
   }
@@ -225,6 +230,8 @@ async function main(): Promise<void> {
     ? await measurePostgres(bench, Object.keys(versions), postgresSeconds, rounds)
     : {};
   if (other.postgres) console.log(`\n${printPostgres(queries)}`);
+  const requests = other.http ? await measureHttp(bench, Object.keys(versions), httpRequests, rounds) : {};
+  if (other.http) console.log(`\n${printHttp(requests)}`);
   const costs = other.verification ? await measureVerification(Object.keys(versions), root, rounds) : {};
   if (other.verification) console.log(`\n${printVerification(costs)}`);
   const made = report(samples, versions);
@@ -234,7 +241,7 @@ async function main(): Promise<void> {
     const machine = { processor: cpus()[0]?.model ?? "", cores: cpus().length, kernel: release() };
     writeFileSync(
       json,
-      `${JSON.stringify({ machine, rounds, ...made, clients, pgbench: queries, verification: costs }, null, 2)}\n`,
+      `${JSON.stringify({ machine, rounds, ...made, clients, pgbench: queries, http: requests, verification: costs }, null, 2)}\n`,
     );
   }
   process.exit(failures === 0 ? 0 : 1);

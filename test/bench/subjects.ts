@@ -13,6 +13,8 @@ export interface Bench {
   readonly tlsUpstream: number;
   /** Of a Postgres server, where there is one. */
   readonly postgres?: number;
+  /** Of an HTTP server, where there is one. */
+  readonly http?: number;
 }
 
 export interface Subject {
@@ -22,6 +24,8 @@ export interface Subject {
   /** To Postgres: where TLS ends, and where it passes through (a peer's alone). */
   readonly postgresPort: number;
   readonly postgresPassPort: number;
+  /** HTTP, TLS ending there, without a client certificate. */
+  readonly httpPort: number;
 }
 
 const freePort = (): Promise<number> =>
@@ -117,7 +121,7 @@ interface Started extends Omit<Subject, "process" | "termPort"> {
 }
 
 async function launch(name: string, bench: Bench, termPort: number): Promise<Started> {
-  const { folder, root, plainUpstream, tlsUpstream, postgres } = bench;
+  const { folder, root, plainUpstream, tlsUpstream, postgres, http } = bench;
   const program = programs[name];
   const command = program?.command(root);
   if (program === undefined || command === undefined) throw new Error(`there is no ${name}`);
@@ -125,11 +129,18 @@ async function launch(name: string, bench: Bench, termPort: number): Promise<Sta
   const passPort = await own();
   const postgresPort = await own();
   const postgresPassPort = await own();
+  const httpPort = await own();
   const args =
     program.config === undefined
       ? [...(program.args?.(root) ?? []), "serve"]
       : program.config.args(
-          fillIn(program.config.file, bench, { termPort, passPort, postgresPort, postgresPassPort }),
+          fillIn(program.config.file, bench, {
+            termPort,
+            passPort,
+            postgresPort,
+            postgresPassPort,
+            httpPort,
+          }),
         );
   const child = start(command, args, {
     env: {
@@ -148,6 +159,9 @@ async function launch(name: string, bench: Bench, termPort: number): Promise<Sta
       ...(postgres === undefined
         ? {}
         : { SALLYPORT_ROUTE_PG: `postgres://postgres@127.0.0.1:${postgres}?sni=pg.bench.test` }),
+      ...(http === undefined
+        ? {}
+        : { SALLYPORT_ROUTE_HTTP: `http://127.0.0.1:${http}?sni=http.bench.test&client=none` }),
     },
     stdio: ["ignore", "ignore", "pipe"],
   });
@@ -155,7 +169,7 @@ async function launch(name: string, bench: Bench, termPort: number): Promise<Sta
   child.stderr?.on("data", (chunk) => {
     said = `${said}${chunk}`.slice(-2000);
   });
-  return { child, passPort, postgresPort, postgresPassPort, said: () => said };
+  return { child, passPort, postgresPort, postgresPassPort, httpPort, said: () => said };
 }
 
 /** A peer's configuration with our ports and files, in the folder of the run. */
@@ -174,6 +188,7 @@ function fillIn(file: string, bench: Bench, ports: Readonly<Record<string, numbe
     tlsUpstream: bench.tlsUpstream,
     // A port that nobody listens on, where there is no Postgres: nobody asks for it then.
     postgres: bench.postgres ?? 1,
+    http: bench.http ?? 1,
   };
   const template = readFileSync(`${bench.root}/test/bench/peers/${file}`, "utf8");
   const path = `${folder}/${file}`;

@@ -185,6 +185,7 @@ export function requestsIn(bytes: string): { readonly head: string; readonly bod
         const line = rest.indexOf("\r\n");
         if (line < 0) return found;
         const size = Number.parseInt(rest.slice(0, line), 16);
+        if (!(size >= 0)) return found;
         if (rest.length < line + 2 + size + 2) return found;
         body += rest.slice(line + 2, line + 2 + size);
         rest = rest.slice(line + 2 + size + 2);

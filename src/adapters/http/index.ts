@@ -66,8 +66,7 @@ export async function refuseHttp(session: Session, refusal: Refusal): Promise<vo
     handle: async (exchange) => {
       const { request } = exchange;
       const answer = inItsOwnWords(request, problem(403, refusal.reason, refusal.message));
-      const close = request.version === "2" ? [] : ([["connection", "close"]] as const);
-      await exchange.respond({ ...answer, fields: [...answer.fields, ...close] });
+      await exchange.respond({ ...answer, last: true });
       session.client.closeWrite().catch(() => {});
     },
   });

@@ -27,6 +27,12 @@ Object.defineProperty(server, "listening", { value: true });
 const onRequest =
   (waits: boolean) =>
   (request: IncomingMessage, response: ServerResponse): void => {
+    // Parsers know more versions than those whose framing is this one (RFC 9112 §2.3).
+    if (request.httpVersion !== "1.1" && request.httpVersion !== "1.0") {
+      response.writeHead(505, { "content-length": 0, connection: "close" });
+      response.end();
+      return;
+    }
     const stream: Duplex = request.socket;
     const served = servedBy.get(stream);
     if (served === undefined) stream.destroy();
@@ -64,6 +70,9 @@ export function serveHttp1(served: Served): void {
   const drain = (): void => endIfDone(served);
   draining.addEventListener("abort", drain, { once: true });
   stream.once("close", () => draining.removeEventListener("abort", drain));
+  stream.once("close", () => {
+    for (const go of served.waiting.splice(0)) go();
+  });
   server.emit("connection", stream);
 }
 
@@ -112,6 +121,9 @@ async function answer(
   waits: boolean,
 ): Promise<void> {
   served.firstRequest.cancel();
+  // One at a time: those behind must not be heard if this one turns out to end the connection.
+  if (served.active > 0) await new Promise<void>((resolve) => served.waiting.push(resolve));
+  if (served.closing || outgoing.destroyed) return void served.waiting.shift()?.();
   served.active++;
   const gone = new Gone();
   outgoing.once("close", () => {
@@ -123,8 +135,10 @@ async function answer(
   const respondOnce = (response: HttpResponse): Promise<void> => {
     // Nobody has told the client to send its body, so that it may or may not come: no request can be found behind it.
     const unsaid = waits && body instanceof RequestBody && !body.begun;
+    const close = served.draining.aborted || unsaid || response.last === true;
+    served.closing ||= close;
     return respond(outgoing, response, {
-      close: served.draining.aborted || unsaid,
+      close,
       trailers: /(^|,)\s*trailers\s*(,|$)/i.test(String(incoming.headers.te)),
     });
   };
@@ -147,7 +161,9 @@ async function answer(
     served.stream.holdWhile(null);
     incoming.on("data", ignored);
   }
-  endIfDone(served);
+  const next = served.waiting.shift();
+  if (next === undefined) endIfDone(served);
+  else next();
 }
 
 const ignored = (): void => {};

@@ -9,8 +9,11 @@ export interface Served {
   readonly draining: AbortSignal;
   readonly firstRequest: Deadline;
   readonly stream: ConnectionDuplex;
-  /** Requests under way. */
+  /** Requests under way: on HTTP/1.1 one, the others wait. */
   active: number;
+  readonly waiting: (() => void)[];
+  /** No further request is heard. */
+  closing: boolean;
   /** The peer has closed its sending half: no further request can come. */
   ended: boolean;
 }

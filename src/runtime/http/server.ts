@@ -32,7 +32,16 @@ export async function serveHttp(
     idle = true;
     stream.destroy();
   });
-  const served: Served = { serving, draining, firstRequest, stream, active: 0, ended: false };
+  const served: Served = {
+    serving,
+    draining,
+    firstRequest,
+    stream,
+    active: 0,
+    waiting: [],
+    closing: false,
+    ended: false,
+  };
   const over = new Promise<void>((resolve) => stream.once("close", resolve));
   stream.on("error", () => {});
   stream.once("end", () => {
