@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
-import { writeFileSync } from "node:fs";
+import { createHash, X509Certificate } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
 import { dial, firstBytes, readAll } from "../support/client.ts";
 import { missing, program } from "../support/programs.ts";
@@ -137,6 +137,12 @@ describe("an http route", { skip: missing("curl") }, () => {
       assert.deepEqual(value("x-forwarded-for"), ["127.0.0.1"]);
       assert.deepEqual(value("x-forwarded-proto"), ["https"]);
       assert.deepEqual(value("forwarded"), ["for=127.0.0.1;host=app.test;proto=https"]);
+      const { fingerprint256, subject } = new X509Certificate(readFileSync(`${site.folder}/alice.crt`));
+      const [told = "", ...more] = value("x-forwarded-client-cert");
+      assert.deepEqual(more, []);
+      const hash = fingerprint256.replaceAll(":", "").toLowerCase();
+      assert.ok(told.startsWith(`Hash=${hash};Subject="`), told);
+      for (const part of subject.split("\n")) assert.ok(told.includes(part), told);
     });
 
     it(`drops what a client says of itself, ${version}`, async () => {
@@ -154,6 +160,21 @@ describe("an http route", { skip: missing("curl") }, () => {
       ]);
       const text = JSON.stringify(fieldsOf(JSON.parse(out)));
       assert.ok(!text.includes("6.6.6.6") && !text.includes("root"), text);
+    });
+
+    it(`names no certificate where there is none, whatever the client says, ${version}`, async () => {
+      const spoofed = ["X-Forwarded-Client-Cert", "x_forwarded_client_cert", "X-FORWARDED_CLIENT-CERT"];
+      const { out } = await curl(
+        "open.test",
+        "/",
+        [
+          version,
+          ...[...spoofed, ...spoofed].flatMap((name) => ["--header", `${name}: Hash=00;Subject="CN=root"`]),
+        ],
+        null,
+      );
+      const names = fieldsOf(JSON.parse(out)).map(([name]) => name.replaceAll("_", "-"));
+      assert.ok(names.includes("x-forwarded-for") && !names.includes("x-forwarded-client-cert"), out);
     });
 
     it(`streams 64 MiB up and down, ${version}`, async () => {

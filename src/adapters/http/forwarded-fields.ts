@@ -1,5 +1,7 @@
 import type { HttpFields } from "../../http/exchange.ts";
 import { endToEnd } from "../../http/hop-by-hop.ts";
+import type { Identity } from "../../identity/identity.ts";
+import { clientCertificateField } from "./client-certificate-field.ts";
 
 /** What only we may tell an upstream about the client: the peer's own copies are dropped. */
 const ours: ReadonlySet<string> = new Set([
@@ -29,6 +31,8 @@ export interface Forwarding {
   readonly host: string;
   /** The port it reached us on. */
   readonly port: number;
+  /** Whom its certificate names; `null` without one, or where the upstream is not told. */
+  readonly client: Identity | null;
 }
 
 /** Said in fields that are made anew for the upstream. */
@@ -57,6 +61,9 @@ export function forwardedFields(fields: HttpFields, about: Forwarding): HttpFiel
     ["x-forwarded-host", about.host],
     ["x-forwarded-port", String(about.port)],
     ["x-forwarded-proto", "https"],
+    ...(about.client === null
+      ? []
+      : ([["x-forwarded-client-cert", clientCertificateField(about.client)]] as const)),
   ];
 }
 

@@ -89,6 +89,8 @@ async function forward(
       address: session.source.address,
       host: asked.authority,
       port: session.client.local.port,
+      // A Kubernetes API authenticates by other means.
+      client: session.route.scheme === "kubernetes" ? null : session.identity,
     }),
     ...(switching?.fields ?? []),
   ];
