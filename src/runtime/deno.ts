@@ -1,4 +1,5 @@
 import { type Deadline, deadline } from "../core/deadline.ts";
+import type { HttpServing } from "../http/exchange.ts";
 import type {
   Connection,
   DialTarget,
@@ -12,6 +13,7 @@ import type {
   TlsConnection,
   TlsContext,
 } from "../types.ts";
+import { withoutGoaway } from "./deno-http2.ts";
 import { DenoConnection, DenoDuplex, type NativeAddress, type NativeConn } from "./deno-socket.ts";
 import { endpoint } from "./endpoint.ts";
 import { clientHandshake, NodeRuntime, tooLate, unreachable } from "./node.ts";
@@ -131,6 +133,17 @@ export class DenoRuntime extends NodeRuntime {
     } finally {
       late?.cancel();
     }
+  }
+
+  override serveHttp(
+    connection: Connection,
+    alpn: string | null,
+    serving: HttpServing,
+    draining: AbortSignal,
+    limits: RelayLimits,
+  ): Promise<void> {
+    const served = alpn === "h2" ? withoutGoaway(connection) : connection;
+    return super.serveHttp(served, alpn, serving, draining, limits);
   }
 
   override relay(left: Connection, right: Connection, limits: RelayLimits, taps?: Taps): Promise<RelayEnd> {
