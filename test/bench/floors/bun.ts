@@ -1,0 +1,100 @@
+/**
+ * The least that Bun needs for the benchmark's work: two listeners, one upstream each, bytes there and back. No
+ * routing, no verification, no records, no limits and no patience: what it costs is the runtime's and the kernel's.
+ */
+import { readFileSync } from "node:fs";
+
+interface NativeSocket {
+  data: Pair;
+  write(bytes: Uint8Array): number;
+  shutdown(): void;
+  end(): void;
+  pause(): void;
+  resume(): void;
+}
+
+interface Pair {
+  peer: NativeSocket | null;
+  /** What the peer has no room for, or came before it was there. */
+  waiting: Uint8Array[];
+}
+
+declare const Bun: { listen(options: object): unknown; connect(options: object): Promise<NativeSocket> };
+
+const [passPort, passUpstream, termPort, termUpstream, folder] = process.argv.slice(2);
+
+/** Sends on what has come for this socket; true when nothing is left. */
+function flush(socket: NativeSocket, waiting: Uint8Array[]): boolean {
+  for (let chunk = waiting[0]; chunk !== undefined; chunk = waiting[0]) {
+    const sent = Math.max(0, socket.write(chunk));
+    if (sent < chunk.length) {
+      waiting[0] = chunk.subarray(sent);
+      return false;
+    }
+    waiting.shift();
+  }
+  return true;
+}
+
+const events = {
+  binaryType: "uint8array",
+  data(socket: NativeSocket, chunk: Uint8Array) {
+    const { peer, waiting } = socket.data;
+    const sent = peer === null || waiting.length > 0 ? 0 : Math.max(0, peer.write(chunk));
+    if (sent === chunk.length) return;
+    waiting.push(chunk.subarray(sent));
+    if (peer !== null) socket.pause();
+  },
+  drain(socket: NativeSocket) {
+    const { peer } = socket.data;
+    if (peer !== null && flush(socket, peer.data.waiting)) peer.resume();
+  },
+  end(socket: NativeSocket) {
+    socket.data.peer?.shutdown();
+  },
+  close(socket: NativeSocket) {
+    socket.data.peer?.end();
+  },
+  error() {},
+};
+
+function forward(port: string | undefined, upstream: string | undefined, tls: object): void {
+  Bun.listen({
+    hostname: "127.0.0.1",
+    port: Number(port),
+    allowHalfOpen: true,
+    ...tls,
+    socket: {
+      ...events,
+      open(client: NativeSocket) {
+        client.data = { peer: null, waiting: [] };
+        const pair: Pair = { peer: client, waiting: [] };
+        Bun.connect({
+          hostname: "127.0.0.1",
+          port: Number(upstream),
+          allowHalfOpen: true,
+          data: pair,
+          socket: events,
+        }).then(
+          (server) => {
+            client.data.peer = server;
+            flush(server, client.data.waiting);
+          },
+          () => client.end(),
+        );
+      },
+    },
+  });
+}
+
+const pem = (name: string): string => readFileSync(`${folder}/${name}`, "utf8");
+forward(passPort, passUpstream, {});
+forward(termPort, termUpstream, {
+  tls: {
+    cert: pem("server.crt"),
+    key: pem("server.key"),
+    ca: pem("ca.crt"),
+    requestCert: true,
+    rejectUnauthorized: true,
+  },
+});

@@ -1,0 +1,34 @@
+/**
+ * The least that Node needs for the benchmark's work: two listeners, one upstream each, bytes there and back. No
+ * routing, no verification of ours, no records, no limits and no patience: what it costs is the runtime's and the
+ * kernel's.
+ */
+import { readFileSync } from "node:fs";
+import { connect, createServer, type Socket } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
+
+const [passPort, passUpstream, termPort, termUpstream, folder] = process.argv.slice(2);
+const host = "127.0.0.1";
+
+const forwardTo =
+  (port: string | undefined) =>
+  (client: Socket): void => {
+    const server = connect({ host, port: Number(port), allowHalfOpen: true });
+    for (const socket of [client, server]) socket.on("error", () => {});
+    client.pipe(server);
+    server.pipe(client);
+  };
+
+const pem = (name: string): string => readFileSync(`${folder}/${name}`, "utf8");
+createServer({ allowHalfOpen: true }, forwardTo(passUpstream)).listen(Number(passPort), host);
+createTlsServer(
+  {
+    cert: pem("server.crt"),
+    key: pem("server.key"),
+    ca: pem("ca.crt"),
+    requestCert: true,
+    rejectUnauthorized: true,
+    allowHalfOpen: true,
+  },
+  forwardTo(termUpstream),
+).listen(Number(termPort), host);
