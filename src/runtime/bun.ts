@@ -16,7 +16,15 @@ import type {
 import { securedOnSocket } from "./bun-loop.ts";
 import { BunConnection, type NativeSocket, type SocketOwner, socketHandlers } from "./bun-socket.ts";
 import { type Ends, noEndpoint } from "./endpoint.ts";
-import { clientHandshake, dialSocket, keepAliveMs, NodeRuntime, tooLate, unreachable } from "./node.ts";
+import {
+  clientHandshake,
+  dialSocket,
+  dialTlsOverSocket,
+  keepAliveMs,
+  NodeRuntime,
+  tooLate,
+  unreachable,
+} from "./node.ts";
 import { eventRelay, portableRelay } from "./relay.ts";
 import { chainOf, NodeTlsContext } from "./tls-connection.ts";
 
@@ -102,7 +110,7 @@ export class BunRuntime extends NodeRuntime {
   }
 
   override async dial(target: DialTarget): Promise<Connection> {
-    if (target.tls !== undefined) return super.dial(target);
+    if (target.tls !== undefined) return dialTlsOverSocket(target, target.tls);
     const socket = await dialNative(target);
     socket.setNoDelay(true);
     socket.setKeepAlive(true, keepAliveMs);

@@ -1,7 +1,15 @@
 import { createHash } from "node:crypto";
-import { type AddressInfo, connect, createServer, isIP, type OnReadOpts, type Socket } from "node:net";
+import {
+  type AddressInfo,
+  connect,
+  createServer,
+  isIP,
+  type OnReadOpts,
+  type Socket,
+  type SocketConstructorOpts,
+} from "node:net";
 import type { Duplex } from "node:stream";
-import { checkServerIdentity, connect as connectTls, type TLSSocket } from "node:tls";
+import { type ConnectionOptions, checkServerIdentity, connect as connectTls, type TLSSocket } from "node:tls";
 import { deadline } from "../core/deadline.ts";
 import { Refusal } from "../errors.ts";
 import type { HttpClient, HttpDial, HttpProtocol, HttpServing } from "../http/exchange.ts";
@@ -21,6 +29,7 @@ import type {
   TlsServerOptions,
 } from "../types.ts";
 import { type Ends, noEndpoint, SocketEnds } from "./endpoint.ts";
+import { gatheredReads } from "./gathered-reads.ts";
 import { httpClient } from "./http/client.ts";
 import { ConnectionDuplex } from "./http/connection-duplex.ts";
 import { serveHttp } from "./http/server.ts";
@@ -60,16 +69,11 @@ export class NodeRuntime implements Runtime {
   }
 
   async dial(target: DialTarget): Promise<Connection> {
+    if (target.tls !== undefined) return dialTls(target, target.tls);
     let connection: SocketConnection | undefined;
-    // TLS takes the socket over, and reads it in its own way.
-    const reads =
-      target.tls === undefined ? pooledReads((chunk) => connection?.take(chunk) ?? false) : undefined;
+    const reads = pooledReads((chunk) => connection?.take(chunk) ?? false);
     const socket = await dialSocket(target, reads);
     if (target.preamble !== undefined) socket.write(target.preamble);
-    if (target.tls !== undefined) {
-      const where = `${target.host}:${target.port}`;
-      return clientHandshake(socket, new SocketEnds(socket), target.tls, target.withinMs, where);
-    }
     connection = new SocketConnection(socket);
     return connection;
   }
@@ -166,6 +170,74 @@ const whyUntrusted = (tls: TLSSocket, name: string): Error | undefined =>
     ? checkServerIdentity(name, tls.getPeerCertificate())
     : new Error(String(tls.authorizationError));
 
+/** TLS over a socket that is connected first. */
+export async function dialTlsOverSocket(
+  target: DialTarget,
+  options: TlsClientOptions,
+): Promise<NodeTlsConnection> {
+  const socket = await dialSocket(target, undefined);
+  if (target.preamble !== undefined) socket.write(target.preamble);
+  const where = `${target.host}:${target.port}`;
+  return clientHandshake(socket, new SocketEnds(socket), options, target.withinMs, where);
+}
+
+/** TLS on a socket of its own, which alone can say where its reads are to go. */
+function dialTls(target: DialTarget, options: TlsClientOptions): Promise<NodeTlsConnection> {
+  const { host, port, withinMs, preamble } = target;
+  if (preamble !== undefined || isIP(options.serverName) !== 0) return dialTlsOverSocket(target, options);
+  let connection: NodeTlsConnection | undefined;
+  const reads = gatheredReads((chunk) => connection?.take(chunk) ?? false);
+  return new Promise((resolve, reject) => {
+    const own: ConnectionOptions & Pick<SocketConstructorOpts, "allowHalfOpen" | "onread"> = {
+      ...clientOptions(options),
+      host,
+      port,
+      allowHalfOpen: true,
+      onread: reads,
+    };
+    const tls = connectTls(own);
+    let connected = false;
+    tls.once("connect", () => {
+      connected = true;
+      tls.setNoDelay(true);
+      tls.setKeepAlive(true, keepAliveMs);
+    });
+    finishHandshake(
+      tls,
+      options,
+      withinMs,
+      (error) => {
+        if (connected) reject(untrustedUpstream(`${host}:${port}`, error));
+        else reject(unreachable(target, error ?? tooLate(target)));
+      },
+      () => {
+        connection = new NodeTlsConnection(tls, new SocketEnds(tls));
+        // Before the connection's own listeners, which come with the first read.
+        tls.once("end", reads.flush);
+        resolve(connection);
+      },
+    );
+  });
+}
+
+const clientOptions = (options: TlsClientOptions): ConnectionOptions => ({
+  // SNI has no place for an address (RFC 6066 §3); the certificate must be for it all the same.
+  ...(isIP(options.serverName) === 0 ? { servername: options.serverName } : { host: options.serverName }),
+  rejectUnauthorized: options.verify,
+  minVersion: "TLSv1.2",
+  ...(options.ca === null ? {} : { ca: [...options.ca] }),
+  ...(options.cert === null ? {} : { cert: options.cert }),
+  ...(options.key === null ? {} : { key: options.key }),
+  ...(options.alpn === undefined ? {} : { ALPNProtocols: [...options.alpn] }),
+});
+
+const untrustedUpstream = (where: string, cause: Error | undefined): Refusal =>
+  new Refusal(
+    "upstream_refused",
+    `${where}: ${cause?.message ?? "it closed the connection during the TLS handshake"}`,
+    { cause },
+  );
+
 /**
  * The client's handshake, over a stream that is already connected.
  *
@@ -180,43 +252,49 @@ export function clientHandshake(
   flow?: FlowControl,
 ): Promise<NodeTlsConnection> {
   return new Promise((resolve, reject) => {
-    const tls = connectTls({
-      socket,
-      // SNI has no place for an address (RFC 6066 §3); the certificate must be for it all the same.
-      ...(isIP(options.serverName) === 0 ? { servername: options.serverName } : { host: options.serverName }),
-      rejectUnauthorized: options.verify,
-      minVersion: "TLSv1.2",
-      ...(options.ca === null ? {} : { ca: [...options.ca] }),
-      ...(options.cert === null ? {} : { cert: options.cert }),
-      ...(options.key === null ? {} : { key: options.key }),
-      ...(options.alpn === undefined ? {} : { ALPNProtocols: [...options.alpn] }),
-    });
-    let cause: Error | undefined;
-    const late = deadline(withinMs, () => tls.destroy(noneWithin(withinMs)));
-    const failed = (error: Error): void => {
-      cause ??= error;
-    };
-    const closed = (): void => {
-      late.cancel();
-      const why = cause?.message ?? "it closed the connection during the TLS handshake";
-      reject(new Refusal("upstream_refused", `${where}: ${why}`, { cause }));
-    };
-    tls.on("error", failed);
-    tls.once("close", closed);
-    tls.once("secureConnect", () => {
-      late.cancel();
-      tls.off("error", failed);
-      tls.off("close", closed);
-      // Verified by the runtime above; asked again here so that no runtime's reading of
-      // `rejectUnauthorized` lets an unverified upstream through.
-      const untrusted = options.verify ? whyUntrusted(tls, options.serverName) : undefined;
-      if (untrusted !== undefined) {
-        cause = untrusted;
-        tls.destroy();
-        closed();
-        return;
-      }
-      resolve(new NodeTlsConnection(tls, ends, flow));
-    });
+    const tls = connectTls({ ...clientOptions(options), socket });
+    finishHandshake(
+      tls,
+      options,
+      withinMs,
+      (error) => reject(untrustedUpstream(where, error)),
+      () => resolve(new NodeTlsConnection(tls, ends, flow)),
+    );
+  });
+}
+
+/** Waits for a client's handshake to end: calls one of both, and that within its event. */
+function finishHandshake(
+  tls: TLSSocket,
+  options: TlsClientOptions,
+  withinMs: number,
+  failedWith: (error: Error | undefined) => void,
+  finished: () => void,
+): void {
+  let cause: Error | undefined;
+  const late = deadline(withinMs, () => tls.destroy(noneWithin(withinMs)));
+  const failed = (error: Error): void => {
+    cause ??= error;
+  };
+  const closed = (): void => {
+    late.cancel();
+    failedWith(cause);
+  };
+  tls.on("error", failed);
+  tls.once("close", closed);
+  tls.once("secureConnect", () => {
+    late.cancel();
+    tls.off("error", failed);
+    tls.off("close", closed);
+    // Verified by the runtime above; asked again here so that no runtime's reading of
+    // `rejectUnauthorized` lets an unverified upstream through.
+    const untrusted = options.verify ? whyUntrusted(tls, options.serverName) : undefined;
+    if (untrusted !== undefined) {
+      cause = untrusted;
+      tls.destroy();
+      closed();
+      return;
+    }
+    finished();
   });
 }

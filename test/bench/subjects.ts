@@ -117,7 +117,9 @@ export async function startSubject(name: string, bench: Bench): Promise<Subject>
   throw new Error(`${name} ${why}: ${said()}`);
 }
 
-type Ports = Readonly<Record<"termPort" | "passPort" | "postgresPort" | "postgresPassPort" | "httpPort", number>>;
+type Ports = Readonly<
+  Record<"termPort" | "passPort" | "postgresPort" | "postgresPassPort" | "httpPort", number>
+>;
 
 interface Started extends Omit<Subject, "process" | "termPort"> {
   readonly child: ChildProcess;

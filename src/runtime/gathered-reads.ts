@@ -1,0 +1,89 @@
+import type { OnReadOpts } from "node:net";
+
+/** What TLS hands over at most at once: the content of a record (RFC 8446 §5.1). */
+const record = 16 * 1024;
+const roomy = 256 * 1024;
+
+// Reads happen one at a time, so that one buffer serves every connection that says little.
+const shared = new Uint8Array(record);
+/** One that nobody needs any more, for the next connection that becomes busy. */
+let spare: Uint8Array<ArrayBuffer> | null = null;
+
+/** Reads of a TLS socket, as the socket wants to have them. */
+export interface GatheredReads extends OnReadOpts {
+  /** Hands over what was gathered. To be called before the end of the stream is told. */
+  flush(): void;
+}
+
+/**
+ * Where a TLS socket's reads go on Node, which hands over every record by itself, in a buffer of its own: 16 KiB, an
+ * event and a write each. Here full records land one behind the other in one buffer, and what came in one turn of the
+ * event loop is one chunk. A record that is not full is handed over at once, with what came before it.
+ *
+ * @param take is given each chunk, and says whether it needs the bytes no more
+ */
+export function gatheredReads(take: (chunk: Uint8Array) => boolean): GatheredReads {
+  let buffer = shared;
+  /** What is gathered and not yet handed over. */
+  let start = 0;
+  let end = 0;
+  /** Whether nobody needs what was handed over: the buffer may be filled from its beginning again. */
+  let free = true;
+  let due = false;
+
+  const flush = (): void => {
+    if (start === end) return;
+    const chunk = buffer.subarray(start, end);
+    start = end;
+    free = take(chunk) && free;
+  };
+  const turnOver = (): void => {
+    due = false;
+    flush();
+  };
+  const change = (next: Uint8Array<ArrayBuffer>): void => {
+    if (free && buffer !== shared) spare = buffer;
+    buffer = next;
+    start = 0;
+    end = 0;
+    free = true;
+  };
+  const fresh = (): Uint8Array<ArrayBuffer> => {
+    const next = spare ?? new Uint8Array(roomy);
+    spare = null;
+    return next;
+  };
+
+  return {
+    flush,
+    buffer: () => {
+      if (buffer.length - end < record) flush();
+      if (start === end && free) {
+        start = 0;
+        end = 0;
+      }
+      if (buffer.length - end < record) change(fresh());
+      return end === 0 ? buffer : buffer.subarray(end);
+    },
+    callback: (count, into) => {
+      if (buffer === shared) {
+        take(into.slice(0, count));
+        // More of the like is to come: from now on in a buffer of its own.
+        if (count === record) change(fresh());
+        return true;
+      }
+      // The socket may have been given its place before a flush: where the bytes are, their view says.
+      const at = into.byteOffset - buffer.byteOffset;
+      if (start === end) start = at;
+      end = at + count;
+      if (count < record) {
+        flush();
+        change(shared);
+      } else if (!due) {
+        due = true;
+        setImmediate(turnOver);
+      }
+      return true;
+    },
+  };
+}
