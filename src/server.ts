@@ -4,6 +4,7 @@ import { createConnect } from "../routes/connect.ts";
 import { type App, appAdapter } from "./adapters/app.ts";
 import { refuseHttp } from "./adapters/http/index.ts";
 import { createAdapters } from "./adapters/registry.ts";
+import { tunnelAdapter } from "./adapters/tunnel/index.ts";
 import { certificatesFromPem } from "./authority/pem.ts";
 import { assertionKeysOf, openAuthorityApi } from "./authority-api.ts";
 import { selectCertificate } from "./config/certificates.ts";
@@ -25,6 +26,7 @@ import { Metrics } from "./observe/metrics.ts";
 import type { ListFiles } from "./revocation/read-lists.ts";
 import { RevocationWatch } from "./revocation/watch.ts";
 import { openFiles } from "./runtime/open-files.ts";
+import { Agents } from "./tunnel/agents.ts";
 import type { Connection, Endpoint, Listener, Runtime } from "./types.ts";
 import { HttpUpstreams } from "./upstream/http-upstreams.ts";
 import { version } from "./version.ts";
@@ -35,6 +37,9 @@ import { Tunnels } from "./websocket/tunnels.ts";
 const sweepEveryMs = 1000;
 
 const adminLimits = { idleMs: 60_000, halfCloseMs: 10_000 };
+
+/** Of one name: more share no load, but hide a mistake. */
+const agentsPerName = 64;
 
 /** For connections that were ended all at once to be recorded. */
 const lastRecordsMs = 1000;
@@ -47,6 +52,8 @@ export interface RunningServer {
   /** Listeners of one protocol each, by adapter. */
   readonly separate: Readonly<Record<string, Endpoint>>;
   readonly router: Router;
+  /** The agents that publish services through it. */
+  readonly agents: Agents;
   /** Unready, then no new connections, then none at all: as long as the configuration allows. */
   drain(): Promise<void>;
   /** At once. */
@@ -98,11 +105,21 @@ export async function startServer(
     connections: roomFor(config.caps.connections, log),
   });
   const httpUpstreams = new HttpUpstreams();
+  const agents = new Agents({ agents: config.tunnel.maxAgents, perName: agentsPerName }, (count) =>
+    metrics.tunnelAgents.set(count),
+  );
+  const tunnelled = tunnelAdapter({
+    agents,
+    rules: config.tunnel.rules,
+    maxStreams: config.tunnel.maxStreams,
+    changed: (what, { name, services, address, subject }) =>
+      log.info(`agent ${what}`, { agent: name, services: services.join(" "), address, subject }),
+  });
   const router = new Router({
     runtime,
     table: config.table,
     adapters: new Map(
-      [...createAdapters(runtime), appAdapter(ownPages, refuseHttp)].map((adapter) => [
+      [...createAdapters(runtime), appAdapter(ownPages, refuseHttp), tunnelled].map((adapter) => [
         adapter.name,
         adapter,
       ]),
@@ -119,6 +136,7 @@ export async function startServer(
       if (authority === null) throw new TypeError("no authority makes certificates here");
       return authority.mint(user);
     },
+    openService: (target) => agents.open(target),
     metrics,
     log,
     httpUpstreams,
@@ -268,6 +286,7 @@ export async function startServer(
     connect: connect?.address ?? null,
     separate,
     router,
+    agents,
     close,
     drain: async () => {
       unready = "draining";

@@ -40,6 +40,26 @@ export interface Connection {
   readonly closed: Promise<void>;
 }
 
+/** A connection that gives its bytes as events and takes them without waiting. */
+export interface EventedConnection extends Connection {
+  /** The error that ended it, if one did. */
+  readonly broke: Error | undefined;
+  /**
+   * From now on every chunk goes straight to `sink` (`null`: the peer has closed its sending half), which
+   * says whether it needs the bytes no more.
+   */
+  pipeTo(sink: (chunk: Uint8Array | null) => boolean): void;
+  /** Writes without waiting: false when the source should be held until `drained` is called. */
+  push(chunk: Uint8Array): boolean;
+  /** Whether the last `push` was done with its bytes when it returned. */
+  readonly took: boolean;
+  set drained(callback: () => void);
+  /** `closeWrite` for callers that don't wait. */
+  endWrite(): void;
+  hold(): void;
+  release(): void;
+}
+
 /** A connection after its TLS handshake, whichever side we are. A write while another is under way follows it. */
 export interface TlsConnection extends Connection {
   /** `TLSv1.2` or `TLSv1.3`. */

@@ -1,5 +1,6 @@
 import { ConfigError } from "../errors.ts";
 import { version } from "../version.ts";
+import { agent } from "./agent.ts";
 import { ca } from "./ca.ts";
 import { check } from "./check.ts";
 import { type CliIo, type Command, UsageError } from "./command.ts";
@@ -26,6 +27,7 @@ const commands: readonly Command[] = [
   routes,
   proxy,
   connect,
+  agent,
   config,
 ];
 

@@ -2,27 +2,28 @@ import { RouteTable } from "../core/match.ts";
 import type { NamePattern, Route } from "../core/route.ts";
 import type { ConfigProblem } from "../errors.ts";
 import { type CertificateStore, certificateFor } from "./certificates.ts";
+import { ownRoutes } from "./own-routes.ts";
 import type { SchemeInfo } from "./scheme.ts";
 import type { SeparateListener } from "./separate.ts";
 import type { Address } from "./values.ts";
 
 /** What is wrong between parts of the configuration that are sound one by one. */
 
-/** The router's own app as a route; its name is not for users. */
-export const appRoute = "sallyport";
-
-export function checkRoutes(routes: readonly Route[], app: Route | null, problems: ConfigProblem[]): void {
-  for (const route of routes) {
-    if (route.name !== appRoute) continue;
-    problems.push({
-      name: route.variable,
-      message: `the name ${appRoute} is the router's own, at SALLYPORT_HOST; choose another`,
-    });
+export function checkRoutes(
+  routes: readonly Route[],
+  own: readonly Route[],
+  problems: ConfigProblem[],
+): void {
+  const reserved: readonly string[] = Object.values(ownRoutes);
+  for (const { name, variable } of routes) {
+    if (reserved.includes(name))
+      problems.push({
+        name: variable,
+        message: `the name ${name} is the router's own, at SALLYPORT_HOST; choose another`,
+      });
   }
-  for (const { first, second, detail } of new RouteTable(
-    app === null ? routes : [...routes, app],
-  ).conflicts()) {
-    const [later, earlier] = second === app ? [first, second] : [second, first];
+  for (const { first, second, detail } of new RouteTable([...routes, ...own]).conflicts()) {
+    const [later, earlier] = own.includes(second) ? [first, second] : [second, first];
     const other = later === earlier ? "itself" : earlier.variable;
     problems.push({ name: later.variable, message: `conflicts with ${other}: ${detail}` });
   }

@@ -4,6 +4,7 @@ import type { ProxyProtocol } from "../core/source.ts";
 import { ConfigError, type ConfigProblem } from "../errors.ts";
 import type { GroupSource } from "../identity/groups.ts";
 import type { Profile } from "../identity/profile.ts";
+import type { TunnelRule } from "../identity/publishers.ts";
 import type { RevocationSettings } from "../revocation/watch.ts";
 import type { Cidr } from "../wire/ip.ts";
 import {
@@ -12,11 +13,10 @@ import {
   pairUp,
   readCertificateFolder,
   type ServerCertificate,
-  selectCertificate,
 } from "./certificates.ts";
-import { appRoute, checkCertificates, checkPasswords, checkPorts, checkRoutes } from "./checks.ts";
+import { checkCertificates, checkPasswords, checkPorts, checkRoutes } from "./checks.ts";
 import { type EnrolmentConfig, readEnrolment } from "./enrolment.ts";
-import { parseNamePattern } from "./names.ts";
+import { appRoute, checkAgents, tunnelRoute } from "./own-routes.ts";
 import { chainFrom, clientAnchorsFrom, type Files, pemOrPath } from "./pem.ts";
 import { denyListFrom, sourcesFrom } from "./revocation.ts";
 import { expectedRouteName, routeName } from "./route-name.ts";
@@ -28,7 +28,6 @@ import { type Address, address } from "./values.ts";
 import {
   clientPrefix,
   clientVariables,
-  futureVariables,
   providerPrefix,
   routePrefix,
   type Values,
@@ -58,6 +57,12 @@ export interface Config {
     readonly drainDelayMs: number;
   };
   readonly caps: { readonly connections: number; readonly perSource: number; readonly perIdentity: number };
+  readonly tunnel: {
+    readonly rules: readonly TunnelRule[];
+    readonly maxAgents: number;
+    /** On one connection of an agent. */
+    readonly maxStreams: number;
+  };
   readonly log: {
     readonly format: "json" | "text" | null;
     readonly level: "debug" | "info" | "warn" | "error";
@@ -130,23 +135,25 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
     problems,
   );
   const ofApp = { idleTimeoutMs, expiryGraceMs, crl, allow: [], anchors: anchors ?? [] };
-  const app = ownApp(values, ofApp, certificates, problems, warnings);
+  const app = appRoute(values, ofApp, certificates, problems, warnings);
+  const tunnel = tunnelRoute(values, ofApp, app, problems);
+  const own = [app, tunnel].filter((route) => route !== null);
+  checkAgents(routes, values, problems);
   if (enrolment !== null && app === null) {
     const message = "its API is served at SALLYPORT_HOST, for which there is no certificate";
     problems.push({ name: "SALLYPORT_AUTHORITY", message });
   }
-  checkRoutes(routes, app, problems);
+  checkRoutes(routes, own, problems);
   checkPasswords(routes, schemes, warnings);
   const plain = { SALLYPORT_ADMIN_LISTEN: admin, SALLYPORT_CONNECT_LISTEN: connect };
-  const separate = separateListeners(values, schemes, routes, problems, warnings);
+  const separate = separateListeners(values, schemes, [...routes, ...own], problems, warnings);
   checkPorts(routes, separate, values.SALLYPORT_LISTEN, plain, problems);
   for (const { variable, upstream } of routes) {
     if (upstream?.credentials?.minted === true && enrolment === null)
       problems.push({ name: variable, message: "upstream_cert=authority needs SALLYPORT_AUTHORITY" });
   }
   // Where a certificate can't be read, routes are not blamed for lacking it.
-  if (certificatesRead)
-    checkCertificates(app === null ? routes : [...routes, app], certificates, problems, warnings);
+  if (certificatesRead) checkCertificates([...routes, ...own], certificates, problems, warnings);
   const from = values.SALLYPORT_PROXY_PROTOCOL_FROM ?? [];
   const mode = values.SALLYPORT_PROXY_PROTOCOL ?? "off";
   if (mode !== "off" && from.length === 0) {
@@ -169,7 +176,7 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
     connect,
     separate,
     host: app?.names[0]?.text ?? "",
-    table: new RouteTable(app === null ? routes : [...routes, app]),
+    table: new RouteTable([...routes, ...own]),
     certificates,
     proxyProtocol: { mode, from },
     idleMs: idleTimeoutMs,
@@ -185,6 +192,11 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
       connections: values.SALLYPORT_MAX_CONNECTIONS ?? 0,
       perSource: values.SALLYPORT_MAX_CONNECTIONS_PER_SOURCE ?? 0,
       perIdentity: values.SALLYPORT_MAX_CONNECTIONS_PER_IDENTITY ?? 0,
+    },
+    tunnel: {
+      rules: values.SALLYPORT_TUNNEL_ALLOW ?? [],
+      maxAgents: values.SALLYPORT_TUNNEL_MAX_AGENTS ?? 0,
+      maxStreams: values.SALLYPORT_TUNNEL_MAX_STREAMS ?? 0,
     },
     log: { format: values.SALLYPORT_LOG_FORMAT, level: values.SALLYPORT_LOG_LEVEL ?? "info" },
     groups: values.SALLYPORT_GROUPS ?? [],
@@ -224,14 +236,10 @@ function refuseUnknown(env: Environment, problems: ConfigProblem[]): void {
   for (const name of Object.keys(env).sort()) {
     if (!name.startsWith("SALLYPORT_") || known.includes(name)) continue;
     if ([routePrefix, providerPrefix, clientPrefix].some((prefix) => name.startsWith(prefix))) continue;
-    if (futureVariables.includes(name)) {
-      problems.push({ name, message: "is not available in this version" });
-    } else {
-      // SALLYPORT_ROUTES_ORDERS, most likely, is meant to be a route.
-      const rest = name.split("_").slice(2).join("_");
-      const candidates = [...known, ...futureVariables, ...(rest === "" ? [] : [`${routePrefix}${rest}`])];
-      problems.push({ name, message: `is no variable of Sallyport${didYouMean(name, candidates)}` });
-    }
+    // SALLYPORT_ROUTES_ORDERS, most likely, is meant to be a route.
+    const rest = name.split("_").slice(2).join("_");
+    const candidates = [...known, ...(rest === "" ? [] : [`${routePrefix}${rest}`])];
+    problems.push({ name, message: `is no variable of Sallyport${didYouMean(name, candidates)}` });
   }
 }
 
@@ -290,49 +298,4 @@ function readRoutes(
     else routes.push(route);
   }
   return routes;
-}
-
-/** The router's own app, served at SALLYPORT_HOST once there is a certificate for it. */
-function ownApp(
-  values: Values,
-  defaults: RouteDefaults,
-  certificates: CertificateStore,
-  problems: ConfigProblem[],
-  warnings: string[],
-): Route | null {
-  const host = values.SALLYPORT_HOST ?? "";
-  const pattern = parseNamePattern(host);
-  if ("problem" in pattern || pattern.variables.length > 0) {
-    problems.push({
-      name: "SALLYPORT_HOST",
-      message: `${JSON.stringify(host)} is no DNS name: expected one such as gate.example.com`,
-    });
-    return null;
-  }
-  if (selectCertificate(certificates, pattern.text) === null) {
-    warnings.push(
-      `no certificate for SALLYPORT_HOST (${pattern.text}): the router's own pages are not served`,
-    );
-    return null;
-  }
-  return {
-    name: appRoute,
-    variable: "SALLYPORT_HOST",
-    scheme: "app",
-    adapter: "app",
-    terminates: true,
-    names: [pattern],
-    // Our own id is for our own commands, which it tells from a balancer; inside it is HTTP/1.1.
-    alpn: ["h2", "http/1.1", "sallyport-auth"],
-    takesNoAlpn: true,
-    sources: null,
-    ...defaults,
-    client: defaults.anchors.length > 0 ? "optional" : "none",
-    port: null,
-    upstream: null,
-    database: null,
-    http: null,
-    sessionTimeoutMs: null,
-    maxConnections: null,
-  };
 }

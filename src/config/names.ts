@@ -1,4 +1,5 @@
 import type { NamePattern } from "../core/route.ts";
+import { tunnelName } from "../tunnel/wire.ts";
 import { normaliseServerName } from "../wire/server-name.ts";
 
 const variableLabel = /^\{([a-z][a-z0-9_]*)\}$/;
@@ -43,6 +44,9 @@ function toAscii(name: string): string {
     return name;
   }
 }
+
+/** A name of an agent or a service: one label, in which captures may stand for some of it. */
+export const isTunnelTemplate = (text: string): boolean => tunnelName.test(text.replace(placeholder, "x"));
 
 const placeholder = /\{[a-z][a-z0-9_]*\}/g;
 

@@ -97,9 +97,11 @@ export const parameters: Readonly<Record<string, Parameter>> = {
       "requests under way at each server of the upstream; as many more wait for `SALLYPORT_CONNECT_TIMEOUT`, then 503; 1024 unless given",
     httpOnly: true,
   },
+  via: {
+    meaning:
+      "an agent's name, in which captures may stand: the upstream's host is then a service that this agent publishes, and has no port",
+  },
   idle_timeout: { meaning: "instead of `SALLYPORT_IDLE_TIMEOUT`" },
   session_timeout: { meaning: "how long a connection may last in all; as long as it likes unless given" },
   max_connections: { meaning: "open connections on this route" },
 };
-
-export const futureParameters: readonly string[] = ["via"];

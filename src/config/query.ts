@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import { parseHostTemplate } from "./names.ts";
-import { futureParameters, parameters } from "./parameters.ts";
+import { parameters } from "./parameters.ts";
 import type { SchemeInfo } from "./scheme.ts";
 import { didYouMean } from "./suggest.ts";
 import { list } from "./values.ts";
@@ -33,7 +33,6 @@ export class Query {
     for (const pair of text === "" ? [] : text.split("&")) {
       const [rawKey = "", ...rest] = pair.split("=");
       const key = decode(rawKey, "a parameter's name");
-      if (futureParameters.includes(key)) fail(`${key}= is not available in this version`);
       const parameter = Object.hasOwn(parameters, key) ? parameters[key] : undefined;
       // Not shown: it may be the end of a password that a ? stands in.
       if (!/^[\w-]+$/.test(key))

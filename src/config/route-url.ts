@@ -1,10 +1,10 @@
-import type { HttpRules, NamePattern, Route, UpstreamServer } from "../core/route.ts";
+import type { HttpRules, NamePattern, Route, Upstream, UpstreamServer } from "../core/route.ts";
 import type { ConfigProblem } from "../errors.ts";
 import { type AllowRule, parseAllow } from "../identity/policy.ts";
 import type { Source } from "../revocation/read-lists.ts";
 import { parseIp } from "../wire/ip.ts";
 import { credentialsIn, databaseRules } from "./database.ts";
-import { parseNamePattern } from "./names.ts";
+import { isTunnelTemplate, parseNamePattern } from "./names.ts";
 import { clientAnchorsFrom, type Files } from "./pem.ts";
 import { decode, fail, hostTemplate, Problem, Query, secret } from "./query.ts";
 import { sourcesFrom } from "./revocation.ts";
@@ -65,6 +65,8 @@ export const parseRoute = (
   attempted(variable, () => {
     const { query, info, userinfo, where, ...matched } = matching(value, schemes, env);
     const { certificate, ...tls } = upstreamTls(query, info, files);
+    if (where.via !== null && tls.mode === "verify" && tls.serverName === null)
+      fail("via= needs upstream_sni= where the upstream's TLS is verified: the name in its certificate");
     const credentials = info.database ? credentialsIn(userinfo, certificate) : null;
     const route: Route = {
       name,
@@ -136,8 +138,33 @@ type Matching = Pick<
   readonly query: Query;
   readonly info: SchemeInfo;
   readonly userinfo: string | undefined;
-  readonly where: UpstreamServer & { readonly others: readonly UpstreamServer[] };
+  readonly where: Pick<Upstream, "host" | "port" | "via" | "others">;
 };
+
+/** An upstream that the router dials: for HTTP of several servers. */
+function dialled(text: string, info: SchemeInfo): Matching["where"] {
+  const { scheme } = info;
+  const places = text.split(",");
+  if (places.length > 1 && !info.http)
+    fail(`a ${scheme} route has one upstream: expected ${scheme}://HOST:PORT, one host`);
+  const [first, ...others] = places.map((place) => serverIn(place, info));
+  if (first === undefined) return fail("has no upstream: expected SCHEME://HOST:PORT, one host");
+  const texts = [first, ...others].map(({ host, port }) => `${host}:${port}`);
+  const twice = texts.find((text, i) => texts.indexOf(text) !== i);
+  if (twice !== undefined) fail(`names ${twice} twice`);
+  return { ...first, others, via: null };
+}
+
+/** A service that an agent publishes: both by name, in which captures may stand. */
+function published(service: string, via: string): Matching["where"] {
+  const expected = "expected a name of small letters, digits and hyphens, or a capture such as {agent}";
+  if (!isTunnelTemplate(via)) fail(`via=${via} is no agent's name: ${expected}`);
+  if (!isTunnelTemplate(service))
+    fail(
+      `with via= the upstream is a service of that agent, and ${JSON.stringify(service)} is none: ${expected}`,
+    );
+  return { host: service, port: 0, others: [], via };
+}
 
 function matching(value: string, schemes: readonly SchemeInfo[], env: Environment): Matching {
   const [, schemeText = "", userinfo, where = "", path, queryText = ""] =
@@ -156,16 +183,9 @@ function matching(value: string, schemes: readonly SchemeInfo[], env: Environmen
     fail(`a ${scheme} route takes no user name or password in its URL`);
   if (where.includes("@")) fail("has more than one @: one inside a user name or password is written %40");
   if (path !== undefined && path !== "/") fail("takes no path: the client's own path goes to the upstream");
-  const places = decode(where, "the upstream's host").split(",");
-  if (places.length > 1 && !info.http)
-    fail(`a ${scheme} route has one upstream: expected ${scheme}://HOST:PORT, one host`);
-  const [first, ...others] = places.map((place) => serverIn(place, info));
-  if (first === undefined) return fail("has no upstream: expected SCHEME://HOST:PORT, one host");
-  const texts = [first, ...others].map(({ host, port }) => `${host}:${port}`);
-  const twice = texts.find((text, i) => texts.indexOf(text) !== i);
-  if (twice !== undefined) fail(`names ${twice} twice`);
-
   const query = new Query(queryText, info);
+  const via = query.one("via");
+  const upstreamAt = decode(where, "the upstream's host");
   const names = query.items("sni").map((text) => {
     const pattern = parseNamePattern(text);
     return "problem" in pattern ? fail(`sni=${pattern.problem}`) : pattern;
@@ -193,7 +213,7 @@ function matching(value: string, schemes: readonly SchemeInfo[], env: Environmen
     takesNoAlpn: info.takesNoAlpn,
     sources: query.parse("source", cidrs),
     port: ownPort,
-    where: { ...first, others },
+    where: via === null ? dialled(upstreamAt, info) : published(upstreamAt, via),
   };
 }
 
@@ -258,7 +278,7 @@ const capturesOf = (names: readonly NamePattern[]): readonly string[] =>
 /** Captures used in the upstream must come from every name that the route serves. */
 function checkCaptures(route: Route): void {
   const { upstream } = route;
-  const hosts = [upstream?.host, ...(upstream?.others ?? []).map(({ host }) => host)];
+  const hosts = [upstream?.host, ...(upstream?.others ?? []).map(({ host }) => host), upstream?.via ?? ""];
   const used = `${hosts.join(" ")} ${upstream?.tls.serverName ?? ""}`.matchAll(/\{([^}]*)\}/g);
   for (const [, capture = ""] of used) {
     if (!capturesOf(route.names).includes(capture)) {

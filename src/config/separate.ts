@@ -11,6 +11,9 @@ export interface SeparateListener {
   readonly port: number;
 }
 
+/** Agents have a listener as protocols do. */
+const tunnels = { scheme: "tunnel", adapter: "tunnel", separatePort: 3024 } as const;
+
 /** The listeners beside the one port: one for every protocol that has a route with a name. */
 export function separateListeners(
   values: Values,
@@ -21,7 +24,7 @@ export function separateListeners(
 ): readonly SeparateListener[] {
   const separate = values.SALLYPORT_LISTENER_MODE === "separate";
   const ports: Readonly<Record<string, unknown>> = values;
-  return schemes.flatMap(({ scheme, adapter, separatePort }) => {
+  return [...schemes, tunnels].flatMap(({ scheme, adapter, separatePort }) => {
     if (separatePort === null) return [];
     const variable = `SALLYPORT_PORT_${scheme.toUpperCase()}`;
     const given = ports[variable];

@@ -1,6 +1,8 @@
 import { z } from "zod";
 import { type GroupSource, parseGroupSource } from "../identity/groups.ts";
 import { type AllowRule, parseAllow } from "../identity/policy.ts";
+import type { TunnelRule } from "../identity/publishers.ts";
+import { tunnelName } from "../tunnel/wire.ts";
 import { type Cidr, parseCidr, parseIp } from "../wire/ip.ts";
 
 /** The kinds of value that variables and route parameters take, each with an error that says what was expected. */
@@ -47,6 +49,27 @@ export const allowRules = z.string().transform((text, context) => {
       return z.NEVER;
     }
     rules.push(rule);
+  }
+  return rules;
+});
+
+/** Who may publish agents of which name: `NAME=RULE`, with semicolons between them. */
+export const tunnelRules = z.string().transform((text, context) => {
+  const rules: TunnelRule[] = [];
+  for (const part of text.split(";")) {
+    const [, name = "", ruleText = ""] = /^\s*([^=\s]*)\s*=(.*)$/s.exec(part) ?? [];
+    const rule = parseAllow(ruleText.trim());
+    if (!tunnelName.test(name.replaceAll("*", "x"))) {
+      context.addIssue(
+        `${JSON.stringify(part.trim())} does not begin with an agent's name and =: expected NAME=RULE, such as edge-1=cn:edge-1`,
+      );
+      return z.NEVER;
+    }
+    if ("problem" in rule) {
+      context.addIssue(`${name}=${rule.problem}`);
+      return z.NEVER;
+    }
+    rules.push({ name, rule });
   }
   return rules;
 });

@@ -16,6 +16,7 @@ import {
   onlyAsYet,
   responder,
   text,
+  tunnelRules,
 } from "./values.ts";
 
 interface Variable<T> {
@@ -145,6 +146,11 @@ export const variables = {
     "`multiplex`: the one port, plus a listener for each route that names its own `port=`; `separate`: also one listener a protocol for old clients and firewalls, which serves the routes of that scheme alone, its ALPN implied",
   ),
   SALLYPORT_PORT_SSH: separatePort("ssh", 3023),
+  SALLYPORT_PORT_TUNNEL: variable(
+    listenPort,
+    null,
+    "the port of the listener for agents in listener mode `separate`; 3024 unless set",
+  ),
   SALLYPORT_PORT_KUBERNETES: separatePort("kubernetes", 3026),
   SALLYPORT_PORT_MYSQL: separatePort("mysql", 3036),
   SALLYPORT_PORT_POSTGRES: separatePort("postgres", 5432),
@@ -205,6 +211,17 @@ export const variables = {
     "memory:",
     "state shared by several routers; only `memory:` in this version",
   ),
+  SALLYPORT_TUNNEL_ALLOW: variable(
+    tunnelRules,
+    null,
+    "who may publish agents of which name: `NAME=RULE`, RULE as in `allow`, `*` in NAME for one or more characters, `;` between them, any of which will do; nobody may unless set",
+  ),
+  SALLYPORT_TUNNEL_MAX_AGENTS: variable(count, "1000", "agents that are connected at once"),
+  SALLYPORT_TUNNEL_MAX_STREAMS: variable(
+    count,
+    "2000",
+    "streams that are open at once on one agent's connection",
+  ),
   SALLYPORT_LOG_FORMAT: variable(
     oneOf("json", "text"),
     null,
@@ -240,6 +257,3 @@ export const clientVariables: readonly string[] = [
   "SALLYPORT_AGENT_NAME",
 ];
 export const clientPrefix = "SALLYPORT_SERVICE_";
-
-/** Promised names that this version would have to ignore: refused, since each one guards something. */
-export const futureVariables: readonly string[] = ["SALLYPORT_TUNNEL_ALLOW", "SALLYPORT_PORT_TUNNEL"];

@@ -7,12 +7,12 @@ import { balancedClient } from "../upstream/http-upstreams.ts";
 import type { ProxyFacts } from "../wire/proxy-protocol.ts";
 import type { Arrival } from "./arrival.ts";
 import type { CertificateAndKey } from "./contexts.ts";
-import { dialUpstream, secureUpstream, serversOf, upstreamText } from "./dial.ts";
+import { type Dialling, dialUpstream, secureUpstream, serversOf, upstreamText } from "./dial.ts";
 import type { Match } from "./match.ts";
 import { type DatabaseRecord, statementRecord } from "./record.ts";
 import type { Route, UpstreamServer } from "./route.ts";
 import type { RouterParts } from "./router-parts.ts";
-import type { DatabaseSession, SecureOptions, Session, Statement } from "./session.ts";
+import type { DatabaseSession, PublishedAgent, SecureOptions, Session, Statement } from "./session.ts";
 
 /** What is known of a connection by the time it has a route. */
 export interface Admitted {
@@ -27,17 +27,19 @@ export interface Admitted {
   readonly verified: VerifiedClient | null;
 }
 
+/** Said to an agent in the place of a connection, where many share one. */
+const sharedId = "shared";
+
 async function timedDial(
-  { runtime, timeouts, metrics }: RouterParts,
-  route: Route,
-  captures: Readonly<Record<string, string>>,
+  parts: RouterParts,
+  who: Dialling,
   server: UpstreamServer,
   secure: SecureOptions | null,
   facts: () => ProxyFacts,
 ): Promise<Connection> {
   const started = performance.now();
-  const connection = await dialUpstream(runtime, timeouts.connectMs, route, captures, server, secure, facts);
-  metrics.upstreamConnect.observe((performance.now() - started) / 1000, route.name);
+  const connection = await dialUpstream(parts, who, server, secure, facts);
+  parts.metrics.upstreamConnect.observe((performance.now() - started) / 1000, who.route.name);
   return connection;
 }
 
@@ -46,7 +48,7 @@ function shared(parts: RouterParts, route: Route, captures: Readonly<Record<stri
   const { runtime, timeouts, httpUpstreams } = parts;
   const client = httpUpstreams.for(route, captures, () =>
     balancedClient(runtime, timeouts.connectMs, route, captures, (server, alpn) =>
-      timedDial(parts, route, captures, server, { alpn }, () => {
+      timedDial(parts, { route, captures, id: sharedId }, server, { alpn }, () => {
         throw new TypeError("a shared connection says nothing of a client");
       }),
     ),
@@ -71,6 +73,7 @@ export class AdmittedSession implements Session {
   /** Whether the upstream was dialled at all. */
   hasDialled = false;
   database: DatabaseRecord | null = null;
+  agent: PublishedAgent | null = null;
   /** What went wrong without ending it. */
   noted: Refusal | undefined;
 
@@ -120,7 +123,7 @@ export class AdmittedSession implements Session {
     const { route, captures } = this;
     const server = to ?? serversOf(route, captures)[0];
     if (server === undefined) throw new TypeError(`route ${route.name} has no upstream`);
-    return this.#keep(await timedDial(this.#parts, route, captures, server, secure, this.#facts));
+    return this.#keep(await timedDial(this.#parts, this, server, secure, this.#facts));
   }
 
   readonly #facts = (): ProxyFacts => ({
@@ -208,6 +211,10 @@ export class AdmittedSession implements Session {
 
   opened({ user, askedUser, name }: DatabaseSession): void {
     this.database = { user, asked_user: askedUser ?? null, name, started: new Date().toISOString() };
+  }
+
+  published({ name, services, version }: PublishedAgent): void {
+    this.agent = { name, services, version };
   }
 
   statement(statement: Statement): void {

@@ -1,7 +1,10 @@
-import type { Connection, DialTarget, Runtime, TlsClientOptions, TlsConnection } from "../types.ts";
+import { Refusal } from "../errors.ts";
+import type { ServiceTarget } from "../tunnel/agents.ts";
+import type { Connection, Runtime, TlsClientOptions, TlsConnection } from "../types.ts";
 import { encodeProxyV1, encodeProxyV2, type ProxyFacts } from "../wire/proxy-protocol.ts";
 import { fillIn, type Route, type UpstreamServer } from "./route.ts";
-import type { SecureOptions } from "./session.ts";
+import type { RouterParts } from "./router-parts.ts";
+import type { SecureOptions, Session } from "./session.ts";
 
 /** A route's servers after captures. */
 export function serversOf(
@@ -12,11 +15,16 @@ export function serversOf(
   return [upstream, ...upstream.others].map(({ host, port }) => ({ host: fillIn(host, captures), port }));
 }
 
-/** `host:port` after captures, for the record; with commas where there are several. */
-export const upstreamText = (route: Route, captures: Readonly<Record<string, string>>): string =>
-  serversOf(route, captures)
-    .map(({ host, port }) => `${host.includes(":") ? `[${host}]` : host}:${port}`)
+/** `host:port` after captures, for the record, with commas where there are several; `agent/service` by way of one. */
+export function upstreamText(route: Route, captures: Readonly<Record<string, string>>): string {
+  const via = route.upstream?.via ?? null;
+  return serversOf(route, captures)
+    .map(({ host, port }) => {
+      if (via !== null) return `${fillIn(via, captures)}/${host}`;
+      return `${host.includes(":") ? `[${host}]` : host}:${port}`;
+    })
     .join(",");
+}
 
 /** The client's half of a handshake with a route's upstream; `null` where it speaks none. */
 function upstreamTls(
@@ -51,16 +59,17 @@ export function secureUpstream(
   return runtime.secure(connection, tls, withinMs);
 }
 
+/** Whose upstream is dialled. */
+export type Dialling = Pick<Session, "route" | "captures" | "id">;
+
 /**
  * A new connection to a server of a route's upstream, within the connect time. Throws a `Refusal`.
  *
  * @param secure what is asked for in it; `null`: no TLS, which the protocol begins later
  */
 export function dialUpstream(
-  runtime: Runtime,
-  connectMs: number,
-  route: Route,
-  captures: Readonly<Record<string, string>>,
+  parts: Pick<RouterParts, "runtime" | "timeouts" | "openService">,
+  { route, captures, id }: Dialling,
   server: UpstreamServer,
   secure: SecureOptions | null,
   facts: () => ProxyFacts,
@@ -69,14 +78,39 @@ export function dialUpstream(
   if (upstream === null) throw new TypeError(`route ${route.name} has no upstream`);
   const { sendProxy } = upstream;
   const tls = secure === null ? null : upstreamTls(route, captures, secure, server.host);
-  const target: DialTarget = {
-    host: server.host,
-    port: server.port,
-    withinMs: connectMs,
-    ...(sendProxy === null
-      ? {}
-      : { preamble: sendProxy === "v1" ? encodeProxyV1(facts()) : encodeProxyV2(facts()) }),
+  const preamble =
+    sendProxy === null ? null : sendProxy === "v1" ? encodeProxyV1(facts()) : encodeProxyV2(facts());
+  const { host, port } = server;
+  const withinMs = parts.timeouts.connectMs;
+  if (upstream.via !== null) {
+    const target = { agent: fillIn(upstream.via, captures), service: host, connection: id, withinMs };
+    return throughAgent(parts, target, preamble, tls);
+  }
+  return parts.runtime.dial({
+    host,
+    port,
+    withinMs,
+    ...(preamble === null ? {} : { preamble }),
     ...(tls === null ? {} : { tls }),
-  };
-  return runtime.dial(target);
+  });
+}
+
+/** The same by way of an agent: what a dial sends before it is ready goes over the stream. */
+async function throughAgent(
+  { runtime, openService }: Pick<RouterParts, "runtime" | "openService">,
+  target: ServiceTarget,
+  preamble: Uint8Array | null,
+  tls: TlsClientOptions | null,
+): Promise<Connection> {
+  const until = performance.now() + target.withinMs;
+  const stream = await openService(target);
+  try {
+    if (preamble !== null) await stream.write(preamble);
+    if (tls === null) return stream;
+    return await runtime.secure(stream, tls, Math.max(1, until - performance.now()));
+  } catch (error) {
+    stream.abort();
+    if (error instanceof Refusal) throw error;
+    throw new Refusal("upstream_unreachable", `agent ${target.agent}: the stream broke`, { cause: error });
+  }
 }

@@ -1,7 +1,7 @@
 import type { Reason } from "../errors.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { Route } from "./route.ts";
-import type { Statement } from "./session.ts";
+import type { PublishedAgent, Statement } from "./session.ts";
 
 export type Outcome = "served" | "refused" | "failed";
 
@@ -27,6 +27,8 @@ export interface ConnectionRecord {
   readonly upstream: string | null;
   /** The session in a database, where there was one. */
   readonly database: DatabaseRecord | null;
+  /** Where the connection is an agent's: what it says that it publishes. */
+  readonly agent: PublishedAgent | null;
   readonly identity: Pick<
     Identity,
     "subject" | "spiffe" | "groups" | "serial" | "fingerprint" | "expires"

@@ -34,11 +34,14 @@ export interface UpstreamServer {
 }
 
 export interface Upstream {
-  /** May hold captures: `{node}.internal`. */
+  /** May hold captures: `{node}.internal`. Where an agent publishes it, the service's name. */
   readonly host: string;
+  /** 0 where an agent publishes it. */
   readonly port: number;
   /** More servers like the first, for adapters that choose one for each request. */
   readonly others: readonly UpstreamServer[];
+  /** The agent that publishes it, captures and all; `null`: it is dialled. */
+  readonly via: string | null;
   readonly tls: UpstreamTls;
   readonly sendProxy: "v1" | "v2" | null;
   /** What the router shows the upstream in its clients' place; `null` where they show it themselves. */

@@ -1,7 +1,8 @@
 import type { ClientVerifier } from "../identity/verifier.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
-import type { Runtime } from "../types.ts";
+import type { ServiceTarget } from "../tunnel/agents.ts";
+import type { Connection, Runtime } from "../types.ts";
 import type { HttpUpstreams } from "../upstream/http-upstreams.ts";
 import type { Cidr } from "../wire/ip.ts";
 import type { Admission } from "./admission.ts";
@@ -31,6 +32,8 @@ export interface RouterParts {
   readonly audit: (record: ConnectionRecord | StatementRecord) => void;
   /** Makes a client certificate for a user of an upstream. Throws a `Refusal`. */
   readonly mint: (user: string) => Promise<CertificateAndKey>;
+  /** A connection to a service that an agent publishes. Rejects with a `Refusal`. */
+  readonly openService: (target: ServiceTarget) => Promise<Connection>;
   readonly metrics: Metrics;
   readonly log: Log;
   readonly httpUpstreams: HttpUpstreams;

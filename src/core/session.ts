@@ -23,7 +23,10 @@ export interface Session {
   readonly source: Endpoint;
   /** The router began to drain: end when what is under way is done. */
   readonly draining: AbortSignal;
-  /** `host:port` of the upstream after captures; empty for the router's own app. */
+  /**
+   * `host:port` of the upstream after captures, or `agent/service` where an agent publishes it; empty for the router's
+   * own.
+   */
   readonly upstream: string;
   /** What the server name has where the route's name has captures. */
   readonly captures: Readonly<Record<string, string>>;
@@ -55,6 +58,8 @@ export interface Session {
   note(refusal: Refusal): void;
   /** Who opened which database: said in the record, and of every statement. */
   opened(database: DatabaseSession): void;
+  /** The connection is an agent's, which publishes services: said in the record. */
+  published(agent: PublishedAgent): void;
   /** One line of the audit log about one statement; nothing where the route does not ask for it. */
   statement(statement: Statement): void;
 }
@@ -63,6 +68,13 @@ export interface SecureOptions {
   /** Shown instead of the route's own. */
   readonly certificate?: CertificateAndKey;
   readonly alpn?: readonly string[];
+}
+
+/** What an agent says that it publishes. */
+export interface PublishedAgent {
+  readonly name: string;
+  readonly services: readonly string[];
+  readonly version: string;
 }
 
 /** A session in a database. */

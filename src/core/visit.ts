@@ -278,6 +278,7 @@ export class Visit {
       adapter: route?.adapter ?? null,
       upstream: session?.hasDialled === true ? session.upstream : null,
       database: session?.database ?? null,
+      agent: session?.agent ?? null,
       identity:
         identity === undefined
           ? null

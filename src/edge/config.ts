@@ -50,7 +50,7 @@ function ownPages(host: string, problems: ConfigProblem[]): Route[] {
       adapter: "app",
       terminates: true,
       names: [pattern],
-      alpn: ["h2", "http/1.1", "sallyport-auth"],
+      alpn: ["h2", "http/1.1", "sallyport-auth", "sallyport-tunnel"],
       takesNoAlpn: true,
       sources: null,
       client: "none",

@@ -1,6 +1,6 @@
-import type { Endpoint } from "../types.ts";
+import type { Endpoint, EventedConnection } from "../types.ts";
 import { type Ends, SocketEnds } from "./endpoint.ts";
-import { connectionClosed, type EventedConnection } from "./relay.ts";
+import { connectionClosed } from "./relay.ts";
 
 /** The part of Bun's native TCP socket that is used here. */
 export interface NativeSocket {
@@ -164,6 +164,7 @@ export class BunConnection implements EventedConnection, SocketOwner {
   }
 
   push(chunk: Uint8Array): boolean {
+    this.took = false;
     if (this.#gone) return false;
     this.bytesWritten += chunk.length;
     if (this.#unsent.length > 0) {
@@ -171,13 +172,13 @@ export class BunConnection implements EventedConnection, SocketOwner {
       return false;
     }
     const sent = this.socket.write(chunk);
-    if (sent >= chunk.length) return true;
+    this.took = sent >= chunk.length;
+    if (this.took) return true;
     this.#unsent.push(sent > 0 ? chunk.subarray(sent) : chunk);
     return false;
   }
 
-  // Every chunk is a buffer of its own here: nobody wants it back.
-  readonly took = false;
+  took = false;
 
   set drained(callback: () => void) {
     this.#drained = callback;

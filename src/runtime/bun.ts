@@ -1,4 +1,5 @@
 import { deadline } from "../core/deadline.ts";
+import { isEvented } from "../core/evented.ts";
 import { Refusal } from "../errors.ts";
 import type {
   Connection,
@@ -154,8 +155,7 @@ export class BunRuntime extends NodeRuntime {
   }
 
   override relay(left: Connection, right: Connection, limits: RelayLimits, taps?: Taps): Promise<RelayEnd> {
-    if (left instanceof BunConnection && right instanceof BunConnection)
-      return eventRelay(left, right, limits, taps);
+    if (isEvented(left) && isEvented(right)) return eventRelay(left, right, limits, taps);
     return portableRelay(left, right, limits, taps);
   }
 }

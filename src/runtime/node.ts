@@ -11,6 +11,7 @@ import {
 import type { Duplex } from "node:stream";
 import { type ConnectionOptions, checkServerIdentity, connect as connectTls, type TLSSocket } from "node:tls";
 import { deadline } from "../core/deadline.ts";
+import { isEvented } from "../core/evented.ts";
 import { Refusal } from "../errors.ts";
 import type { HttpClient, HttpDial, HttpProtocol, HttpServing } from "../http/exchange.ts";
 import type {
@@ -92,7 +93,7 @@ export class NodeRuntime implements Runtime {
   }
 
   relay(left: Connection, right: Connection, limits: RelayLimits, taps?: Taps): Promise<RelayEnd> {
-    if (left instanceof SocketConnection && right instanceof SocketConnection) {
+    if (isEvented(left) && isEvented(right)) {
       return eventRelay(left, right, limits, taps);
     }
     return portableRelay(left, right, limits, taps);

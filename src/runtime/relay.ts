@@ -1,5 +1,5 @@
 import { type Deadline, deadline } from "../core/deadline.ts";
-import type { Connection, RelayEnd, RelayLimits, Tap, Taps } from "../types.ts";
+import type { Connection, EventedConnection, RelayEnd, RelayLimits, Tap, Taps } from "../types.ts";
 
 /**
  * Watches a relay for silence. What counts as activity is the connections' own byte counters, so that
@@ -130,26 +130,6 @@ export async function portableRelay<C extends Connection>(
 
 /** The peer went away without an orderly end. One for all: a stack trace would only point into the event loop. */
 export const connectionClosed = new Error("connection closed");
-
-/** A connection that gives its bytes as events and takes them without waiting. */
-export interface EventedConnection extends Connection {
-  /** The error that ended it, if one did. */
-  readonly broke: Error | undefined;
-  /**
-   * From now on every chunk goes straight to `sink` (`null`: the peer has closed its sending half), which
-   * says whether it needs the bytes no more.
-   */
-  pipeTo(sink: (chunk: Uint8Array | null) => boolean): void;
-  /** Writes without waiting: false when the source should be held until `drained` is called. */
-  push(chunk: Uint8Array): boolean;
-  /** Whether the last `push` was done with its bytes when it returned. */
-  readonly took: boolean;
-  set drained(callback: () => void);
-  /** `closeWrite` for callers that don't wait. */
-  endWrite(): void;
-  hold(): void;
-  release(): void;
-}
 
 /** The relay of runtimes with evented sockets: no promise and no copy between one's event and the other's write. */
 export function eventRelay(

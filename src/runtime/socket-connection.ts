@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
-import type { Endpoint } from "../types.ts";
+import type { Endpoint, EventedConnection } from "../types.ts";
 import { type Ends, SocketEnds } from "./endpoint.ts";
-import { connectionClosed, type EventedConnection } from "./relay.ts";
+import { connectionClosed } from "./relay.ts";
 
 /** How to make a stream wait when its reader is slow. */
 export interface FlowControl {

@@ -125,7 +125,7 @@ export function rules(dependencies: readonly string[]): readonly Rule[] {
     ),
     imports(
       "the client side and the tunnels are given their runtime",
-      under("src/local", "src/websocket"),
+      under("src/local", "src/websocket", "src/tunnel"),
       (specifier) => under("src/runtime", "src/config", "src/adapters", "src/cli")(specifier),
     ),
     code(

@@ -143,8 +143,30 @@ describe("parameters", () => {
     refused(tcp("&constructor=1"), /unknown parameter constructor=/);
     refused(tcp("&__proto__=1"), /unknown parameter __proto__=/);
   });
-  it("via is not available in this version", () =>
-    refused(tcp("&via=x"), /via= is not available in this version/));
+  describe("via", () => {
+    const allow = { SALLYPORT_TUNNEL_ALLOW: "edge-*=group:edge" };
+    it("makes the upstream a service of an agent, without a port", () => {
+      const { upstream } = routeOf("ssh://ssh?sni={agent}.ssh.example.com&via={agent}", allow);
+      assert.deepEqual([upstream?.host, upstream?.port, upstream?.via], ["ssh", 0, "{agent}"]);
+      assert.equal(
+        routeOf("tcp://{s}?sni={s}.{a}.example.com&via=edge-{a}", allow).upstream?.via,
+        "edge-{a}",
+      );
+    });
+    it("takes names alone, and captures that there are", () => {
+      refused(
+        "tcp://10.0.0.1:5?sni=a.example.com&via=edge-1",
+        /a service of that agent, and "10.0.0.1:5" is none/,
+      );
+      refused("tcp://ssh?sni=a.example.com&via=edge.1", /via=edge.1 is no agent's name/);
+      refused("tcp://ssh?sni=a.example.com&via={x}", /\{x\} in the upstream is captured by no sni=/);
+      refused("https://web?sni=a.example.com&via=edge-1", /via= needs upstream_sni=/);
+    });
+    it("needs somebody who may publish that agent", () => {
+      refused("tcp://ssh?sni=a.example.com&via=edge-1", /via=edge-1 needs SALLYPORT_TUNNEL_ALLOW/);
+      assert.match(wrong("tcp://ssh?sni=a.example.com&via=other", allow), /lets nobody publish that agent/);
+    });
+  });
   for (const key of [
     "client",
     "port",

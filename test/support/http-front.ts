@@ -123,6 +123,7 @@ export function sessionOf(client: Connection, options: SessionOptions): Session 
     mint: () => Promise.reject(new Error("no authority here")),
     opened: () => {},
     statement: () => {},
+    published: () => {},
     relay: (upstream) => carry(client, upstream),
     carry,
     serveHttp: (serving) =>

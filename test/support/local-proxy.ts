@@ -104,3 +104,49 @@ export async function startProxy(
       }),
   };
 }
+
+export interface TestAgent {
+  readonly process: ChildProcess;
+  readonly said: () => string;
+  until(words: RegExp, from?: number): Promise<void>;
+  stop(): Promise<number | null>;
+}
+
+/** Starts `agent` on the runtime under test, or another; resolves once it has said where it publishes, unless told. */
+export async function startAgent(
+  site: Site,
+  options: ClientOptions & { readonly ready?: RegExp },
+  args: readonly string[],
+): Promise<TestAgent> {
+  const [command, ...first] = options.on ?? sallyport;
+  const child = spawn(command, [...first, "agent", ...args], {
+    env: variables(site, options),
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  atEnd(() => child.kill("SIGKILL"));
+  let said = "";
+  child.stderr.on("data", (chunk) => {
+    said += chunk;
+  });
+  const agent: TestAgent = {
+    process: child,
+    said: () => said,
+    until: async (words, from = 0) => {
+      for (let i = 0; i < 800 && !words.test(said.slice(from)); i++)
+        await new Promise((resolve) => setTimeout(resolve, 25));
+      if (!words.test(said.slice(from))) throw new Error(`it never said ${words}: ${said}`);
+    },
+    stop: () =>
+      new Promise((resolve) => {
+        if (child.exitCode !== null || child.signalCode !== null) return resolve(child.exitCode);
+        const late = setTimeout(() => child.kill("SIGKILL"), 5000);
+        child.once("exit", (status) => {
+          clearTimeout(late);
+          resolve(status);
+        });
+        child.kill("SIGTERM");
+      }),
+  };
+  await agent.until(options.ready ?? / publishes /);
+  return agent;
+}

@@ -1,0 +1,158 @@
+import { Refusal } from "../errors.ts";
+import type { Connection } from "../types.ts";
+import type { ConnectedAgent } from "./connected-agent.ts";
+
+/** What is known of a connection of an agent. Name and services are held to rules; the rest is the agent's word. */
+export interface AgentInfo {
+  readonly name: string;
+  readonly services: readonly string[];
+  readonly version: string;
+  /** `address:port` that it came from. */
+  readonly address: string;
+  /** The subject of its certificate. */
+  readonly subject: string;
+  /** ISO 8601. */
+  readonly since: string;
+  /** Open streams. */
+  readonly streams: number;
+  /** Payload bytes from the agent, and to it. */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+}
+
+/** One stream to a service that an agent publishes. */
+export interface ServiceTarget {
+  readonly agent: string;
+  readonly service: string;
+  /** The connection's id in the audit log. */
+  readonly connection: string;
+  readonly withinMs: number;
+}
+
+/** Agents that are connected somewhere else. */
+export interface AgentSource {
+  list(): Promise<readonly AgentInfo[]>;
+  /** A connection, or `null` where it knows no such agent. Rejects with a `Refusal`. */
+  open(target: ServiceTarget): Promise<Connection | null>;
+}
+
+export interface AgentCaps {
+  readonly agents: number;
+  readonly perName: number;
+}
+
+/** One connection's place among them. */
+export interface AgentPlace {
+  /** It may be asked for its services. */
+  join(agent: ConnectedAgent): void;
+  /** It may be asked no more, and is still there. */
+  withdraw(): void;
+  /** It is gone: once. */
+  leave(): void;
+}
+
+/** Once there is no answer within this, another agent of the name is asked. */
+const leastAttemptMs = 250;
+
+/** The agents that are connected, by name: how their services are reached. */
+export class Agents {
+  readonly #caps: AgentCaps;
+  readonly #changed: (count: number) => void;
+  readonly #byName = new Map<string, Set<ConnectedAgent>>();
+  readonly #perName = new Map<string, number>();
+  readonly #sources: AgentSource[] = [];
+  #count = 0;
+
+  constructor(caps: AgentCaps, changed: (count: number) => void) {
+    this.#caps = caps;
+    this.#changed = changed;
+    changed(0);
+  }
+
+  /** Agents that this process does not have itself. */
+  addSource(source: AgentSource): void {
+    this.#sources.push(source);
+  }
+
+  /** Those of this process. */
+  local(): readonly AgentInfo[] {
+    return [...this.#byName.values()].flatMap((group) => [...group].map(({ info }) => info));
+  }
+
+  async list(): Promise<readonly AgentInfo[]> {
+    const others = await Promise.all(this.#sources.map((source) => source.list()));
+    return [...this.local(), ...others.flat()];
+  }
+
+  /** A place for an agent of this name. Throws a `limit_reached` refusal where there is none. */
+  enter(name: string): AgentPlace {
+    if (this.#count >= this.#caps.agents)
+      throw new Refusal("limit_reached", `${this.#caps.agents} agents are connected`);
+    const count = this.#perName.get(name) ?? 0;
+    if (count >= this.#caps.perName)
+      throw new Refusal("limit_reached", `${this.#caps.perName} agents ${name} are connected`);
+    this.#perName.set(name, count + 1);
+    this.#changed(++this.#count);
+    let joined: ConnectedAgent | undefined;
+    const withdraw = (): void => {
+      const group = this.#byName.get(name);
+      if (joined === undefined || group?.delete(joined) !== true) return;
+      if (group.size === 0) this.#byName.delete(name);
+    };
+    return {
+      join: (agent) => {
+        joined = agent;
+        const group = this.#byName.get(name) ?? new Set();
+        this.#byName.set(name, group.add(agent));
+      },
+      withdraw,
+      leave: () => {
+        withdraw();
+        const left = (this.#perName.get(name) ?? 1) - 1;
+        if (left === 0) this.#perName.delete(name);
+        else this.#perName.set(name, left);
+        this.#changed(--this.#count);
+      },
+    };
+  }
+
+  /**
+   * A connection to a service that an agent of this name publishes: the one with the fewest streams, and where it
+   * can't, the next. Rejects with a `Refusal`.
+   */
+  async open(target: ServiceTarget): Promise<Connection> {
+    const failure = await this.openLocal(target);
+    if (!(failure instanceof Refusal)) return failure;
+    for (const source of this.#sources) {
+      const connection = await source.open(target);
+      if (connection !== null) return connection;
+    }
+    throw failure;
+  }
+
+  /** The same among the agents of this process alone; resolves with why not. */
+  async openLocal(target: ServiceTarget): Promise<Connection | Refusal> {
+    const { agent: name, service } = target;
+    const group = [...(this.#byName.get(name) ?? [])];
+    if (group.length === 0) return new Refusal("upstream_unreachable", `no agent ${name} is connected`);
+    const left = group
+      .filter(({ services }) => services.includes(service))
+      .sort((a, b) => Number(a.isQuiet) - Number(b.isQuiet) || a.streams - b.streams);
+    if (left.length === 0)
+      return new Refusal("upstream_refused", `agent ${name} publishes no service ${service}`);
+    const until = performance.now() + target.withinMs;
+    let failure: Refusal | undefined;
+    for (const [i, agent] of left.entries()) {
+      const ms = (until - performance.now()) / (left.length - i);
+      if (ms < leastAttemptMs) break;
+      try {
+        return await agent.open(target, i === left.length - 1 ? until - performance.now() : ms);
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error;
+        // The first says most: of a service that is gone on all of them, or of one that is full.
+        failure ??= error;
+      }
+    }
+    return failure ?? new Refusal("upstream_unreachable", `agent ${name} did not answer in time`);
+  }
+}
