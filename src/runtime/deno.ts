@@ -1,5 +1,4 @@
 import { type Deadline, deadline } from "../core/deadline.ts";
-import { isEvented } from "../core/evented.ts";
 import { TunnelStream } from "../tunnel/stream.ts";
 import type { HttpServing } from "../http/exchange.ts";
 import type {
@@ -19,7 +18,7 @@ import { withoutGoaway } from "./deno-http2.ts";
 import { DenoConnection, DenoDuplex, type NativeAddress, type NativeConn } from "./deno-socket.ts";
 import { endpoint } from "./endpoint.ts";
 import { clientHandshake, NodeRuntime, tooLate, unreachable } from "./node.ts";
-import { type Chunks, eventRelay, portableRelay } from "./relay.ts";
+import { type Chunks, portableRelay } from "./relay.ts";
 import { chainOf, handshake, NodeTlsConnection, NodeTlsContext } from "./tls-connection.ts";
 
 declare const Deno: {
@@ -149,10 +148,6 @@ export class DenoRuntime extends NodeRuntime {
   }
 
   override relay(left: Connection, right: Connection, limits: RelayLimits, taps?: Taps): Promise<RelayEnd> {
-    // Of two that give events the streams of agents are one: between TLS sockets alone there is nothing to carry.
-    if (left instanceof TunnelStream || right instanceof TunnelStream) {
-      if (isEvented(left) && isEvented(right)) return eventRelay(left, right, limits, taps);
-    }
     return portableRelay(left, right, limits, taps, reused);
   }
 }

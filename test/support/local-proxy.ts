@@ -144,7 +144,8 @@ export async function startAgent(
           clearTimeout(late);
           resolve(status);
         });
-        child.kill("SIGTERM");
+        // Deno's own way would have us believe that the signal ended it, whatever its status.
+        if (child.pid !== undefined) process.kill(child.pid, "SIGTERM");
       }),
   };
   await agent.until(options.ready ?? / publishes /);
