@@ -42,9 +42,9 @@ export function checkPasswords(
     if (upstream.tls.mode === "verify" || thisMachine.test(upstream.host)) continue;
     if (schemes.find((one) => one.scheme === scheme)?.saysPassword !== true) continue;
     const how = upstream.tls.mode === "off" ? "in the clear" : "in TLS that is not verified";
-    warnings.push(
-      `${variable}: the password goes to ${upstream.host}:${upstream.port} ${how}; set upstream_tls=verify`,
-    );
+    const { host, port, via } = upstream;
+    const where = via === null ? `${host}:${port}` : `${host}, behind agent ${via},`;
+    warnings.push(`${variable}: the password goes to ${where} ${how}; set upstream_tls=verify`);
   }
 }
 

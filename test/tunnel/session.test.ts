@@ -125,7 +125,7 @@ describe("a session", () => {
       while (going) await bulky.write(new Uint8Array(262_144));
     })();
     const drain = (async () => {
-      while (going) await sink.read();
+      while ((await sink.read()) !== null);
     })();
     const [near, far] = await pair.open();
     for (let i = 0; i < 50; i++) {
