@@ -137,6 +137,7 @@ export async function startServer(
       return authority.mint(user);
     },
     openService: (target) => agents.open(target),
+    agentCount: () => agents.count,
     metrics,
     log,
     httpUpstreams,

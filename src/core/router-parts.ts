@@ -34,6 +34,8 @@ export interface RouterParts {
   readonly mint: (user: string) => Promise<CertificateAndKey>;
   /** A connection to a service that an agent publishes. Rejects with a `Refusal`. */
   readonly openService: (target: ServiceTarget) => Promise<Connection>;
+  /** Connections of agents that are open. */
+  readonly agentCount: () => number;
   readonly metrics: Metrics;
   readonly log: Log;
   readonly httpUpstreams: HttpUpstreams;

@@ -9,13 +9,16 @@ import type { Route } from "./route.ts";
 import type { RouterParts } from "./router-parts.ts";
 import { Visit } from "./visit.ts";
 
+/** For agents to go elsewhere, once nobody else is left. */
+const lastAgentsMs = 5000;
+
 /** Takes accepted connections through: inspect, match, terminate, verify, authorise, adapter, record. */
 export class Router {
   readonly parts: RouterParts;
   readonly #visits = new Set<Visit>();
   readonly #draining = new AbortController();
   readonly #perRoute = new Map<Route, number>();
-  readonly #onEmpty: (() => void)[] = [];
+  readonly #onLeave: (() => void)[] = [];
   readonly #fingerprints = new LruMap<string, string>(1000);
   readonly #tables = new Map<string, RouteTable>();
   readonly #openings: OpeningHere[] = [];
@@ -57,7 +60,7 @@ export class Router {
       await visit.run();
     } finally {
       this.#visits.delete(visit);
-      if (this.#visits.size === 0) for (const resolve of this.#onEmpty.splice(0)) resolve();
+      for (const resolve of this.#onLeave.splice(0)) resolve();
     }
   }
 
@@ -91,12 +94,26 @@ export class Router {
     this.parts.metrics.active.set(count, route.name);
   }
 
-  /** Asks every connection to end in its own time; resolves when none is left. */
+  /**
+   * Asks every connection to end in its own time; resolves when none is left. Agents' are no reason to wait for long
+   * once they are the last ones: streams that others keep for later have no user any more.
+   */
   async drain(): Promise<void> {
     this.#draining.abort();
-    if (this.#visits.size > 0) {
+    const { agentCount } = this.parts;
+    await this.#until(() => this.#visits.size <= agentCount());
+    let late: ReturnType<typeof setTimeout> | undefined;
+    const patience = new Promise<void>((resolve) => {
+      late = setTimeout(resolve, lastAgentsMs);
+    });
+    await Promise.race([this.#until(() => this.#visits.size === 0), patience]);
+    clearTimeout(late);
+  }
+
+  async #until(holds: () => boolean): Promise<void> {
+    while (!holds()) {
       await new Promise<void>((resolve) => {
-        this.#onEmpty.push(resolve);
+        this.#onLeave.push(resolve);
       });
     }
   }

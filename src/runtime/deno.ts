@@ -1,6 +1,6 @@
 import { type Deadline, deadline } from "../core/deadline.ts";
-import { TunnelStream } from "../tunnel/stream.ts";
 import type { HttpServing } from "../http/exchange.ts";
+import { TunnelStream } from "../tunnel/stream.ts";
 import type {
   Connection,
   DialTarget,

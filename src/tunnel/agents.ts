@@ -74,6 +74,11 @@ export class Agents {
     this.#sources.push(source);
   }
 
+  /** How many this process has. */
+  get count(): number {
+    return this.#count;
+  }
+
   /** Those of this process. */
   local(): readonly AgentInfo[] {
     return [...this.#byName.values()].flatMap((group) => [...group].map(({ info }) => info));
