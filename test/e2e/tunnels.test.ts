@@ -253,11 +253,15 @@ describe("agents of one name", () => {
       const socket = await dial(site, router.port, "who.example.com", tcp);
       return [socket, String(await firstBytes(socket))];
     };
-    const [a, b] = [await open(), await open()];
-    assert.deepEqual([a[1], b[1]].sort(), ["1", "2"]);
+    const pair = [await open(), await open()].sort(([, a], [, b]) => a.localeCompare(b));
+    const [[kept], [other]] = pair as [[Socket, string], [Socket, string]];
+    assert.deepEqual(
+      pair.map(([, name]) => name),
+      ["1", "2"],
+    );
     // Its service is gone: the other one serves.
     second.close();
-    b[0].destroy();
+    other.destroy();
     for (let i = 0; i < 3; i++) assert.equal((await open())[1], "1");
     // It is gone itself.
     agents[1]?.process.kill("SIGKILL");
@@ -266,8 +270,8 @@ describe("agents of one name", () => {
     // The router drains: what is open goes on, and the agent looks for another.
     router.process.kill("SIGTERM");
     await agents[0]?.until(/a new connection .*: the router asks for it: it drains/);
-    a[0].write("still here");
-    assert.equal(String(await firstBytes(a[0])), "still here");
+    kept.write("still here");
+    assert.equal(String(await firstBytes(kept)), "still here");
     await router.stop();
     await agents[0]?.stop();
     first.close();
