@@ -2,7 +2,7 @@
  * HTTP/2 frames made by hand (RFC 9113 §4.1, RFC 7541 §6.2.2): what no HTTP library would let a client send.
  */
 
-function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {
+export function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {
   const head = Buffer.alloc(9);
   head.writeUIntBE(payload.length, 0, 3);
   head.writeUInt8(type, 3);
