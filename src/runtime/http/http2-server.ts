@@ -6,12 +6,13 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from "node:http2";
+import { deadline } from "../../core/deadline.ts";
 import type { HttpBody, HttpExchange, HttpRequest, HttpResponse } from "../../http/exchange.ts";
 import { Gone } from "./cancellation.ts";
 import { DuplexConnection } from "./duplex-connection.ts";
 import { fieldsOf, joined } from "./fields.ts";
 import { maxHeaderBytes, RequestBody } from "./incoming.ts";
-import { drained, internalError, type Served } from "./served.ts";
+import { drained, endGently, internalError, lingerMs, type Served } from "./served.ts";
 
 const maxStreams = 250;
 
@@ -52,7 +53,13 @@ server.on("session", (session: ServerHttp2Session) => {
   served.draining.addEventListener("abort", drain, { once: true });
   session.once("close", () => served.draining.removeEventListener("abort", drain));
   if (served.draining.aborted) drain();
-  session.on("error", () => {});
+  session.on("error", () => {
+    // After a breach of the protocol Node lets the connection stay behind its session.
+    if (served.stream.destroyed) return;
+    endGently(served.stream);
+    const late = deadline(lingerMs, () => served.stream.destroy());
+    served.stream.once("close", () => late.cancel());
+  });
 });
 server.on("sessionError", () => {});
 

@@ -21,7 +21,7 @@ export interface Served {
 export const internalError: HttpResponse = { status: 500, fields: [["content-length", "0"]], body: null };
 
 /** How long a peer may take to hear a last word before the connection goes. */
-const lingerMs = 1000;
+export const lingerMs = 1000;
 
 /**
  * Ends a connection so that the peer hears the last word: closing while bytes are unread would make the kernel
