@@ -26,6 +26,7 @@ export class SubjectError extends Error {
     | "dnsNames"
     | "uris"
     | "names"
+    | "principals"
     /** All of them together, and the authority's name constraints. */
     | "limits";
 

@@ -37,6 +37,7 @@ const flagOf: Readonly<Record<SubjectError["member"], string>> = {
   dnsNames: "--dns",
   uris: "--uri",
   names: "--name",
+  principals: "--principal",
   limits: "--dir",
 };
 

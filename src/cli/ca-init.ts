@@ -1,8 +1,9 @@
 import { Authority, createAuthority, type Issued } from "../authority/authority.ts";
 import { encryptedKeyPem } from "../authority/encrypted-key.ts";
 import { derOf, type KeyKind, keyKinds } from "../authority/keys.ts";
+import { sshKeyFiles } from "../authority/ssh-authority.ts";
 import { files } from "../runtime/files.ts";
-import { exists, removeFolder } from "../runtime/key-files.ts";
+import { exists, removeAll } from "../runtime/key-files.ts";
 import { folderOf, named, open, report, write } from "./ca-folder.ts";
 import { listMs, writeList } from "./ca-revoke.ts";
 import { type CliIo, UsageError } from "./command.ts";
@@ -79,8 +80,9 @@ export async function init(args: readonly string[], io: CliIo): Promise<number> 
   const key =
     passphrase === undefined ? root.key : await encryptedKeyPem(derOf(root.key, "PRIVATE KEY"), passphrase);
   // What a former authority promised and took back is nothing to this one.
-  const replaced = exists(`${prefix}.crt`) ? ["tokens", "issued", "revoked", "retired"] : [];
-  for (const former of replaced) removeFolder(`${folder}/${former}`);
+  const owned = ["tokens", "issued", "revoked", "retired", ...Object.values(sshKeyFiles)];
+  const replaced = exists(`${prefix}.crt`) ? owned : [];
+  for (const former of replaced) removeAll(`${folder}/${former}`);
   const { certificate, key: keyPath } = write(prefix, { cert: root.cert, key });
   write(`${folder}/issuing`, issuing);
   await writeList(folder, undefined, listMs);

@@ -30,7 +30,7 @@ export async function server(args: readonly string[], io: CliIo): Promise<number
 }
 
 /** Short enough to be forgotten, long enough for clocks that differ. */
-function clientLifetime(text: string | undefined, force: boolean): number {
+export function clientLifetime(text: string | undefined, force: boolean): number {
   const ms = lifetime(text, "--lifetime", 8 * hourMs, 365 * dayMs);
   if (!force && (ms < 5 * minuteMs || ms > dayMs))
     throw new UsageError(

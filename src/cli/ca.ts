@@ -1,6 +1,7 @@
 import { init, renew } from "./ca-init.ts";
 import { issue, server } from "./ca-issue.ts";
 import { crl, revoke } from "./ca-revoke.ts";
+import { ssh, sshHost, sshUser } from "./ca-ssh.ts";
 import { token } from "./ca-token.ts";
 import { type CliIo, type Command, UsageError } from "./command.ts";
 
@@ -20,6 +21,12 @@ const usage = `Usage: sallyport ca init   --dir DIR [--name NAME] [--algorithm e
                            [--out FILE] [--lifetime 90d]
        sallyport ca crl    --dir DIR [--out FILE] [--lifetime 90d]
        sallyport ca renew  --dir DIR [--passphrase-file FILE]
+       sallyport ca ssh    --dir DIR [--for sshd|clients] [--host PATTERN]...
+       sallyport ca ssh-user --dir DIR --public-key FILE --cn NAME --principal USER...
+                           [--lifetime 8h] [--source CIDR]... [--permit WORD]... [--out PREFIX]
+                           [--force]
+       sallyport ca ssh-host --dir DIR --public-key FILE --name DNS_NAME... [--lifetime 90d]
+                           [--out PREFIX]
 
 An authority of your own, in a folder: no server, no database.
 
@@ -36,6 +43,12 @@ An authority of your own, in a folder: no server, no database.
   revoke  ends a certificate before its time, and writes DIR/ca.crl
   crl     writes DIR/ca.crl anew, before it expires
   renew   gives the issuing authority a new key, with the root's; restart what has it open
+  ssh     prints the authority's SSH keys: for the file that sshd's TrustedUserCAKeys names, and
+          for clients' known_hosts (@cert-authority), for --host alone where given
+  ssh-user  signs a person's SSH key: PREFIX-cert.pub, beside the key unless --out says where;
+          --principal is a user to log in as. --permit pty,port-forwarding unless given; also
+          agent-forwarding, X11-forwarding, user-rc, or none
+  ssh-host  signs a server's SSH key for its names
 
 Keys are written with mode 0600. With --json, says what was made as JSON.`;
 
@@ -47,6 +60,9 @@ const actions: Readonly<Record<string, (args: readonly string[], io: CliIo) => P
   revoke,
   crl,
   renew,
+  ssh,
+  "ssh-user": sshUser,
+  "ssh-host": sshHost,
 };
 
 export const ca: Command = {

@@ -3,6 +3,7 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
+  linkSync,
   mkdirSync,
   openSync,
   renameSync,
@@ -14,8 +15,8 @@ import { dirname } from "node:path";
 /** True when something is there already. */
 export const exists = (path: string): boolean => existsSync(path);
 
-/** Removes a folder and all that is in it, if it is there. */
-export const removeFolder = (path: string): void => rmSync(path, { recursive: true, force: true });
+/** Removes a file, or a folder and all that is in it, if it is there. */
+export const removeAll = (path: string): void => rmSync(path, { recursive: true, force: true });
 
 export interface FileToWrite {
   readonly path: string;
@@ -57,3 +58,16 @@ export function writeTogether(...all: readonly FileToWrite[]): void {
 /** Writes one file whole or not at all. */
 export const writeAtomically = (path: string, contents: string, secret: boolean): void =>
   writeTogether({ path, contents, secret });
+
+/** Writes a secret unless something is there already: then that stays. */
+export function writeOnce(path: string, contents: string): void {
+  const temporary = prepare({ path, contents, secret: true });
+  try {
+    // Unlike renaming, it replaces nothing.
+    linkSync(temporary, path);
+  } catch (error) {
+    if ((error as { readonly code?: unknown }).code !== "EEXIST") throw error;
+  } finally {
+    rmSync(temporary, { force: true });
+  }
+}

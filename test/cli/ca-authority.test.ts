@@ -199,6 +199,7 @@ describe("ca init --force", () => {
     await run("token", "--dir", at("f"), "--cn", "x");
     await run("revoke", "--dir", at("f"), "--serial", "0a");
     await run("renew", "--dir", at("f"));
+    await run("ssh", "--dir", at("f"));
     await run("init", "--dir", at("f"), "--force");
     const left = readdirSync(at("f")).sort();
     assert.deepEqual(left, ["ca.crl", "ca.crt", "ca.key", "issuing.crt", "issuing.key"]);

@@ -8,11 +8,17 @@ export interface Sshd {
   readonly port: number;
   /** The private key that it lets in. */
   readonly key: string;
+  /** What it has logged so far. */
+  log(): string;
   stop(): void;
 }
 
-/** A real server in a folder of its own, for the user who runs the tests. */
-export async function startSshd(folder: string): Promise<Sshd> {
+/**
+ * A real server in a folder of its own, for the user who runs the tests.
+ *
+ * @param first lines of its configuration that count before those that it has anyway
+ */
+export async function startSshd(folder: string, first: readonly string[] = []): Promise<Sshd> {
   mkdirSync(folder, { mode: 0o700 });
   for (const name of ["host", "user"])
     await run(program("ssh-keygen"), ["-q", "-t", "ed25519", "-N", "", "-f", `${folder}/${name}`]);
@@ -20,6 +26,7 @@ export async function startSshd(folder: string): Promise<Sshd> {
   if (process.getuid?.() === 0 && !existsSync("/run/sshd")) mkdirSync("/run/sshd", { mode: 0o755 });
   const port = await freePort();
   const settings = [
+    ...first,
     `ListenAddress 127.0.0.1:${port}`,
     `HostKey ${folder}/host`,
     `AuthorizedKeysFile ${folder}/authorized_keys`,
@@ -33,7 +40,14 @@ export async function startSshd(folder: string): Promise<Sshd> {
     "",
   ];
   writeFileSync(`${folder}/config`, settings.join("\n"));
-  const server = spawn(program("sshd"), ["-D", "-f", `${folder}/config`], { stdio: "ignore" });
+  const server = spawn(program("sshd"), ["-D", "-f", `${folder}/config`, "-E", `${folder}/log`], {
+    stdio: "ignore",
+  });
   await answers(port);
-  return { port, key: `${folder}/user`, stop: () => void server.kill("SIGKILL") };
+  return {
+    port,
+    key: `${folder}/user`,
+    log: () => readFileSync(`${folder}/log`, "utf8"),
+    stop: () => void server.kill("SIGKILL"),
+  };
 }
