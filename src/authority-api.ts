@@ -2,10 +2,12 @@ import type { AuthorityParts } from "../routes/authority.ts";
 import { createIssuer, type Issuer, openAuthority } from "./authority/issuer.ts";
 import { minting } from "./authority/minted.ts";
 import { certificatesFromPem } from "./authority/pem.ts";
+import { SshAuthority, sshKeyFiles } from "./authority/ssh-authority.ts";
 import type { EnrolmentConfig } from "./config/enrolment.ts";
 import type { CertificateAndKey } from "./core/contexts.ts";
 import { Enrolment, type EnrolmentParts } from "./enrolment/enrolment.ts";
 import { IdTokens } from "./enrolment/id-token.ts";
+import type { SshIssuer } from "./enrolment/ssh-issuer.ts";
 import { ConfigError, Refusal } from "./errors.ts";
 import { assertionKeys, type KeySet } from "./identity/assertion-key.ts";
 import { sameBytes } from "./identity/same-bytes.ts";
@@ -13,6 +15,7 @@ import { type ClientVerifier, createClientVerifier } from "./identity/verifier.t
 import { files } from "./runtime/files.ts";
 import { issuedRecordFiles } from "./runtime/issued-records.ts";
 import { joinTokenFiles } from "./runtime/join-tokens.ts";
+import { exists } from "./runtime/key-files.ts";
 import { revokedIn } from "./runtime/revoked-records.ts";
 
 /** How long a list of what is revoked is handed out before it is made anew. */
@@ -62,6 +65,29 @@ export async function assertionKeysOf(pem: string | null): Promise<KeySet> {
   }
 }
 
+/** What SSH certificates are made with, once there are keys for them; `sallyport ca ssh` makes them at any time. */
+function sshIssuerOf({ directory, sshPrincipals }: EnrolmentConfig): () => Promise<SshIssuer | null> {
+  let opened: Promise<SshIssuer> | undefined;
+  const open = async (): Promise<SshIssuer> => {
+    const [users, hosts] = await Promise.all(
+      [sshKeyFiles.user, sshKeyFiles.host].map((name) =>
+        SshAuthority.open(files.read(`${directory}/${name}`)),
+      ),
+    );
+    if (users === undefined || hosts === undefined) throw new TypeError("a key is missing");
+    return { users, hosts: hosts.publicLine("sallyport-hosts"), principals: sshPrincipals };
+  };
+  return async () => {
+    if (sshPrincipals.length === 0) return null;
+    if (!Object.values(sshKeyFiles).every((name) => exists(`${directory}/${name}`))) return null;
+    opened ??= open().catch((error) => {
+      opened = undefined;
+      throw error;
+    });
+    return opened;
+  };
+}
+
 /** The parts of the authority's API. Throws a `ConfigError`. */
 export async function openAuthorityApi(
   config: EnrolmentConfig,
@@ -77,6 +103,7 @@ export async function openAuthorityApi(
     tokens: joinTokenFiles(config.directory),
     idTokens: new IdTokens(config.providers),
     issued: records,
+    ssh: sshIssuerOf(config),
     lifetimeMs: config.lifetimeMs,
     renewalSpanMs: config.renewalSpanMs,
     verify: async (presented, now) => {

@@ -1,6 +1,5 @@
 import { formatCidr, parseCidr, parseIp } from "../wire/ip.ts";
 import {
-  p256Blob,
   p256Line,
   type SshCertificateContents,
   signedSshCertificate,
@@ -9,8 +8,8 @@ import {
   sshLine,
 } from "../wire/ssh-certificate.ts";
 import type { SshPublicKey } from "../wire/ssh-public-key.ts";
-import { derOf, keyPem, newKeys } from "./keys.ts";
-import { checkDnsName, checkText, maxTextLength, SubjectError } from "./subject.ts";
+import { openSshKey, type SshSigningKey } from "./ssh-key.ts";
+import { checkDnsName, checkSshPrincipal, checkText, SubjectError } from "./subject.ts";
 
 /** Where the keys are, beside those of the X.509 authority; who never asks for SSH has none. */
 export const sshKeyFiles = { user: "ssh-user.key", host: "ssh-host.key" } as const;
@@ -51,15 +50,6 @@ const maxPrincipals = 256;
 
 const shown = (value: string): string => JSON.stringify(value);
 
-/** Lists of principals have commas or lines between them, and patterns in some places: none of that in a name. */
-function checkPrincipal(value: string): void {
-  if (value === "" || value.length > maxTextLength || /[\s\p{C},"'*?!#]/u.test(value))
-    throw new SubjectError(
-      "principals",
-      `${shown(value)} is no user's name: expected one of at most ${maxTextLength} characters, without spaces, commas, quotes, *, ?, ! or #`,
-    );
-}
-
 /** Never none: OpenSSH's format has that mean any. */
 function atLeastOne(
   values: readonly string[],
@@ -81,45 +71,24 @@ function networks(sources: readonly string[]): Readonly<Record<string, string>> 
   return { "source-address": read.join(",") };
 }
 
-/** PEM (PKCS #8) of a new key for an SSH authority: ECDSA on P-256, which `ssh-keygen` reads as it is. */
-export const newSshAuthorityKey = async (): Promise<string> => keyPem((await newKeys("ecdsa")).privateKey);
-
-const octets = (base64url = ""): Uint8Array =>
-  Uint8Array.from(atob(base64url.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
-
 type Named = Pick<SshCertificateContents, "kind" | "key" | "keyId" | "principals" | "criticalOptions"> & {
   readonly extensions: readonly string[];
 };
 
 /** Signs SSH certificates: of users or of hosts, with a key for each, so that neither can stand for the other. */
 export class SshAuthority {
-  readonly #key: CryptoKey;
-  readonly #blob: Uint8Array;
+  readonly #signer: SshSigningKey;
 
-  private constructor(key: CryptoKey, blob: Uint8Array) {
-    this.#key = key;
-    this.#blob = blob;
+  private constructor(signer: SshSigningKey) {
+    this.#signer = signer;
   }
 
-  /** @param pem PKCS #8, ECDSA on P-256; throws where it is anything else */
-  static async open(pem: string): Promise<SshAuthority> {
-    const algorithm = { name: "ECDSA", namedCurve: "P-256" };
-    try {
-      const der = derOf(pem, "PRIVATE KEY") as BufferSource;
-      // Extractable, since that is the one way to its public half.
-      const readable = await crypto.subtle.importKey("pkcs8", der, algorithm, true, ["sign"]);
-      const { x, y } = await crypto.subtle.exportKey("jwk", readable);
-      const key = await crypto.subtle.importKey("pkcs8", der, algorithm, false, ["sign"]);
-      return new SshAuthority(key, p256Blob(octets(x), octets(y)));
-    } catch {
-      // Whatever the library says of a key that it could not read stays unsaid.
-      throw new Error("the key can't be read: expected PEM, PKCS #8, ECDSA P-256, without a passphrase");
-    }
-  }
+  /** @param pem PKCS #8, ECDSA on P-256; rejects where it is anything else */
+  static open = async (pem: string): Promise<SshAuthority> => new SshAuthority(await openSshKey(pem));
 
   /** Its public key: a line for `TrustedUserCAKeys`, or for known_hosts behind `@cert-authority` and a pattern. */
   publicLine(comment: string): string {
-    return p256Line(this.#blob, comment);
+    return p256Line(this.#signer.blob, comment);
   }
 
   /**
@@ -130,7 +99,7 @@ export class SshAuthority {
   async user(request: SshUserRequest, now = Date.now()): Promise<string> {
     const { publicKey, keyId, principals, lifetimeMs, permissions, sources } = request;
     checkText("commonName", keyId);
-    for (const principal of principals) checkPrincipal(principal);
+    for (const principal of principals) checkSshPrincipal(principal);
     const named: Named = {
       kind: "user",
       key: publicKey,
@@ -175,9 +144,9 @@ export class SshAuthority {
       validAfter: Math.floor((now - clockSkewMs) / 1000),
       validBefore: Math.floor((now + lifetimeMs) / 1000),
     };
-    const toSign = sshCertificateToSign(contents, this.#blob);
+    const toSign = sshCertificateToSign(contents, this.#signer.blob);
     const how = { name: "ECDSA", hash: "SHA-256" };
-    const signature = await crypto.subtle.sign(how, this.#key, toSign as BufferSource);
+    const signature = await crypto.subtle.sign(how, this.#signer.key, toSign as BufferSource);
     const blob = signedSshCertificate(toSign, new Uint8Array(signature));
     return sshLine(sshCertificateType(named.key.type), blob, named.keyId);
   }

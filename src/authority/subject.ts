@@ -83,6 +83,19 @@ export function checkUris(values: readonly string[]): void {
   }
 }
 
+/** Whether it can be an SSH principal: lists of them have commas or lines between them, and patterns in some places: none of that in a name. */
+export const isSshPrincipal = (value: string): boolean =>
+  value !== "" && value.length <= maxTextLength && !/[\s\p{C},"'*?!#]/u.test(value);
+
+/** Throws unless it is one. */
+export function checkSshPrincipal(value: string): void {
+  if (!isSshPrincipal(value))
+    throw new SubjectError(
+      "principals",
+      `${shown(value)} is no user's name: expected one of at most ${maxTextLength} characters, without spaces, commas, quotes, *, ?, ! or #`,
+    );
+}
+
 /** Throws unless all of it can stand in a client certificate. */
 export function checkPerson(person: Person): void {
   const { commonName, organization, groups = [], emails = [], dnsNames = [], uris = [] } = person;

@@ -1,10 +1,5 @@
-import {
-  newSshAuthorityKey,
-  SshAuthority,
-  type SshPermission,
-  sshKeyFiles,
-  sshPermissions,
-} from "../authority/ssh-authority.ts";
+import { SshAuthority, type SshPermission, sshKeyFiles, sshPermissions } from "../authority/ssh-authority.ts";
+import { newSshKey } from "../authority/ssh-key.ts";
 import { list } from "../config/values.ts";
 import { files } from "../runtime/files.ts";
 import { exists, writeAtomically, writeOnce } from "../runtime/key-files.ts";
@@ -22,7 +17,7 @@ const many = { type: "string", multiple: true } as const;
 async function openSsh(dir: string | undefined, kind: keyof typeof sshKeyFiles): Promise<SshAuthority> {
   const path = `${folderOf(dir)}/${sshKeyFiles[kind]}`;
   // Two at a time make one: whoever comes second takes the first one's.
-  if (!exists(path)) writeOnce(path, await newSshAuthorityKey());
+  if (!exists(path)) writeOnce(path, await newSshKey());
   const pem = files.read(path);
   try {
     return await SshAuthority.open(pem);

@@ -16,7 +16,7 @@ export const config: Command = {
        sallyport config kube ROUTE [--kubeconfig FILE] [--use]
 
 ssh    prints what makes ssh, scp, sftp, rsync, git and editors reach the hosts of your ssh
-       routes with no further flags
+       routes with no further flags, by the SSH certificate that login brought, if it did
 kube   writes a cluster, a user and a context for ROUTE into the kubeconfig and leaves all else
        in it as it is; kubectl then asks "sallyport config kube-credential" for your certificate
 

@@ -9,7 +9,7 @@ import { type CliIo, type Command, UsageError } from "./command.ts";
 import { type LoginProvider, loginInBrowser, loginOnDevice } from "./login/openid.ts";
 import { lifetime, options, portFlag } from "./options.ts";
 import { printable } from "./printable.ts";
-import { profileFolder } from "./profile.ts";
+import { profileFolder, sshKeyOf } from "./profile.ts";
 import { keepCertified } from "./renewal.ts";
 import type { RouterApi } from "./router-api.ts";
 import { describeCertificate, statusLines } from "./status.ts";
@@ -80,7 +80,8 @@ export const login: Command = {
        sallyport login --renew
 
 Gets a client certificate from the router's authority and keeps it as the profile, in
-$XDG_CONFIG_HOME/sallyport or ~/.config/sallyport. The key is made here and stays here.
+$XDG_CONFIG_HOME/sallyport or ~/.config/sallyport. The key is made here and stays here. Where
+the authority issues them, an SSH certificate comes with it, which "config ssh" has ssh use.
 
   (no flag)   logs in with a browser on this machine (OpenID Connect, code with PKCE)
   --device    logs in with a browser anywhere (device authorization)
@@ -107,7 +108,8 @@ ${clientUsage}`,
       const request = await newRequest();
       const shown = await credential(flags, api, io, await keyHash(request.publicKey));
       const folder = profileFolder(io.env);
-      const pair = await keepCertified(api, request, shown, folder, client.address);
+      const kept = flags.renew === true ? sshKeyOf(folder) : null;
+      const pair = await keepCertified(api, request, shown, folder, client.address, kept);
       const router = client.link.name;
       const status = await describeCertificate(pair, router, Date.now());
       for (const line of flags.json === true ? [JSON.stringify(status)] : statusLines(status)) io.out(line);

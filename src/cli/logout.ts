@@ -7,7 +7,7 @@ export const logout: Command = {
   summary: "drop the client certificate and its key",
   usage: `Usage: sallyport logout
 
-Removes the profile that "sallyport login" keeps, the private key first. A copy of it made
+Removes the profile that "sallyport login" keeps, the private keys first. A copy of it made
 before stays good until the certificate expires, or is revoked at the authority.`,
 
   async run(args, io) {

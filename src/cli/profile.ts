@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { ClientPair, TunnelMemory } from "../local/link.ts";
 import { selfSigned } from "../local/self-signed.ts";
 import { files } from "../runtime/files.ts";
-import { writeAtomically, writeTogether } from "../runtime/key-files.ts";
+import { exists, writeAtomically, writeTogether } from "../runtime/key-files.ts";
 import { type CliIo, UsageError } from "./command.ts";
 
 /** What `login` keeps for the other client commands. */
@@ -33,14 +33,64 @@ const localPair = { certificate: "local.crt", key: "local.key" } as const;
 
 const names = { state: "profile.json", ca: "ca.crt", certificate: "client.crt", key: "client.key" } as const;
 
-/** Writes it; the key is its owner's alone from the first byte. */
-export function writeProfile(folder: string, { router, ca, certificate, key }: Profile): void {
+/** What `ssh` is to log in with, beside it. */
+export interface SshProfile {
+  /** PEM. */
+  readonly key: string;
+  /** The line of a `.pub` file. */
+  readonly publicKey: string;
+  /** The line of a `-cert.pub` file. */
+  readonly certificate: string;
+  /** What the router says signs hosts' certificates: type and Base64. */
+  readonly hostAuthority: string;
+}
+
+const sshNames = {
+  key: "ssh",
+  // Without it `ssh` does not see that key and certificate belong together.
+  publicKey: "ssh.pub",
+  certificate: "ssh-cert.pub",
+  hosts: "ssh-known-hosts",
+} as const;
+
+/** Where it is, for OpenSSH's configuration; `null` where there is none. */
+export function sshPaths(folder: string): { readonly [K in "key" | "certificate" | "hosts"]: string } | null {
+  const { key, certificate, hosts } = sshNames;
+  if (!exists(join(folder, certificate))) return null;
+  return { key: join(folder, key), certificate: join(folder, certificate), hosts: join(folder, hosts) };
+}
+
+/** The key that `ssh` logs in with. */
+export const sshKeyOf = (folder: string): string | null => text(join(folder, sshNames.key));
+
+function writeSsh(folder: string, ssh: SshProfile | null): void {
+  const file = (name: keyof typeof sshNames): string => join(folder, sshNames[name]);
+  if (ssh === null) {
+    for (const name of ["key", "publicKey", "certificate", "hosts"] as const)
+      rmSync(file(name), { force: true });
+    return;
+  }
+  writeTogether(
+    { path: file("key"), contents: ssh.key, secret: true },
+    { path: file("publicKey"), contents: `${ssh.publicKey}\n`, secret: false },
+    { path: file("hosts"), contents: `@cert-authority * ${ssh.hostAuthority}\n`, secret: false },
+    { path: file("certificate"), contents: `${ssh.certificate}\n`, secret: false },
+  );
+}
+
+/** Writes it; the keys are their owner's alone from the first byte. */
+export function writeProfile(
+  folder: string,
+  { router, ca, certificate, key }: Profile,
+  ssh: SshProfile | null = null,
+): void {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   chmodSync(folder, 0o700);
   const file = (name: keyof typeof names): string => join(folder, names[name]);
   if (ca === null) rmSync(file("ca"), { force: true });
   else writeAtomically(file("ca"), ca, false);
   writeAtomically(file("state"), `${JSON.stringify({ router })}\n`, false);
+  writeSsh(folder, ssh);
   // The certificate last: with it the profile is whole.
   writeTogether(
     { path: file("key"), contents: key, secret: true },
@@ -77,7 +127,8 @@ export function readProfile(folder: string): { readonly [K in keyof Profile]: st
 /** Forgets it. True when there was one. */
 export function removeProfile(folder: string): boolean {
   const there = text(join(folder, names.certificate)) !== null || text(join(folder, names.key)) !== null;
-  // The key first: nothing else of it is a secret.
+  // The keys first: nothing else of it is a secret.
+  writeSsh(folder, null);
   for (const name of ["key", "certificate", "ca", "state"] as const)
     rmSync(join(folder, names[name]), { force: true });
   for (const name of [localPair.key, localPair.certificate, tunnels])

@@ -1,4 +1,5 @@
 import type { Provider } from "../enrolment/provider.ts";
+import type { Template } from "../enrolment/template.ts";
 import type { ConfigProblem } from "../errors.ts";
 import { parseProvider } from "./provider-url.ts";
 import type { Environment } from "./route-url.ts";
@@ -14,6 +15,8 @@ export interface EnrolmentConfig {
   /** Requests a minute. */
   readonly perSource: number;
   readonly perIdentity: number;
+  /** What makes principals of SSH certificates; none: no SSH certificates. */
+  readonly sshPrincipals: readonly Template[];
   readonly providers: readonly Provider[];
 }
 
@@ -52,6 +55,7 @@ export function readEnrolment(
     renewalSpanMs,
     perSource: values.SALLYPORT_CERTIFICATES_PER_SOURCE ?? 0,
     perIdentity: values.SALLYPORT_CERTIFICATES_PER_IDENTITY ?? 0,
+    sshPrincipals: values.SALLYPORT_SSH_PRINCIPALS ?? [],
     providers,
   };
 }

@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { parseSshPrincipal } from "../enrolment/ssh-principals.ts";
+import type { Template } from "../enrolment/template.ts";
 import { type GroupSource, parseGroupSource } from "../identity/groups.ts";
 import { type AllowRule, parseAllow } from "../identity/policy.ts";
 import type { TunnelRule } from "../identity/publishers.ts";
@@ -86,6 +88,22 @@ export const groupSources = z.string().transform((text, context) => {
     sources.push(source);
   }
   return sources;
+});
+
+/** What makes principals of an identity, with commas between them; empty for `off`. */
+export const sshPrincipals = z.string().transform((text, context) => {
+  const templates: Template[] = [];
+  for (const part of text === "off" ? [] : list(text)) {
+    const template = parseSshPrincipal(part);
+    if ("problem" in template) {
+      context.addIssue(template.problem);
+      return z.NEVER;
+    }
+    templates.push(template);
+  }
+  if (templates.length > 0 || text === "off") return templates;
+  context.addIssue("expected at least one name, such as {cn}; or off");
+  return z.NEVER;
 });
 
 /** The URL of an OCSP responder. */

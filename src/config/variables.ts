@@ -15,6 +15,7 @@ import {
   oneOf,
   onlyAsYet,
   responder,
+  sshPrincipals,
   text,
   tunnelRules,
 } from "./values.ts";
@@ -128,6 +129,11 @@ export const variables = {
     delay,
     "24h",
     "how long they can be renewed, from when their holder showed a token: then it takes another; a token and a provider may have their own. `0s`: not at all",
+  ),
+  SALLYPORT_SSH_PRINCIPALS: variable(
+    sshPrincipals,
+    "{cn},group:{group}",
+    "the principals of SSH certificates, which come with those certificates once `sallyport ca ssh` has made their keys: names with `{cn}`, `{group}` or `{email}` in them; `off`: none are issued",
   ),
   SALLYPORT_CERTIFICATES_PER_SOURCE: variable(
     count,

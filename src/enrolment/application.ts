@@ -6,6 +6,8 @@ const schema = z.strictObject({
   csr: z.string(),
   join_token: z.string().exactOptional(),
   id_token: z.string().exactOptional(),
+  /** An SSH key to be certified too. */
+  ssh: z.strictObject({ public_key: z.string().max(1024), proof: z.string().max(128) }).exactOptional(),
 });
 
 /** The body of `POST /v1/certificates`. */

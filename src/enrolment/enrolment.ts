@@ -25,12 +25,16 @@ import {
   refuseOldKey,
   renewableFor,
 } from "./renewal.ts";
+import { type IssuedSsh, issueSsh, type SshIssuer } from "./ssh-issuer.ts";
+import { readSshRequest } from "./ssh-request.ts";
 
 export interface EnrolmentParts {
   readonly issuer: Issuer;
   readonly tokens: JoinTokenStore;
   readonly idTokens: IdTokens;
   readonly issued: IssuedStore;
+  /** `null` where it issues none. */
+  readonly ssh: () => Promise<SshIssuer | null>;
   /** Of a renewed certificate of which there is no record. */
   readonly lifetimeMs: number;
   /** Of every certificate, unless what was shown for it says otherwise. */
@@ -55,12 +59,12 @@ export interface Applicant {
 }
 
 /** The answer to `POST /v1/certificates`: PEM, the chain from the certificate's issuer on; `expires` in ISO 8601. */
-export type IssuedCertificate = Awaited<ReturnType<Issuer["issueClient"]>>;
+export type IssuedCertificate = Awaited<ReturnType<Issuer["issueClient"]>> & Partial<IssuedSsh>;
 
 type Notes = { -readonly [K in "credential" | "voucher" | "identity"]: CertificateRecord[K] };
 
 type Result = Pick<CertificateRecord, "reason"> &
-  Partial<Pick<CertificateRecord, "serial" | "expires" | "detail">>;
+  Partial<Pick<CertificateRecord, "serial" | "expires" | "detail" | "ssh_principals">>;
 
 /** Issues certificates to whoever shows who they are, and records every request. */
 export class Enrolment {
@@ -83,7 +87,7 @@ export class Enrolment {
     try {
       this.#perSource.take(sourceKey(applicant.source.address), now);
       const issued = await this.#issue(readApplication(body), applicant.presented, notes, now);
-      this.#record(applicant, notes, { reason: "ok", serial: issued.serial, expires: issued.expires });
+      this.#record(applicant, notes, { reason: "ok", ...issued });
       return issued;
     } catch (error) {
       const refusal = this.#asRefusal(error);
@@ -100,6 +104,7 @@ export class Enrolment {
   ): Promise<IssuedCertificate> {
     const { issuer, tokens, issued: records } = this.#parts;
     const request = await readCertificationRequest(asked.csr);
+    const sshKey = asked.ssh === undefined ? null : await readSshRequest(asked.ssh, request.publicKey);
     const { renewed, lineage, ...grant } = await this.#grant(asked, request, presented, notes, now);
     const { person, renewableUntil, ...kept } = grant;
     notes.identity = identityOf(person);
@@ -109,11 +114,15 @@ export class Enrolment {
     const issued = await issuer.issueClient({ publicKey: request.publicKey, person, ...kept }, now);
     const made = await identityIn(issued.certificate);
     if (renewed !== undefined) checkSameHolder(renewed, made);
+    const sshIssuer = sshKey === null ? null : await this.#parts.ssh();
+    const expires = Date.parse(issued.expires);
+    const ssh =
+      sshKey === null || sshIssuer === null ? null : await issueSsh(sshIssuer, sshKey, grant, expires, now);
     // Before anything is given out: of two that come at once, one gets a certificate. And not before there is one.
     if (asked.join_token !== undefined) await spend(tokens, asked.join_token);
-    const record = { ...kept, renewableUntil, expires: Date.parse(issued.expires) };
+    const record = { ...kept, renewableUntil, expires };
     await records.save(made.serial, lineage === undefined ? record : { ...record, renewed: lineage }, now);
-    return issued;
+    return { ...issued, ...ssh };
   }
 
   async #grant(
@@ -169,7 +178,7 @@ export class Enrolment {
   }
 
   #record({ source: { address, port } }: Applicant, notes: Notes, result: Result): void {
-    const { reason, serial = null, expires = null, detail = null } = result;
+    const { reason, serial = null, expires = null, ssh_principals = null, detail = null } = result;
     const failed = reason === "authority_failed" || reason === "upstream_unreachable";
     this.#parts.audit({
       time: new Date().toISOString(),
@@ -181,6 +190,7 @@ export class Enrolment {
       ...notes,
       serial,
       expires,
+      ssh_principals,
       detail,
     });
   }

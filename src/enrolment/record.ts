@@ -25,5 +25,7 @@ export interface CertificateRecord {
   /** Of the certificate that was issued. */
   readonly serial: string | null;
   readonly expires: string | null;
+  /** Of the SSH certificate that came with it; `null` without one. */
+  readonly ssh_principals: readonly string[] | null;
   readonly detail: string | null;
 }

@@ -1,3 +1,4 @@
+import { Cursor } from "./cursor.ts";
 import { joined } from "./joined.ts";
 import { sshMpint, sshString, sshUint32, sshUint64 } from "./ssh-data.ts";
 import type { SshPublicKey } from "./ssh-public-key.ts";
@@ -78,4 +79,15 @@ export function sshCertificateToSign(contents: SshCertificateContents, authority
 export function signedSshCertificate(toSign: Uint8Array, signature: Uint8Array): Uint8Array {
   const numbers = joined([sshMpint(signature.subarray(0, 32)), sshMpint(signature.subarray(32))]);
   return joined([toSign, sshString(joined([sshString(p256), sshString(numbers)]))]);
+}
+
+/** Whether it is the line of a certificate for that key. */
+export function isSshCertificateFor(line: string, { type, fields }: SshPublicKey): boolean {
+  const [, named, base64 = ""] = /^(\S+) ([A-Za-z0-9+/]+={0,2})(?: [^\p{Cc}]*)?$/u.exec(line) ?? [];
+  if (named !== sshCertificateType(type) || base64.length % 4 !== 0) return false;
+  const cursor = new Cursor(Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)));
+  const inside = new TextDecoder().decode(cursor.bytes(cursor.u32() ?? 0));
+  cursor.skip(cursor.u32() ?? 0);
+  const key = cursor.bytes(fields.length);
+  return inside === named && key !== undefined && key.every((byte, i) => byte === fields[i]);
 }

@@ -1,5 +1,14 @@
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
@@ -18,6 +27,7 @@ const usageError = (words: RegExp) => (error: unknown) =>
 const alice = await authority.client({ commonName: "alice", groups: ["payments"] }, hourMs);
 const bob = await authority.client({ commonName: "bob" }, hourMs);
 const profile = { router: "gate.test:8443", ca, certificate: alice.cert, key: alice.key };
+const ssh = { key: "k", publicKey: "p", certificate: "c", hostAuthority: "type AAAA" };
 
 describe("the profile", () => {
   it("is in the user's own folder", () => {
@@ -31,7 +41,10 @@ describe("the profile", () => {
     const folder = join(home, "open");
     mkdirSync(folder);
     chmodSync(folder, 0o777);
-    writeProfile(folder, profile);
+    writeProfile(folder, profile, ssh);
+    assert.equal(statSync(join(folder, "ssh")).mode & 0o777, 0o600);
+    assert.equal(readFileSync(join(folder, "ssh-known-hosts"), "utf8"), "@cert-authority * type AAAA\n");
+    // A login that brings none leaves none.
     writeProfile(folder, { ...profile, ca: null });
     assert.equal(statSync(folder).mode & 0o777, 0o700);
     assert.equal(statSync(join(folder, "client.key")).mode & 0o777, 0o600);
@@ -49,7 +62,7 @@ describe("the profile", () => {
 
   it("is gone after logout", async () => {
     const env = { XDG_CONFIG_HOME: join(home, "out") };
-    writeProfile(profileFolder(env), profile);
+    writeProfile(profileFolder(env), profile, ssh);
     const lines: string[] = [];
     const io = { env, out: (line: string) => void lines.push(line), err: () => {} };
     assert.equal(await logout.run([], io), 0);

@@ -11,7 +11,8 @@ import {
 import { tmpdir, userInfo } from "node:os";
 import { join, resolve } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { newSshAuthorityKey, SshAuthority, type SshUserRequest } from "../../src/authority/ssh-authority.ts";
+import { SshAuthority, type SshUserRequest } from "../../src/authority/ssh-authority.ts";
+import { newSshKey } from "../../src/authority/ssh-key.ts";
 import { parseSshPublicKey } from "../../src/wire/ssh-public-key.ts";
 import { missing, program } from "../support/programs.ts";
 import { environment, sallyport } from "../support/router.ts";
@@ -139,7 +140,7 @@ describe("SSH certificates, as the page has them set up", {
       [
         "another authority",
         /Failed publickey for .* ED25519-CERT .* ID mallory .* CA ECDSA/,
-        async () => (await SshAuthority.open(await newSshAuthorityKey())).user(good()),
+        async () => (await SshAuthority.open(await newSshKey())).user(good()),
       ],
       [
         "the authority for hosts",
@@ -165,7 +166,7 @@ describe("SSH certificates, as the page has them set up", {
     const other = await ssh([here, "true"], { name: "node2.ssh.example.com" });
     assert.match(other.err, /Certificate invalid: name is not a listed principal/);
     assert.equal(other.status, 255);
-    const stranger = await SshAuthority.open(await newSshAuthorityKey());
+    const stranger = await SshAuthority.open(await newSshKey());
     writeFileSync(at("strangers"), `@cert-authority * ${stranger.publicLine("x")}\n`);
     const unknown = await ssh([here, "true"], { known: "strangers" });
     assert.match(unknown.err, /Host key verification failed/);

@@ -8,7 +8,9 @@ import { certificatesFromPem } from "../../src/authority/pem.ts";
 import { type AuthorityWorld, openAuthorityApi } from "../../src/authority-api.ts";
 import { ca } from "../../src/cli/ca.ts";
 import { parseProvider } from "../../src/config/provider-url.ts";
+import { newRequest } from "../../src/enrolment/new-request.ts";
 import type { CertificateRecord } from "../../src/enrolment/record.ts";
+import { newSshRequest } from "../../src/enrolment/ssh-request.ts";
 import { ConfigError, Refusal } from "../../src/errors.ts";
 import { createClientVerifier, type Presented } from "../../src/identity/verifier.ts";
 import { createLog } from "../../src/observe/log.ts";
@@ -73,6 +75,7 @@ async function start(setting: Setting = {}) {
         renewalSpanMs,
         perSource,
         perIdentity,
+        sshPrincipals: [],
         providers: [provider],
       },
       {
@@ -124,6 +127,16 @@ const identityOf = async (presented: Presented) =>
   (await createClientVerifier(certificatesFromPem(anchor)).verify(presented, Date.now())).identity;
 
 describe("POST /v1/certificates with a join token", () => {
+  it("with an SSH key that is not proven is refused, and the token stays good", async () => {
+    const { post } = await start();
+    const asked = { csr: await csr(), join_token: await joinToken() };
+    const { request } = await newSshRequest(null, (await newRequest()).publicKey);
+    const refused = await post({ ...asked, ssh: request });
+    assert.deepEqual([refused.status, refused.reason], [400, "request_invalid"]);
+    const { status, answer } = await post(asked);
+    assert.deepEqual([status, answer.ssh_certificate], [201, undefined]);
+  });
+
   it("answers a certificate for whom the token was made, for the key of the request", async () => {
     const { post } = await start();
     const keys = await newKeys();

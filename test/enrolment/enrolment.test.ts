@@ -47,6 +47,7 @@ describe("a join token", () => {
           done.push(`save ${serial} ${JSON.stringify(limits)}`);
         },
       },
+      ssh: async () => null,
       idTokens: new IdTokens([]),
       lifetimeMs: 1,
       renewalSpanMs: 1,

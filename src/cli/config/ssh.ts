@@ -4,6 +4,7 @@ import { clientFlags } from "../client-options.ts";
 import { type CliIo, UsageError } from "../command.ts";
 import { askRoutes } from "../listed-routes.ts";
 import { options } from "../options.ts";
+import { profileFolder, sshPaths } from "../profile.ts";
 import { commandAgain } from "./again.ts";
 
 /** For the shell that OpenSSH hands a ProxyCommand to; `%` would be one of its own tokens. */
@@ -32,6 +33,24 @@ async function sshHosts(client: Client, io: CliIo): Promise<string[]> {
   }
 }
 
+/** A path as OpenSSH's configuration takes one; `null` where it can't be said. */
+const quoted = (path: string): string | null =>
+  /["\p{Cc}]/u.test(path) || path.includes("${") ? null : `"${path.replaceAll("%", "%%")}"`;
+
+/** What logs in with the SSH certificate that came with the profile, where one did. */
+function certificateLines(folder: string): string[] {
+  const paths = sshPaths(folder);
+  if (paths === null) return [];
+  const [key, certificate, hosts] = [paths.key, paths.certificate, paths.hosts].map(quoted);
+  if (!key || !certificate || !hosts)
+    throw new UsageError(`the profile's folder ${folder} can't be named in an OpenSSH configuration`);
+  return [
+    `  IdentityFile ${key}`,
+    `  CertificateFile ${certificate}`,
+    `  UserKnownHostsFile ~/.ssh/known_hosts ${hosts}`,
+  ];
+}
+
 /** `config ssh`: prints what belongs into ~/.ssh/config. */
 export async function configSsh(args: readonly string[], io: CliIo): Promise<number> {
   const flags = options(args, { ...clientFlags, host: { type: "string", multiple: true } });
@@ -47,5 +66,6 @@ export async function configSsh(args: readonly string[], io: CliIo): Promise<num
   io.out(`# Sallyport: ssh, scp, sftp, rsync and git reach these hosts through the router.`);
   io.out(`Host ${hosts.join(" ")}`);
   io.out(`  ProxyCommand ${command} -- %h:%p`);
+  for (const line of certificateLines(profileFolder(io.env))) io.out(line);
   return 0;
 }
