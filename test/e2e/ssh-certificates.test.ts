@@ -13,6 +13,7 @@ import { join, resolve } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { SshAuthority, type SshUserRequest } from "../../src/authority/ssh-authority.ts";
 import { newSshKey } from "../../src/authority/ssh-key.ts";
+import { ca } from "../../src/cli/ca.ts";
 import { parseSshPublicKey } from "../../src/wire/ssh-public-key.ts";
 import { missing, program } from "../support/programs.ts";
 import { environment, sallyport } from "../support/router.ts";
@@ -49,6 +50,10 @@ describe("SSH certificates, as the page has them set up", {
     assert.equal(made.status, 0, made.err);
     return made;
   };
+  const authorityDoes = async (command: string, ...args: readonly string[]): Promise<void> => {
+    const io = { env: {}, out: () => {}, err: () => {} };
+    assert.equal(await ca.run([command, "--dir", at("ca"), ...args], io), 0);
+  };
   const newKey = (name: string) =>
     run(program("ssh-keygen"), ["-q", "-t", "ed25519", "-N", "", "-f", at(name)]);
 
@@ -58,7 +63,8 @@ describe("SSH certificates, as the page has them set up", {
     await newKey("id_ed25519");
     writeFileSync(at("revoked-keys"), "");
     const made = `${block("Servers", "sh")}${block("Users", "sh").replace("deploy", user)}`;
-    await bash(`npm run -s sallyport -- ca init --dir ca\n${made}`);
+    await authorityDoes("init");
+    await bash(made);
     const settings = block("Servers", "sshd_config").replaceAll("/etc/ssh", folder).trim().split("\n");
     server = await startSshd(at("sshd"), [...settings, "LogLevel VERBOSE"]);
   });
@@ -98,9 +104,10 @@ describe("SSH certificates, as the page has them set up", {
   it("give a terminal, but not to whom it was not permitted", async () => {
     const asked = await ssh(["-tt", here, "tty"]);
     assert.match(asked.out, /^\/dev\//, asked.err);
-    await bash(
-      `cp -p id_ed25519 plain; npm run -s sallyport -- ca ssh-user --dir ca --public-key id_ed25519.pub --cn p --principal ${user} --permit none --out plain`,
-    );
+    copyFileSync(at("id_ed25519"), at("plain"));
+    chmodSync(at("plain"), 0o600);
+    const key = ["--public-key", at("id_ed25519.pub"), "--out", at("plain")];
+    await authorityDoes("ssh-user", ...key, "--cn", "p", "--principal", user, "--permit", "none");
     const refused = await ssh(["-tt", here, "tty"], { key: "plain" });
     assert.match(refused.err, /PTY allocation request failed/);
     const { status, out } = await ssh([here, "echo in"], { key: "plain" });
