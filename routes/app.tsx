@@ -25,7 +25,7 @@ export interface ListedRoute {
 
 export interface AppParts {
   readonly version: string;
-  readonly assertionKeys: KeySet;
+  readonly assertionKeys: () => Promise<KeySet>;
   /** `null` where no authority is configured. */
   readonly authority: AuthorityParts | null;
 }
@@ -95,7 +95,7 @@ export function createApp({ version, assertionKeys, authority }: AppParts): Hono
   app.get("/v1/whoami", (c) => c.json(c.env.identity));
   app.use("/v1/routes", needsCertificate);
   app.get("/v1/routes", async (c) => c.json({ routes: await c.env.usableRoutes() }));
-  app.get("/.well-known/jwks.json", (c) => c.json(assertionKeys));
+  app.get("/.well-known/jwks.json", async (c) => c.json(await assertionKeys()));
   app.route("/", createConnect());
   if (authority !== null) app.route("/", createAuthorityApi(authority));
   app.onError((_, c) => c.json({ error: { reason: "internal", detail: "the log says why" } }, 500));

@@ -9,7 +9,7 @@ import { Enrolment, type EnrolmentParts } from "./enrolment/enrolment.ts";
 import { IdTokens } from "./enrolment/id-token.ts";
 import type { SshIssuer } from "./enrolment/ssh-issuer.ts";
 import { ConfigError, Refusal } from "./errors.ts";
-import { assertionKeys, type KeySet } from "./identity/assertion-key.ts";
+import { type AssertionKeys, GeneratedKeys, givenKeys } from "./identity/assertion-key.ts";
 import { sameBytes } from "./identity/same-bytes.ts";
 import { type ClientVerifier, createClientVerifier } from "./identity/verifier.ts";
 import { files } from "./runtime/files.ts";
@@ -55,10 +55,10 @@ export async function openIssuerOf(
   return { issuer, root, between };
 }
 
-/** The public half of the router's own key. Throws a `ConfigError`. */
-export async function assertionKeysOf(pem: string | null): Promise<KeySet> {
+/** The keys of the router's assertions, made anew without any. Throws a `ConfigError`. */
+export async function assertionKeysOf(pem: string | null): Promise<AssertionKeys> {
   try {
-    return await assertionKeys(pem);
+    return pem === null ? new GeneratedKeys(Date.now()) : await givenKeys(pem);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     throw new ConfigError([{ name: "SALLYPORT_JWT_KEY", message }]);

@@ -10,6 +10,7 @@ import { assertionKeysOf, openAuthorityApi } from "./authority-api.ts";
 import { selectCertificate } from "./config/certificates.ts";
 import type { Config } from "./config/load.ts";
 import { Admission, connectionRoom } from "./core/admission.ts";
+import { Assertions } from "./core/assertions.ts";
 import { TlsContexts } from "./core/contexts.ts";
 import type { ConnectionRecord, StatementRecord } from "./core/record.ts";
 import type { Route } from "./core/route.ts";
@@ -83,7 +84,8 @@ export async function startServer(
           audit,
           log,
         });
-  const app = createApp({ version, assertionKeys: await assertionKeysOf(config.jwtKey), authority });
+  const assertionKeys = await assertionKeysOf(config.jwtKey);
+  const app = createApp({ version, assertionKeys: () => assertionKeys.published(Date.now()), authority });
   const ownPages: App = (request, caller, upgrade) =>
     app.fetch(request, {
       ...caller,
@@ -136,6 +138,7 @@ export async function startServer(
       if (authority === null) throw new TypeError("no authority makes certificates here");
       return authority.mint(user);
     },
+    assertions: new Assertions(assertionKeys, `https://${config.host}`),
     openService: (target) => agents.open(target),
     agentCount: () => agents.count,
     metrics,

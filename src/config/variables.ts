@@ -144,7 +144,7 @@ export const variables = {
   SALLYPORT_JWT_KEY: variable(
     text,
     null,
-    "private key of the router's assertions, PEM or a path: P-256, Ed25519 or RSA; made anew at every start if unset. Its public half is at `/.well-known/jwks.json`; assertions for HTTP upstreams are not made in this version",
+    "private keys, PEM (PKCS #8) or a path, of the assertions for HTTP upstreams: P-256, Ed25519 or RSA; the first signs, the public halves of all are at `/.well-known/jwks.json`. If unset: made at every start and every day",
   ),
   SALLYPORT_LISTENER_MODE: variable(
     oneOf("multiplex", "separate"),

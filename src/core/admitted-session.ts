@@ -7,7 +7,7 @@ import { balancedClient } from "../upstream/http-upstreams.ts";
 import type { ProxyFacts } from "../wire/proxy-protocol.ts";
 import type { Arrival } from "./arrival.ts";
 import type { CertificateAndKey } from "./contexts.ts";
-import { type Dialling, dialUpstream, secureUpstream, serversOf, upstreamText } from "./dial.ts";
+import { type Dialling, dialUpstream, originsOf, secureUpstream, serversOf, upstreamText } from "./dial.ts";
 import type { Match } from "./match.ts";
 import { type DatabaseRecord, statementRecord } from "./record.ts";
 import type { Route, UpstreamServer } from "./route.ts";
@@ -162,6 +162,11 @@ export class AdmittedSession implements Session {
     void connection.closed.then(() => this.#dialled.delete(connection));
     if (this.#ended) connection.abort("reset");
     return connection;
+  }
+
+  async assertion(): Promise<string | null> {
+    if (this.identity === null) return null;
+    return this.#parts.assertions.about(this.identity, originsOf(this.route, this.captures), Date.now());
   }
 
   async mint(user: string): Promise<CertificateAndKey> {

@@ -26,6 +26,22 @@ export function upstreamText(route: Route, captures: Readonly<Record<string, str
     .join(",");
 }
 
+/**
+ * The origins of a route's HTTP servers after captures (RFC 6454 §6.2): `https` where TLS is spoken with them.
+ * `agent/service` by way of one.
+ */
+export function originsOf(route: Route, captures: Readonly<Record<string, string>>): readonly string[] {
+  const { upstream } = route;
+  const [scheme, port] = upstream?.tls.mode === "off" ? ["http", 80] : ["https", 443];
+  return upstreamText(route, captures)
+    .split(",")
+    .map((text) => {
+      if ((upstream?.via ?? null) !== null) return text;
+      const server = text.toLowerCase();
+      return `${scheme}://${server.endsWith(`:${port}`) ? server.slice(0, -`:${port}`.length) : server}`;
+    });
+}
+
 /** The client's half of a handshake with a route's upstream; `null` where it speaks none. */
 function upstreamTls(
   { upstream }: Route,

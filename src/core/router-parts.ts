@@ -6,6 +6,7 @@ import type { Connection, Runtime } from "../types.ts";
 import type { HttpUpstreams } from "../upstream/http-upstreams.ts";
 import type { Cidr } from "../wire/ip.ts";
 import type { Admission } from "./admission.ts";
+import type { Assertions } from "./assertions.ts";
 import type { CertificateAndKey, TlsContexts } from "./contexts.ts";
 import type { RouteTable } from "./match.ts";
 import type { ConnectionRecord, StatementRecord } from "./record.ts";
@@ -32,6 +33,7 @@ export interface RouterParts {
   readonly audit: (record: ConnectionRecord | StatementRecord) => void;
   /** Makes a client certificate for a user of an upstream. Throws a `Refusal`. */
   readonly mint: (user: string) => Promise<CertificateAndKey>;
+  readonly assertions: Assertions;
   /** A connection to a service that an agent publishes. Rejects with a `Refusal`. */
   readonly openService: (target: ServiceTarget) => Promise<Connection>;
   /** Connections of agents that are open. */

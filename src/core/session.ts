@@ -40,6 +40,8 @@ export interface Session {
   secure(upstream: Connection, options?: SecureOptions): Promise<TlsConnection>;
   /** A client certificate that the authority makes for a user of the upstream. Throws a `Refusal`. */
   mint(user: string): Promise<CertificateAndKey>;
+  /** A signed word for the upstream on who the client is; `null` where no certificate that is good says so. */
+  assertion(): Promise<string | null>;
   /**
    * Carries bytes both ways until both sides are done. Throws a `Refusal` where it did not end well, or what a tap
    * throws; the client is on the left.

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { calculateJwkThumbprint, exportPKCS8, generateKeyPair } from "jose";
-import { assertionKeys } from "../../src/identity/assertion-key.ts";
+import { GeneratedKeys, givenKeys } from "../../src/identity/assertion-key.ts";
 
 const secret = ["d", "p", "q", "dp", "dq", "qi", "k", "oth"];
 
@@ -9,7 +9,7 @@ describe("the key of assertions", () => {
   for (const alg of ["ES256", "EdDSA", "RS256"]) {
     it(`may be one for ${alg}, and shows its public half alone`, async () => {
       const { privateKey } = await generateKeyPair(alg, { extractable: true });
-      const { keys } = await assertionKeys(await exportPKCS8(privateKey));
+      const { keys } = await (await givenKeys(await exportPKCS8(privateKey))).published(0);
       const [jwk, ...others] = keys;
       assert.ok(jwk !== undefined && others.length === 0);
       assert.equal(jwk.alg, alg);
@@ -20,9 +20,50 @@ describe("the key of assertions", () => {
   }
 
   it("is made anew where none is given", async () => {
-    const [first, second] = [await assertionKeys(null), await assertionKeys(null)];
+    const [first, second] = [
+      await new GeneratedKeys(0).published(0),
+      await new GeneratedKeys(0).published(0),
+    ];
     assert.notEqual(first.keys[0]?.kid, second.keys[0]?.kid);
     for (const member of secret) assert.ok(!(member in (first.keys[0] ?? {})), member);
+  });
+
+  it("made anew, is replaced daily: known before it signs, and until nothing it signed is good", async () => {
+    const day = 86_400_000;
+    const keys = new GeneratedKeys(0);
+    const ids = async (now: number): Promise<(string | undefined)[]> =>
+      (await keys.published(now)).keys.map(({ kid }) => kid);
+    const [first, second, ...none] = await ids(day - 1);
+    assert.deepEqual(none, []);
+    assert.equal((await keys.signing(day - 1)).jwk.kid, first);
+    // All at once: replaced once.
+    const signing = await Promise.all([keys.signing(day), keys.signing(day), keys.signing(day)]);
+    assert.deepEqual(
+      signing.map(({ jwk }) => jwk.kid),
+      [second, second, second],
+    );
+    const after = await ids(day + 119_999);
+    assert.deepEqual([after[0], after[2], after.length], [second, first, 3]);
+    assert.deepEqual(await ids(day + 120_000), after.slice(0, 2));
+  });
+
+  it("may be several: the first signs, all are published", async () => {
+    const pems = await Promise.all(
+      ["ES256", "RS256", "ES256"].map(async (alg) =>
+        exportPKCS8((await generateKeyPair(alg, { extractable: true })).privateKey),
+      ),
+    );
+    const keys = await givenKeys(pems.join("\n"));
+    const { keys: published } = await keys.published(0);
+    assert.deepEqual(
+      published.map(({ alg }) => alg),
+      ["ES256", "RS256", "ES256"],
+    );
+    assert.equal((await keys.signing(0)).jwk.kid, published[0]?.kid);
+    await assert.rejects(
+      givenKeys(`${pems[0]}\n-----BEGIN X-----\nAA==\n-----END X-----`),
+      /expected a private key/,
+    );
   });
 
   it("may not be weak, or none; what was given is not repeated", async () => {
@@ -37,7 +78,7 @@ describe("the key of assertions", () => {
       ["sign", "verify"],
     );
     for (const pem of [await exportPKCS8(weak.privateKey), "c2VjcmV0", ""]) {
-      await assert.rejects(assertionKeys(pem), (error: Error) => {
+      await assert.rejects(givenKeys(pem), (error: Error) => {
         assert.match(error.message, /expected a private key in PEM/);
         return pem === "" || !error.message.includes(pem);
       });

@@ -120,6 +120,7 @@ export function sessionOf(client: Connection, options: SessionOptions): Session 
     dial,
     dialPlain: dial,
     secure: () => Promise.reject(new Error("no TLS here")),
+    assertion: async () => null,
     mint: () => Promise.reject(new Error("no authority here")),
     opened: () => {},
     statement: () => {},

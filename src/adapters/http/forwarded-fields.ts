@@ -33,6 +33,8 @@ export interface Forwarding {
   readonly port: number;
   /** Whom its certificate names; `null` without one, or where the upstream is not told. */
   readonly client: Identity | null;
+  /** The same, signed; `null` where nobody can say so. */
+  readonly assertion: string | null;
 }
 
 /** Said in fields that are made anew for the upstream. */
@@ -64,6 +66,7 @@ export function forwardedFields(fields: HttpFields, about: Forwarding): HttpFiel
     ...(about.client === null
       ? []
       : ([["x-forwarded-client-cert", clientCertificateField(about.client)]] as const)),
+    ...(about.assertion === null ? [] : ([["sallyport-identity", about.assertion]] as const)),
   ];
 }
 

@@ -84,18 +84,20 @@ async function forward(
   if ("status" in asked) return say(asked);
   const switching = switchingAsked(request);
   if (typeof switching === "string") return say(problem(400, "protocol_error", switching));
-  const fields: HttpFields = [
-    ...forwardedFields(request.fields, {
-      address: session.source.address,
-      host: asked.authority,
-      port: session.client.local.port,
-      // A Kubernetes API authenticates by other means.
-      client: session.route.scheme === "kubernetes" ? null : session.identity,
-    }),
-    ...(switching?.fields ?? []),
-  ];
   const { answerMs } = httpRulesOf(session.route);
   try {
+    // A Kubernetes API authenticates by other means.
+    const told = session.route.scheme !== "kubernetes";
+    const fields: HttpFields = [
+      ...forwardedFields(request.fields, {
+        address: session.source.address,
+        host: asked.authority,
+        port: session.client.local.port,
+        client: told ? session.identity : null,
+        assertion: told ? await session.assertion() : null,
+      }),
+      ...(switching?.fields ?? []),
+    ];
     const response = await client.request({
       method: request.method,
       body: request.body,
