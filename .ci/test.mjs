@@ -52,7 +52,7 @@ let complete;
 
 const bounds = { unit: 450_000, e2e: 500_000 };
 /** Shorter pieces of work leave less waiting at the end. */
-const endToEndParts = 2;
+const endToEndParts = 3;
 const rows = [];
 const skips = [];
 const failures = [];

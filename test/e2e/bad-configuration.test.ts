@@ -60,8 +60,8 @@ describe("serve does not start, and says why, with", () => {
     ],
     [
       "what this version does not have",
-      () => ({ SALLYPORT_TUNNEL_ALLOW: "a=b" }),
-      /SALLYPORT_TUNNEL_ALLOW: .*not available/,
+      () => ({ SALLYPORT_WORKERS: "2" }),
+      /SALLYPORT_WORKERS: .*not available/,
     ],
   ];
   for (const [what, env, message] of cases) {
