@@ -43,6 +43,10 @@ function specs(folder) {
   });
 }
 const all = specs("test").filter((path) => values.grep === undefined || path.includes(values.grep));
+if (all.length === 0) {
+  console.error(`no spec's path contains ${JSON.stringify(values.grep)}`);
+  process.exit(2);
+}
 const unit = all.filter((path) => !path.startsWith("test/e2e/"));
 const endToEnd = all.filter((path) => path.startsWith("test/e2e/"));
 
