@@ -49,3 +49,36 @@ export class FrameFilter {
     return out;
   }
 }
+
+/** Up to the error code: a frame's head, the last stream, the code (RFC 9113 §6.8). */
+const goawayLength = headLength + 8;
+const goaway = 7;
+
+/** Whether a server has told its client of an error of the whole connection, however what it sends is cut. */
+export class ErrorWatch {
+  #pass = 0;
+  #head: number[] = [];
+
+  /** Whether these bytes complete a GOAWAY that is about an error. */
+  take(chunk: Uint8Array): boolean {
+    let found = false;
+    for (let at = 0; at < chunk.length; ) {
+      if (this.#pass > 0) {
+        const step = Math.min(this.#pass, chunk.length - at);
+        this.#pass -= step;
+        at += step;
+        continue;
+      }
+      this.#head.push(chunk[at++] ?? 0);
+      if (this.#head.length < headLength) continue;
+      const [a = 0, b = 0, c = 0, type = 0] = this.#head;
+      const length = (a << 16) | (b << 8) | c;
+      const isGoaway = type === goaway && length >= goawayLength - headLength;
+      if (isGoaway && this.#head.length < goawayLength) continue;
+      found ||= isGoaway && this.#head.slice(-4).some((byte) => byte !== 0);
+      this.#pass = length - (this.#head.length - headLength);
+      this.#head = [];
+    }
+    return found;
+  }
+}

@@ -8,6 +8,8 @@ export class ConnectionDuplex extends Duplex {
   #wanted = false;
   #reading = false;
   #gone = false;
+  /** Told of every chunk that is about to go out. */
+  sees: ((chunk: Uint8Array) => void) | null = null;
 
   constructor(connection: Connection) {
     super({ allowHalfOpen: true });
@@ -56,7 +58,7 @@ export class ConnectionDuplex extends Duplex {
   }
 
   override _write(chunk: Uint8Array, _encoding: string, done: (error?: Error | null) => void): void {
-    this.connection.write(chunk).then(() => done(), done);
+    this.#write(chunk, done);
   }
 
   /** Parts of one message (a head and its body, a chunk and its frame) go out as one: each would be a TLS record. */
@@ -64,7 +66,12 @@ export class ConnectionDuplex extends Duplex {
     parts: { chunk: Uint8Array; encoding: string }[],
     done: (error?: Error | null) => void,
   ): void {
-    this.connection.write(Buffer.concat(parts.map(({ chunk }) => chunk))).then(() => done(), done);
+    this.#write(Buffer.concat(parts.map(({ chunk }) => chunk)), done);
+  }
+
+  #write(chunk: Uint8Array, done: (error?: Error | null) => void): void {
+    this.sees?.(chunk);
+    this.connection.write(chunk).then(() => done(), done);
   }
 
   override _final(done: (error?: Error | null) => void): void {

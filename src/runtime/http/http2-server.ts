@@ -8,7 +8,9 @@ import {
 } from "node:http2";
 import { deadline } from "../../core/deadline.ts";
 import type { HttpBody, HttpExchange, HttpRequest, HttpResponse } from "../../http/exchange.ts";
+import { ErrorWatch } from "../../wire/http2-frames.ts";
 import { Gone } from "./cancellation.ts";
+import type { ConnectionDuplex } from "./connection-duplex.ts";
 import { DuplexConnection } from "./duplex-connection.ts";
 import { fieldsOf, joined } from "./fields.ts";
 import { maxHeaderBytes, RequestBody } from "./incoming.ts";
@@ -53,20 +55,36 @@ server.on("session", (session: ServerHttp2Session) => {
   served.draining.addEventListener("abort", drain, { once: true });
   session.once("close", () => served.draining.removeEventListener("abort", drain));
   if (served.draining.aborted) drain();
-  session.on("error", () => {
-    // After a breach of the protocol Node lets the connection stay behind its session.
-    if (served.stream.destroyed) return;
-    endGently(served.stream);
-    const late = deadline(lingerMs, () => served.stream.destroy());
-    served.stream.once("close", () => late.cancel());
-  });
+  // No connection outlives its session.
+  session.on("error", () => endAtLast(served.stream));
+  session.once("close", () => endAtLast(served.stream));
 });
 server.on("sessionError", () => {});
 
+/** Ends a connection after a last word, also where nobody takes that or reads what the peer still sends. */
+function endAtLast(stream: ConnectionDuplex): void {
+  if (stream.destroyed) return;
+  const late = deadline(lingerMs, () => stream.destroy());
+  stream.once("close", () => late.cancel());
+  endGently(stream);
+}
+
 /** Serves HTTP/2 on a connection until it closes. */
 export function serveHttp2(served: Served): void {
+  const { stream } = served;
+  // Node's library answers most breaches of the protocol with GOAWAY, and then neither reads on nor closes, nor tells
+  // anyone: to close is for whoever sent it (RFC 9113 §5.4.1). So what it sends says when.
+  const watch = new ErrorWatch();
+  stream.sees = (chunk) => {
+    if (!watch.take(chunk)) return;
+    stream.sees = null;
+    // Not within the library's own write.
+    setImmediate(() => endAtLast(stream));
+  };
+  // A library that does not read on does not notice the end of the connection either.
+  void stream.connection.closed.then(() => endAtLast(stream));
   awaiting.push(served);
-  server.emit("connection", served.stream);
+  server.emit("connection", stream);
   awaiting.length = 0;
 }
 
