@@ -3,6 +3,8 @@ import { Hono, type MiddlewareHandler } from "hono";
 import type { Applicant } from "../src/enrolment/enrolment.ts";
 import type { KeySet } from "../src/identity/assertion-key.ts";
 import type { Identity } from "../src/identity/identity.ts";
+import type { AgentInfo } from "../src/tunnel/agents.ts";
+import type { Endpoint } from "../src/types.ts";
 import { type AuthorityParts, createAuthorityApi } from "./authority.ts";
 import { type ConnectBindings, createConnect } from "./connect.ts";
 
@@ -26,6 +28,10 @@ export interface ListedRoute {
 export interface AppParts {
   readonly version: string;
   readonly assertionKeys: () => Promise<KeySet>;
+  /** Whether somebody may see what the router does for others. */
+  readonly administers: (identity: Identity | null, source: Endpoint) => boolean;
+  /** The agents that are connected. */
+  readonly agents: () => Promise<readonly AgentInfo[]>;
   /** `null` where no authority is configured. */
   readonly authority: AuthorityParts | null;
 }
@@ -71,8 +77,16 @@ const needsCertificate: MiddlewareHandler<{ Bindings: AppBindings }> = async (c,
   return c.json({ error: { reason: "client_cert_missing", detail } }, 401);
 };
 
+/** As `sallyport routes` reads it. */
+const listedAgent = ({ bytesIn, bytesOut, ...agent }: AgentInfo) => ({
+  ...agent,
+  bytes_in: bytesIn,
+  bytes_out: bytesOut,
+});
+
 /** The router's own app, at `SALLYPORT_HOST`. */
-export function createApp({ version, assertionKeys, authority }: AppParts): Hono<{ Bindings: AppBindings }> {
+export function createApp(parts: AppParts): Hono<{ Bindings: AppBindings }> {
+  const { version, assertionKeys, authority, administers, agents } = parts;
   const app = new Hono<{ Bindings: AppBindings }>();
 
   app.use(async (c, next) => {
@@ -94,7 +108,12 @@ export function createApp({ version, assertionKeys, authority }: AppParts): Hono
   app.use("/v1/whoami", needsCertificate);
   app.get("/v1/whoami", (c) => c.json(c.env.identity));
   app.use("/v1/routes", needsCertificate);
-  app.get("/v1/routes", async (c) => c.json({ routes: await c.env.usableRoutes() }));
+  app.get("/v1/routes", async (c) => {
+    const { identity, source } = c.env;
+    const routes = await c.env.usableRoutes();
+    if (!administers(identity, source)) return c.json({ routes });
+    return c.json({ routes, agents: (await agents()).map(listedAgent) });
+  });
   app.get("/.well-known/jwks.json", async (c) => c.json(await assertionKeys()));
   app.route("/", createConnect());
   if (authority !== null) app.route("/", createAuthorityApi(authority));

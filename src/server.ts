@@ -20,6 +20,7 @@ import { usableRoutes } from "./core/usable-routes.ts";
 import type { CertificateRecord } from "./enrolment/record.ts";
 import { ConfigError, cannotListen } from "./errors.ts";
 import { answerWithFetch } from "./http/fetch.ts";
+import { administers } from "./identity/administrators.ts";
 import type { Revocation } from "./identity/revocation/revocation.ts";
 import { type ClientVerifier, createClientVerifier } from "./identity/verifier.ts";
 import type { Log } from "./observe/log.ts";
@@ -85,7 +86,17 @@ export async function startServer(
           log,
         });
   const assertionKeys = await assertionKeysOf(config.jwtKey);
-  const app = createApp({ version, assertionKeys: () => assertionKeys.published(Date.now()), authority });
+  const agents = new Agents({ agents: config.tunnel.maxAgents, perName: agentsPerName }, (count) =>
+    metrics.tunnelAgents.set(count),
+  );
+  const app = createApp({
+    version,
+    assertionKeys: () => assertionKeys.published(Date.now()),
+    administers: (identity, source) =>
+      administers(config.adminAllow, identity, ipOf(source), own?.name ?? ""),
+    agents: () => agents.list(),
+    authority,
+  });
   const ownPages: App = (request, caller, upgrade) =>
     app.fetch(request, {
       ...caller,
@@ -107,9 +118,6 @@ export async function startServer(
     connections: roomFor(config.caps.connections, log),
   });
   const httpUpstreams = new HttpUpstreams();
-  const agents = new Agents({ agents: config.tunnel.maxAgents, perName: agentsPerName }, (count) =>
-    metrics.tunnelAgents.set(count),
-  );
   const tunnelled = tunnelAdapter({
     agents,
     rules: config.tunnel.rules,

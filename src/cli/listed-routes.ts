@@ -13,13 +13,36 @@ const routesAnswer = z.object({
       alpn: z.array(z.string()).nullable(),
     }),
   ),
+  /** For those alone who may see them. */
+  agents: z
+    .array(
+      z.object({
+        name: z.string(),
+        services: z.array(z.string()),
+        version: z.string(),
+        address: z.string(),
+        subject: z.string(),
+        since: z.string(),
+        streams: z.number(),
+        bytes_in: z.number(),
+        bytes_out: z.number(),
+      }),
+    )
+    .optional(),
 });
 
 /** A route as the router lists it for us. */
 export type ListedRoute = z.infer<typeof routesAnswer>["routes"][number];
 
+/** An agent that is connected, as the router lists it for us. */
+export type ListedAgent = NonNullable<z.infer<typeof routesAnswer>["agents"]>[number];
+
+/** What the router lists; `agents` only where it lets us see them. */
+export const askListing = (api: RouterApi): Promise<z.infer<typeof routesAnswer>> =>
+  api.ask("GET", "/v1/routes", routesAnswer);
+
 export const askRoutes = async (api: RouterApi): Promise<readonly ListedRoute[]> =>
-  (await api.ask("GET", "/v1/routes", routesAnswer)).routes;
+  (await askListing(api)).routes;
 
 const patternsOf = ({ sni }: ListedRoute): NamePattern[] =>
   sni.map(parseNamePattern).filter((pattern): pattern is NamePattern => !("problem" in pattern));

@@ -4,7 +4,7 @@ import type { ClientPair, RouterLink } from "../local/link.ts";
 import type { Runtime } from "../types.ts";
 
 const withinMs = 30_000;
-const maxBytes = 1 << 20;
+const maxBytes = 8 << 20;
 
 const answerOf = z.object({ error: z.object({ reason: z.string(), detail: z.string() }) });
 

@@ -3,6 +3,7 @@ import type { Route } from "../core/route.ts";
 import type { ProxyProtocol } from "../core/source.ts";
 import { ConfigError, type ConfigProblem } from "../errors.ts";
 import type { GroupSource } from "../identity/groups.ts";
+import type { AllowRule } from "../identity/policy.ts";
 import type { Profile } from "../identity/profile.ts";
 import type { TunnelRule } from "../identity/publishers.ts";
 import type { RevocationSettings } from "../revocation/watch.ts";
@@ -57,6 +58,8 @@ export interface Config {
     readonly drainDelayMs: number;
   };
   readonly caps: { readonly connections: number; readonly perSource: number; readonly perIdentity: number };
+  /** Who may see what the router does for others; empty: nobody. */
+  readonly adminAllow: readonly AllowRule[];
   readonly tunnel: {
     readonly rules: readonly TunnelRule[];
     readonly maxAgents: number;
@@ -166,6 +169,10 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
     warnings.push(
       "SALLYPORT_PROXY_PROTOCOL_FROM is set, and SALLYPORT_PROXY_PROTOCOL is off: no header is read",
     );
+  if (values.SALLYPORT_ADMIN_ALLOW !== null && app?.client === "none")
+    warnings.push(
+      "SALLYPORT_ADMIN_ALLOW is set, and SALLYPORT_CLIENT_CA is not: nobody can say who they are",
+    );
   if (problems.length > 0) throw new ConfigError(problems);
   if (routes.length === 0)
     warnings.push("no SALLYPORT_ROUTE_* is set: only the router's own pages are served");
@@ -193,6 +200,7 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
       perSource: values.SALLYPORT_MAX_CONNECTIONS_PER_SOURCE ?? 0,
       perIdentity: values.SALLYPORT_MAX_CONNECTIONS_PER_IDENTITY ?? 0,
     },
+    adminAllow: values.SALLYPORT_ADMIN_ALLOW ?? [],
     tunnel: {
       rules: values.SALLYPORT_TUNNEL_ALLOW ?? [],
       maxAgents: values.SALLYPORT_TUNNEL_MAX_AGENTS ?? 0,

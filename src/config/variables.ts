@@ -79,6 +79,11 @@ export const variables = {
     null,
     "who may on routes that require a certificate and have no `allow=` of their own: rules as there, `;` between them, any of which will do",
   ),
+  SALLYPORT_ADMIN_ALLOW: variable(
+    allowRules,
+    null,
+    "who may see the agents that are connected (`sallyport routes`, `/v1/routes`): a rule as in `allow`, `;` between several, any of which will do; nobody may unless set",
+  ),
   SALLYPORT_GROUPS: variable(
     groupSources,
     "ou,extension",

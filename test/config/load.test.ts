@@ -137,6 +137,8 @@ describe("the environment", () => {
     ["SALLYPORT_WORKERS", "auto", /not available in this version: expected 1/],
     ["SALLYPORT_WORKERS", "4", /not available in this version/],
     ["SALLYPORT_WORKERS", "few", /^expected 1/],
+    ["SALLYPORT_ADMIN_ALLOW", "operators", /^"operators" is no rule/],
+    ["SALLYPORT_ADMIN_ALLOW", "cn:alice;", /^"" is no rule/],
     ["SALLYPORT_TUNNEL_ALLOW", "a=b", /^a="b" is no rule/],
     ["SALLYPORT_TUNNEL_ALLOW", "cn:edge", /does not begin with an agent's name and =/],
     ["SALLYPORT_TUNNEL_ALLOW", "Edge=cn:edge", /does not begin with an agent's name and =/],
@@ -295,6 +297,19 @@ describe("the router's own pages", () => {
       ["a"],
     );
     assert.match(config.warnings.join(), /no certificate for SALLYPORT_HOST \(localhost\)/);
+  });
+  it("are warned of where nobody can say that they administer", () => {
+    const rule = { SALLYPORT_ADMIN_ALLOW: "group:operators" };
+    assert.deepEqual(
+      load(rule).adminAllow.map(({ text }) => text),
+      ["group:operators"],
+    );
+    assert.deepEqual(load({}).adminAllow, []);
+    assert.doesNotMatch(load(rule).warnings.join(), /ADMIN_ALLOW/);
+    assert.match(
+      load({ ...rule, SALLYPORT_CLIENT_CA: "" }).warnings.join(),
+      /SALLYPORT_ADMIN_ALLOW is set, and SALLYPORT_CLIENT_CA is not/,
+    );
   });
 });
 
