@@ -6,19 +6,21 @@ import { mysqlAdapter } from "./mysql/index.ts";
 import { type PostgresNeeds, postgresAdapter } from "./postgres/index.ts";
 import { redisAdapter } from "./redis/index.ts";
 import { relayAdapter } from "./relay.ts";
+import { sshAdapter } from "./ssh/index.ts";
 
 /**
  * Every protocol there is, for one router: what an adapter remembers of its connections is that router's. A new one is
  * a folder beside this file and an entry in each list.
  */
 export const createAdapters = (needs: PostgresNeeds): readonly Adapter[] => [
-  ...["tls", "tcp", "ssh"].map(relayAdapter),
+  ...["tls", "tcp"].map(relayAdapter),
   httpAdapter,
   kubernetesAdapter,
   postgresAdapter(needs),
   redisAdapter(),
   mongodbAdapter(),
   mysqlAdapter(),
+  sshAdapter(),
 ];
 
 const base = {

@@ -12,7 +12,14 @@ import type { Match } from "./match.ts";
 import { type DatabaseRecord, statementRecord } from "./record.ts";
 import type { Route, UpstreamServer } from "./route.ts";
 import type { RouterParts } from "./router-parts.ts";
-import type { DatabaseSession, PublishedAgent, SecureOptions, Session, Statement } from "./session.ts";
+import type {
+  DatabaseSession,
+  PublishedAgent,
+  SecureOptions,
+  Session,
+  Software,
+  Statement,
+} from "./session.ts";
 
 /** What is known of a connection by the time it has a route. */
 export interface Admitted {
@@ -74,6 +81,7 @@ export class AdmittedSession implements Session {
   hasDialled = false;
   database: DatabaseRecord | null = null;
   agent: PublishedAgent | null = null;
+  software: Software | null = null;
   /** What went wrong without ending it. */
   noted: Refusal | undefined;
 
@@ -212,6 +220,10 @@ export class AdmittedSession implements Session {
 
   note(refusal: Refusal): void {
     this.noted ??= refusal;
+  }
+
+  identified(software: Software): void {
+    this.software = software;
   }
 
   opened({ user, askedUser, name }: DatabaseSession): void {

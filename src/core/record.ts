@@ -1,7 +1,7 @@
 import type { Reason } from "../errors.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { Route } from "./route.ts";
-import type { PublishedAgent, Statement } from "./session.ts";
+import type { PublishedAgent, Software, Statement } from "./session.ts";
 
 export type Outcome = "served" | "refused" | "failed";
 
@@ -29,6 +29,8 @@ export interface ConnectionRecord {
   readonly database: DatabaseRecord | null;
   /** Where the connection is an agent's: what it says that it publishes. */
   readonly agent: PublishedAgent | null;
+  /** What client and server say they are, where their protocol has them say it. */
+  readonly software: Software | null;
   readonly identity: Pick<
     Identity,
     "subject" | "spiffe" | "groups" | "serial" | "fingerprint" | "expires"

@@ -58,6 +58,8 @@ export interface Session {
   httpClient(): HttpClient;
   /** Something went wrong that did not end the connection; the record says the first such thing. */
   note(refusal: Refusal): void;
+  /** What both sides are, by their own word: said in the record. */
+  identified(software: Software): void;
   /** Who opened which database: said in the record, and of every statement. */
   opened(database: DatabaseSession): void;
   /** The connection is an agent's, which publishes services: said in the record. */
@@ -77,6 +79,12 @@ export interface PublishedAgent {
   readonly name: string;
   readonly services: readonly string[];
   readonly version: string;
+}
+
+/** What client and server say they are: printable, and not to be believed. `null`: it has not said so. */
+export interface Software {
+  readonly client: string | null;
+  readonly server: string | null;
 }
 
 /** A session in a database. */

@@ -279,6 +279,7 @@ export class Visit {
       upstream: session?.hasDialled === true ? session.upstream : null,
       database: session?.database ?? null,
       agent: session?.agent ?? null,
+      software: session?.software ?? null,
       identity:
         identity === undefined
           ? null

@@ -27,6 +27,7 @@ import {
 } from "../../src/wire/proxy-protocol.ts";
 import { parseBulk, parseReplyLine, parseRequest, parseRequestHead, request } from "../../src/wire/redis.ts";
 import { normaliseServerName } from "../../src/wire/server-name.ts";
+import { type Identification, parseIdentification } from "../../src/wire/ssh-identification.ts";
 import { frame, opcodes, parseFrameHeader } from "../../src/wire/websocket.ts";
 import { clientHello, records } from "../support/client-hello.ts";
 
@@ -126,6 +127,15 @@ const targets: readonly Target[] = [
     ],
     inputs: 50_000,
   },
+  ...(["client", "server"] as const).map((from) => ({
+    name: `SSH identification of a ${from}`,
+    parse: (bytes: Uint8Array) => parseIdentification(bytes, from),
+    seeds: ["SSH-2.0-OpenSSH_9.2p1 Debian\r\n", "SSH-1.99-Cisco-1.25\n", "Welcome\r\n\nSSH-2.0-x\r\n"].map(
+      ascii,
+    ),
+    inputs: 50_000,
+    sound: (value: unknown) => assert.match((value as Identification).software, /^[\x20-\x7e]{1,246}$/),
+  })),
   {
     name: "MySQL packet",
     parse: parseMysqlPacket,

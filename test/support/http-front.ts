@@ -122,6 +122,7 @@ export function sessionOf(client: Connection, options: SessionOptions): Session 
     secure: () => Promise.reject(new Error("no TLS here")),
     assertion: async () => null,
     mint: () => Promise.reject(new Error("no authority here")),
+    identified: () => {},
     opened: () => {},
     statement: () => {},
     published: () => {},

@@ -37,6 +37,8 @@ export async function startSshd(folder: string, first: readonly string[] = []): 
     "PermitRootLogin yes",
     "MaxStartups 200",
     "Subsystem sftp internal-sftp",
+    // Nothing that the user's shell does at its start.
+    `SetEnv HOME=${folder}`,
     "",
   ];
   writeFileSync(`${folder}/config`, settings.join("\n"));
