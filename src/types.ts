@@ -29,6 +29,8 @@ export interface Connection {
   unread(bytes: Uint8Array): void;
   /** Resolves when the bytes are handed over and there is room for more. Rejects when the connection broke. */
   write(bytes: Uint8Array): Promise<void>;
+  /** `write` of several parts as one, without joining them first where that is not needed. They are given away. */
+  writev?(parts: readonly Uint8Array[]): Promise<void>;
   /** Closes our sending side after what was written; the peer may go on sending. */
   closeWrite(): Promise<void>;
   /**

@@ -11,6 +11,8 @@ let spare: Uint8Array<ArrayBuffer> | null = null;
 
 /** Reads of a TLS socket, as the socket wants to have them. */
 export interface GatheredReads extends OnReadOpts {
+  /** For a socket that has no place for the above: a chunk that it handed over itself. */
+  copy(chunk: Uint8Array): void;
   /** Hands over what was gathered. To be called before the end of the stream is told. */
   flush(): void;
 }
@@ -49,41 +51,55 @@ export function gatheredReads(take: (chunk: Uint8Array) => boolean): GatheredRea
     free = true;
   };
   const fresh = (): Uint8Array<ArrayBuffer> => {
-    const next = spare ?? new Uint8Array(roomy);
+    // Read only where something was written: no need to fill it first.
+    const next = spare ?? new Uint8Array(Buffer.allocUnsafeSlow(roomy).buffer);
     spare = null;
     return next;
   };
 
+  const place = (): Uint8Array => {
+    if (buffer.length - end < record) flush();
+    if (start === end && free) {
+      start = 0;
+      end = 0;
+    }
+    if (buffer.length - end < record) change(fresh());
+    return end === 0 ? buffer : buffer.subarray(end);
+  };
+  const filled = (count: number, into: Uint8Array): boolean => {
+    if (buffer === shared) {
+      take(into.slice(0, count));
+      // More of the like is to come: from now on in a buffer of its own.
+      if (count === record) change(fresh());
+      return true;
+    }
+    // The socket may have been given its place before a flush: where the bytes are, their view says.
+    const at = into.byteOffset - buffer.byteOffset;
+    if (start === end) start = at;
+    end = at + count;
+    if (count < record) {
+      flush();
+      change(shared);
+    } else if (!due) {
+      due = true;
+      setImmediate(turnOver);
+    }
+    return true;
+  };
+
   return {
     flush,
-    buffer: () => {
-      if (buffer.length - end < record) flush();
-      if (start === end && free) {
-        start = 0;
-        end = 0;
-      }
-      if (buffer.length - end < record) change(fresh());
-      return end === 0 ? buffer : buffer.subarray(end);
-    },
-    callback: (count, into) => {
-      if (buffer === shared) {
-        take(into.slice(0, count));
-        // More of the like is to come: from now on in a buffer of its own.
-        if (count === record) change(fresh());
-        return true;
-      }
-      // The socket may have been given its place before a flush: where the bytes are, their view says.
-      const at = into.byteOffset - buffer.byteOffset;
-      if (start === end) start = at;
-      end = at + count;
-      if (count < record) {
+    buffer: place,
+    callback: filled,
+    copy: (chunk) => {
+      if (chunk.length > record || (buffer === shared && chunk.length < record)) {
         flush();
-        change(shared);
-      } else if (!due) {
-        due = true;
-        setImmediate(turnOver);
+        take(chunk);
+        return;
       }
-      return true;
+      const into = place();
+      into.set(chunk);
+      filled(chunk.length, into);
     },
   };
 }

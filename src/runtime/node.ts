@@ -85,11 +85,20 @@ export class NodeRuntime implements Runtime {
 
   terminate(connection: Connection, context: TlsContext, alpn: string | null): Promise<TlsConnection> {
     if (!(context instanceof NodeTlsContext)) throw new TypeError("the context must come from this runtime");
-    return handshake(streamOf(connection), connection, context, alpn);
+    return handshake(streamOf(connection), connection, context, alpn, undefined, GatheredTlsConnection);
   }
 
   secure(connection: Connection, options: TlsClientOptions, withinMs: number): Promise<TlsConnection> {
-    return clientHandshake(streamOf(connection), connection, options, withinMs, options.serverName);
+    const where = options.serverName;
+    return clientHandshake(
+      streamOf(connection),
+      connection,
+      options,
+      withinMs,
+      where,
+      undefined,
+      GatheredTlsConnection,
+    );
   }
 
   relay(left: Connection, right: Connection, limits: RelayLimits, taps?: Taps): Promise<RelayEnd> {
@@ -251,6 +260,7 @@ export function clientHandshake(
   withinMs: number,
   where: string,
   flow?: FlowControl,
+  Finished: typeof NodeTlsConnection = NodeTlsConnection,
 ): Promise<NodeTlsConnection> {
   return new Promise((resolve, reject) => {
     const tls = connectTls({ ...clientOptions(options), socket });
@@ -259,9 +269,24 @@ export function clientHandshake(
       options,
       withinMs,
       (error) => reject(untrustedUpstream(where, error)),
-      () => resolve(new NodeTlsConnection(tls, ends, flow)),
+      () => resolve(new Finished(tls, ends, flow)),
     );
   });
+}
+
+/** TLS on a stream that was there before, where every record's content comes in a buffer and an event of its own. */
+class GatheredTlsConnection extends NodeTlsConnection {
+  readonly #reads = gatheredReads((chunk) => this.take(chunk));
+
+  constructor(socket: TLSSocket, ends: Ends, flow?: FlowControl) {
+    super(socket, ends, flow);
+    // Before the connection's own listener, which comes with the first read.
+    socket.once("end", this.#reads.flush);
+  }
+
+  protected override received(chunk: Uint8Array): void {
+    this.#reads.copy(chunk);
+  }
 }
 
 /** Waits for a client's handshake to end: calls one of both, and that within its event. */

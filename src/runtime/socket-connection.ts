@@ -9,6 +9,8 @@ export interface FlowControl {
   resume(): void;
 }
 
+const nothing = new Uint8Array(0);
+
 /** What may wait here unread before the peer is made to wait. */
 const highWater = 64 * 1024;
 
@@ -81,9 +83,12 @@ export class SocketConnection implements EventedConnection {
     this.socket.destroy();
   };
 
-  readonly #onData = (chunk: Uint8Array): void => {
+  readonly #onData = (chunk: Uint8Array): void => this.received(chunk);
+
+  /** The socket has handed over a chunk. */
+  protected received(chunk: Uint8Array): void {
     this.take(chunk);
-  };
+  }
 
   /** A chunk has arrived. True when a relay took it and needs its bytes no more. */
   take(chunk: Uint8Array): boolean {
@@ -184,6 +189,19 @@ export class SocketConnection implements EventedConnection {
       socket.once("drain", drained);
       socket.once("close", closed);
     });
+  }
+
+  writev(parts: readonly Uint8Array[]): Promise<void> {
+    if (this.#gone) return this.write(nothing);
+    const { socket } = this;
+    socket.cork();
+    for (const part of parts.slice(0, -1)) {
+      this.bytesWritten += part.length;
+      socket.write(part);
+    }
+    const written = this.write(parts[parts.length - 1] ?? nothing);
+    socket.uncork();
+    return written;
   }
 
   closeWrite(): Promise<void> {

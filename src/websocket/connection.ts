@@ -1,8 +1,10 @@
 import { Refusal } from "../errors.ts";
 import type { Connection, Endpoint } from "../types.ts";
+import { joined } from "../wire/joined.ts";
 import {
   type FrameHeader,
   frame,
+  frameHeader,
   maxControlBytes,
   type Opcode,
   opcodes,
@@ -87,16 +89,16 @@ export class WebSocketConnection implements Connection {
   #send(opcode: Opcode, payload: Uint8Array): Promise<void> {
     // Made now: who wrote the bytes may use their buffer again.
     const bytes = this.#framed(opcode, payload);
-    return this.#inTurn(() => bytes);
+    return this.#inTurn(() => this.#under.write(bytes));
   }
 
   #framed(opcode: Opcode, payload: Uint8Array): Uint8Array {
     return frame(opcode, payload, this.#client ? nextMask() : null);
   }
 
-  #inTurn(bytes: () => Uint8Array): Promise<void> {
+  #inTurn(write: () => Promise<void>): Promise<void> {
     this.#pendingWrites++;
-    const sent = this.#writing.then(() => this.#under.write(bytes()));
+    const sent = this.#writing.then(write);
     this.#writing = sent.catch(() => {});
     return sent.finally(() => {
       this.#pendingWrites--;
@@ -114,7 +116,7 @@ export class WebSocketConnection implements Connection {
     this.#inTurn(() => {
       const newest = this.#framed(opcodes.pong, this.#pong ?? nothing);
       this.#pong = undefined;
-      return newest;
+      return this.#under.write(newest);
     }).catch(() => {});
   }
 
@@ -159,7 +161,7 @@ export class WebSocketConnection implements Connection {
       const chunk = await this.#under.read();
       this.#heard = performance.now();
       if (chunk === null) return false;
-      this.#buffer = this.#buffer.length === 0 ? chunk : joined(this.#buffer, chunk);
+      this.#buffer = this.#buffer.length === 0 ? chunk : joined([this.#buffer, chunk]);
       return true;
     } finally {
       this.#reading = false;
@@ -254,6 +256,17 @@ export class WebSocketConnection implements Connection {
     return this.#send(opcodes.binary, bytes);
   }
 
+  writev(parts: readonly Uint8Array[]): Promise<void> {
+    const { writev } = this.#under;
+    // Masks make a copy of their own.
+    if (this.#client || writev === undefined) return this.write(joined(parts));
+    const length = lengthOf(parts);
+    if (this.#finished || length === 0) return this.write(nothing);
+    this.bytesWritten += length;
+    const bytes = [frameHeader(opcodes.binary, length, null), ...parts];
+    return this.#inTurn(() => writev.call(this.#under, bytes));
+  }
+
   async closeWrite(): Promise<void> {
     if (this.#finished) return;
     this.#finished = true;
@@ -324,9 +337,4 @@ function nextMask(): Uint8Array {
   return masks.slice(masksUsed - 4, masksUsed);
 }
 
-function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const both = new Uint8Array(a.length + b.length);
-  both.set(a);
-  both.set(b, a.length);
-  return both;
-}
+const lengthOf = (parts: readonly Uint8Array[]): number => parts.reduce((sum, { length }) => sum + length, 0);

@@ -51,25 +51,30 @@ export function parseFrameHeader(bytes: Uint8Array): Parsed<FrameHeader> {
 }
 
 /**
- * One whole frame that is its message's only one.
+ * The header of a whole frame that is its message's only one.
  *
+ * @param length bytes of payload
  * @param mask four bytes, which a client's frames must have and a server's must not (RFC 6455 §5.1)
  */
-export function frame(opcode: Opcode, payload: Uint8Array, mask: Uint8Array | null): Uint8Array {
-  const { length } = payload;
+export function frameHeader(opcode: Opcode, length: number, mask: Uint8Array | null): Uint8Array {
   const extended = length < 126 ? 0 : length < 65_536 ? 2 : 8;
-  const start = 2 + extended + (mask === null ? 0 : 4);
-  const bytes = new Uint8Array(start + length);
-  const view = new DataView(bytes.buffer);
-  bytes[0] = 0x80 | opcode;
-  bytes[1] = (mask === null ? 0 : 0x80) | (extended === 0 ? length : extended === 2 ? 126 : 127);
+  const header = new Uint8Array(2 + extended + (mask === null ? 0 : 4));
+  const view = new DataView(header.buffer);
+  header[0] = 0x80 | opcode;
+  header[1] = (mask === null ? 0 : 0x80) | (extended === 0 ? length : extended === 2 ? 126 : 127);
   if (extended === 2) view.setUint16(2, length);
   if (extended === 8) view.setBigUint64(2, BigInt(length));
-  bytes.set(payload, start);
-  if (mask !== null) {
-    bytes.set(mask, start - 4);
-    unmask(bytes.subarray(start), mask, 0);
-  }
+  if (mask !== null) header.set(mask, 2 + extended);
+  return header;
+}
+
+/** Such a frame: its header, and a copy of its payload, masked where a mask is given. */
+export function frame(opcode: Opcode, payload: Uint8Array, mask: Uint8Array | null): Uint8Array {
+  const header = frameHeader(opcode, payload.length, mask);
+  const bytes = new Uint8Array(header.length + payload.length);
+  bytes.set(header);
+  bytes.set(payload, header.length);
+  if (mask !== null) unmask(bytes.subarray(header.length), mask, 0);
   return bytes;
 }
 

@@ -63,6 +63,25 @@ describe("a byte stream inside WebSocket messages", () => {
     assert.equal(server.bytesRead, 5);
   });
 
+  it("writes several parts as one message, and no parts as none", async () => {
+    const [client, server] = await pair();
+    const [sender, receiver] = [
+      new WebSocketConnection(client, "client"),
+      new WebSocketConnection(server, "server"),
+    ];
+    await sender.writev([]);
+    await sender.writev([empty, empty]);
+    await sender.writev([ascii("one "), empty, ascii("two")]);
+    assert.equal(sender.bytesWritten, 7);
+    await sender.closeWrite();
+    let heard = "";
+    for (let chunk = await receiver.read(); chunk !== null; chunk = await receiver.read())
+      heard += Buffer.from(chunk).toString();
+    assert.equal(heard, "one two");
+    sender.abort();
+    receiver.abort();
+  });
+
   it("reads messages however they are cut, answers pings among them, and is closed by a Close frame", async () => {
     const bytes = Buffer.concat([
       frame(opcodes.ping, ascii("are you there"), key),

@@ -66,7 +66,10 @@ export class ConnectionDuplex extends Duplex {
     parts: { chunk: Uint8Array; encoding: string }[],
     done: (error?: Error | null) => void,
   ): void {
-    this.#write(Buffer.concat(parts.map(({ chunk }) => chunk)), done);
+    const chunks = parts.map(({ chunk }) => chunk);
+    const { connection } = this;
+    if (connection.writev === undefined || this.sees !== null) this.#write(Buffer.concat(chunks), done);
+    else connection.writev(chunks).then(() => done(), done);
   }
 
   #write(chunk: Uint8Array, done: (error?: Error | null) => void): void {

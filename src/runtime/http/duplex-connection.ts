@@ -46,6 +46,13 @@ export class DuplexConnection implements Connection {
     });
   }
 
+  writev(parts: readonly Uint8Array[]): Promise<void> {
+    this.#stream.cork();
+    const written = Promise.all(parts.map((part) => this.write(part)));
+    this.#stream.uncork();
+    return written.then(() => {});
+  }
+
   closeWrite(): Promise<void> {
     return new Promise((resolve) => {
       if (this.#stream.destroyed) resolve();
