@@ -90,13 +90,21 @@ interface LinkedCertificate {
 /** More than anybody sends on purpose are cut. */
 const maxChain = 128;
 
-/** The certificates of a runtime's linked list, whose last one may name itself as its issuer. */
+/**
+ * The certificates of a runtime's linked list, whose last one may name itself as its issuer. One that was sent twice,
+ * as the leaf is where it also stands in a file of intermediates, counts once; one that comes a third time is the last.
+ */
 export function chainOf(leaf: LinkedCertificate | undefined): Uint8Array[] {
   const chain: Uint8Array[] = [];
+  let again = 0;
   for (let link = leaf; link?.raw !== undefined && chain.length < maxChain; link = link.issuerCertificate) {
     const before = chain[chain.length - 1];
     // A new object for the same certificate on some runtimes: the bytes decide.
-    if (before !== undefined && Buffer.compare(before, link.raw) === 0) break;
+    if (before !== undefined && Buffer.compare(before, link.raw) === 0) {
+      if (++again > 1) break;
+      continue;
+    }
+    again = 0;
     chain.push(link.raw);
   }
   return chain;

@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
+import { ca } from "../../src/cli/ca.ts";
 import { dial } from "../support/client.ts";
 import { startAgent, type TestAgent } from "../support/local-proxy.ts";
 import { answers, freePort } from "../support/ports.ts";
@@ -42,18 +43,26 @@ describe("docs/ssh.md", { skip: missing("ssh", "sshd", "ssh-keygen", "scp", "sft
   before(async () => {
     site = await createSite(["localhost", "*.ssh.example.com", "*.edge.example.com"]);
     chmodSync(site.folder, 0o755);
-    for (const [name, groups] of [
-      ["alice", ["operations"]],
-      ["mallory", []],
-      ["site-1", ["edge"]],
-    ] as const)
-      site.save(name, await site.authority.client({ commonName: name, groups }, 86_400_000));
+    // With an issuing authority between root and leaf, as certificates mostly have.
+    const authority = async (...args: readonly string[]): Promise<number> =>
+      ca.run([args[0] ?? "", "--dir", at("ca"), ...args.slice(1)], { env: {}, out: () => {}, err: () => {} });
+    await authority("init");
+    for (const [name, ...groups] of [["alice", "operations"], ["mallory"], ["site-1", "edge"]] as const)
+      await authority(
+        "issue",
+        "--cn",
+        name,
+        ...groups.flatMap((group) => ["--group", group]),
+        "--out",
+        at(name),
+      );
     [server, web] = await Promise.all([
       startSshd(at("sshd")),
       httpUpstream((_, response) => response.end("a web server")),
     ]);
     router = await startRouter(site, {
       ...variables(server),
+      SALLYPORT_CLIENT_CA: at("ca/ca.crt"),
       SALLYPORT_ROUTE_DOWN: `ssh://127.0.0.1:${await freePort()}?sni=down.ssh.example.com`,
       SALLYPORT_ROUTE_WEB: `ssh://127.0.0.1:${web.port}?sni=web.ssh.example.com`,
     });
