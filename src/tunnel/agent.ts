@@ -26,12 +26,15 @@ export interface AgentEvents {
   failed(why: string): void;
 }
 
+export interface AgentTimes {
+  /** How often the certificate of the connection is held against the one that there is now. */
+  readonly lookEveryMs?: number;
+}
+
 const answerMs = 15_000;
 const dialMs = 10_000;
 const firstBackOffMs = 500;
 const longestBackOffMs = 30_000;
-/** How often the certificate of the connection is held against the one that there is now. */
-const lookEveryMs = 20_000;
 /** The agent's own: how long a stream may say nothing is the router's to decide. */
 const patient = { idleMs: 7 * 86_400_000, halfCloseMs: 86_400_000 };
 /** More than the router may have open. */
@@ -57,6 +60,7 @@ export class Agent {
   readonly #services: ReadonlyMap<string, ServiceAddress>;
   readonly #link: AgentLink;
   readonly #events: AgentEvents;
+  readonly #lookEveryMs: number;
   readonly #stop = new AbortController();
   /** Connections that are there, those among them whose streams alone go on. */
   readonly #sessions = new Set<TunnelSession>();
@@ -68,12 +72,14 @@ export class Agent {
     services: ReadonlyMap<string, ServiceAddress>,
     link: AgentLink,
     events: AgentEvents,
+    { lookEveryMs = 20_000 }: AgentTimes = {},
   ) {
     this.#runtime = runtime;
     this.#hello = { name, version, services: [...services.keys()] };
     this.#services = services;
     this.#link = link;
     this.#events = events;
+    this.#lookEveryMs = lookEveryMs;
   }
 
   /** Resolves once it was stopped, and the streams that were open are over, or have had their time. */
@@ -171,7 +177,7 @@ export class Agent {
         // Whoever has none that is good is told when it next dials.
         () => {},
       );
-    }, lookEveryMs);
+    }, this.#lookEveryMs);
     void session.closed.then(() => {
       clearInterval(watch);
       this.#sessions.delete(session);

@@ -98,6 +98,12 @@ describe("one port", () => {
     }
   });
 
+  it("knows nothing of agents, unless it is said who may be one", async () => {
+    await assert.rejects(dial(site, router.port, "localhost", { ALPNProtocols: ["sallyport-tunnel"] }));
+    const record = await router.record((one) => one.sni === "localhost" && one.outcome === "refused");
+    assert.equal(record.reason, "no_protocol");
+  });
+
   it("reads a hello in any pieces", async () => {
     const message = clientHello({ serverName: "echo.test", alpn: ["nothing"] });
     for (const size of [1, 7, 60])
