@@ -21,7 +21,8 @@ export const clientUsage = `  --router HOST[:PORT]  the router (SALLYPORT_ROUTER
                         instead of the profile's (SALLYPORT_CLIENT_CERT, SALLYPORT_CLIENT_KEY)
   --tunnel auto|always|never
                         through a WebSocket, for balancers that end TLS; auto, the default,
-                        finds out and remembers (SALLYPORT_TUNNEL)`;
+                        finds out and remembers (SALLYPORT_TUNNEL)
+  HTTPS_PROXY, NO_PROXY in the environment: an HTTP proxy on the way, as curl has them`;
 
 export interface Given {
   readonly router?: string | undefined;

@@ -4,6 +4,7 @@ import { selectRuntime } from "../runtime/select.ts";
 import type { Runtime } from "../types.ts";
 import { clientPair, type Given, routerAddress, tunnelMode } from "./client-options.ts";
 import type { CliIo } from "./command.ts";
+import { httpProxy } from "./http-proxy.ts";
 import { profileFolder, tunnelMemory } from "./profile.ts";
 import { renew } from "./renewal.ts";
 import { RouterApi } from "./router-api.ts";
@@ -28,7 +29,8 @@ export async function openClient(given: Given, env: CliIo["env"]): Promise<Clien
   const address = routerAddress(given, env);
   const folder = profileFolder(env);
   const runtime = await selectRuntime();
-  const link = new RouterLink(runtime, address, tunnelMode(given, env), tunnelMemory(folder));
+  const proxy = httpProxy(env, address.host);
+  const link = new RouterLink(runtime, address, tunnelMode(given, env), tunnelMemory(folder), proxy);
   const api = (pair: ClientPair | null): RouterApi => new RouterApi(runtime, link, pair);
   const ownPair = [given["client-cert"], env.SALLYPORT_CLIENT_CERT].some(
     (one) => one !== undefined && one !== "",

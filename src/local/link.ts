@@ -2,6 +2,7 @@ import { Refusal } from "../errors.ts";
 import type { Connection, Runtime, TlsClientOptions, TlsConnection } from "../types.ts";
 import { WebSocketConnection } from "../websocket/connection.ts";
 import { acceptOf, connectPath, newKey } from "../websocket/handshake.ts";
+import { dialThroughProxy, type HttpProxy } from "./http-proxy.ts";
 
 /** Where the router is. */
 export interface RouterAddress {
@@ -38,20 +39,29 @@ const messageOf = (error: unknown): string => (error instanceof Error ? error.me
 const untrusted = /self[-_ ]signed|unable[_ ]to[_ ](verify|get)|unknown[ ]?issuer/i;
 const sayWhose = "if it is the router's own certificate, name its authority with --ca (SALLYPORT_CA)";
 
-/** The way to a router: TLS with a route's name, protocol and the client's certificate, through a balancer if need be. */
+/** The way to a router: TLS with a route's name, protocol and the client's certificate, through a proxy or a balancer if need be. */
 export class RouterLink {
   readonly #runtime: Runtime;
   readonly #router: RouterAddress;
   readonly #mode: TunnelMode;
   readonly #memory: TunnelMemory;
+  readonly #proxy: HttpProxy | null;
   /** Whether the balancer's own certificate was signed by the router's authority, once that is known. */
   #outerCa: "own" | "system" | undefined;
 
-  constructor(runtime: Runtime, router: RouterAddress, mode: TunnelMode, memory: TunnelMemory) {
+  /** @param proxy through which every connection goes, if there is one */
+  constructor(
+    runtime: Runtime,
+    router: RouterAddress,
+    mode: TunnelMode,
+    memory: TunnelMemory,
+    proxy: HttpProxy | null,
+  ) {
     this.#runtime = runtime;
     this.#router = router;
     this.#mode = mode;
     this.#memory = memory;
+    this.#proxy = proxy;
   }
 
   /** `host:port`. */
@@ -126,9 +136,21 @@ export class RouterLink {
   }
 
   async #direct(tls: TlsClientOptions): Promise<TlsConnection> {
+    return this.#checked(await this.#secured(tls), tls);
+  }
+
+  /** TLS with whatever is at the router's address. */
+  async #secured(tls: TlsClientOptions): Promise<TlsConnection> {
     const { host, port } = this.#router;
-    const connection = (await this.#runtime.dial({ host, port, withinMs, tls })) as TlsConnection;
-    return this.#checked(connection, tls);
+    if (this.#proxy === null)
+      return (await this.#runtime.dial({ host, port, withinMs, tls })) as TlsConnection;
+    const plain = await dialThroughProxy(this.#runtime, this.#proxy, this.name, withinMs);
+    try {
+      return await this.#runtime.secure(plain, tls, withinMs);
+    } catch (error) {
+      plain.abort();
+      throw error;
+    }
   }
 
   /** The router agrees on what it is asked for; what a balancer says is its own. */
@@ -193,20 +215,15 @@ export class RouterLink {
    * goes inside is TLS to the router itself, verified as ever.
    */
   async #outer(): Promise<Connection> {
-    const { host, port, ca } = this.#router;
+    const { host, ca } = this.#router;
     const dial = (anchors: string | null): Promise<Connection> =>
-      this.#runtime.dial({
-        host,
-        port,
-        withinMs,
-        tls: {
-          serverName: host,
-          verify: true,
-          ca: anchors === null ? null : [anchors],
-          cert: null,
-          key: null,
-          alpn: ["http/1.1"],
-        },
+      this.#secured({
+        serverName: host,
+        verify: true,
+        ca: anchors === null ? null : [anchors],
+        cert: null,
+        key: null,
+        alpn: ["http/1.1"],
       });
     if (ca === null || this.#outerCa === "system") return dial(null);
     try {

@@ -77,6 +77,7 @@ describe("the edge entry, in workerd", { skip: noEdge }, () => {
       { host: "localhost", port: edge.port, ca: readFileSync(`${site.folder}/ca.crt`, "utf8") },
       "always",
       { needed: () => true, remember: () => {} },
+      null,
     );
 
   /** A WebSocket to the edge, with nothing said in it yet. */

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { readDocument, writeDocument } from "../../src/wire/bson.ts";
 import { clientHelloParser, parseClientHello } from "../../src/wire/client-hello.ts";
 import type { Parsed } from "../../src/wire/cursor.ts";
+import { type ProxyAnswer, parseProxyAnswer } from "../../src/wire/http-connect.ts";
 import { type Cidr, cidrContains, cidrsOverlap, formatIp, parseCidr, parseIp } from "../../src/wire/ip.ts";
 import { isGrease, ja4Parts } from "../../src/wire/ja4.ts";
 import {
@@ -115,6 +116,21 @@ const targets: readonly Target[] = [
       ),
     ),
     inputs: 50_000,
+  },
+  {
+    name: "answer of an HTTP proxy",
+    parse: parseProxyAnswer,
+    seeds: [
+      "HTTP/1.1 200 Connection established\r\n\r\n\x16\x03",
+      "HTTP/1.0 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=x\r\n\r\nno",
+      "HTTP/1.1 103 Early\r\nA: b\r\n\r\nHTTP/1.1 204\n\n",
+    ].map(ascii),
+    inputs: 50_000,
+    sound: (value: unknown) => {
+      const { status, phrase } = value as ProxyAnswer;
+      assert.ok(status >= 200 && status < 1000);
+      assert.match(phrase, /^[\x20-\x7e]*$/);
+    },
   },
   {
     name: "Postgres opening",

@@ -43,7 +43,7 @@ export async function agentHere(
 ): Promise<AgentHere> {
   const runtime = await selectRuntime();
   const router = { host: "localhost", port, ca: readFileSync(`${site.folder}/ca.crt`, "utf8") };
-  const link = new RouterLink(runtime, router, "never", { needed: () => false, remember: () => {} });
+  const link = new RouterLink(runtime, router, "never", { needed: () => false, remember: () => {} }, null);
   const certificate = (): string => readFileSync(`${site.folder}/${as}.crt`, "utf8");
   let shown = "";
   const said: string[] = [];

@@ -31,9 +31,9 @@ export const everyRuntime: readonly {
   }[]
 ).map((one) => ({ name: one.name, command: [one.command, ...(programArgs[one.name] ?? [])] }));
 
-/** The environment without anything of ours, plus `more`. */
+/** The environment without anything of ours, or a proxy that this machine may have, plus `more`. */
 export function environment(more: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
-  const clean = Object.entries(process.env).filter(([name]) => !name.startsWith("SALLYPORT_"));
+  const clean = Object.entries(process.env).filter(([name]) => !/^SALLYPORT_|_proxy$/i.test(name));
   return { ...Object.fromEntries(clean), ...more };
 }
 
