@@ -11,6 +11,8 @@ export interface AuthorityParts {
   readonly bundle: string;
   /** What it has revoked, PEM. */
   readonly crl: () => Promise<string>;
+  /** The same for `sshd`: OpenSSH's own kind of list. */
+  readonly sshKrl: () => Promise<Uint8Array>;
   /** Where people log in. */
   readonly logins: readonly {
     readonly name: string;
@@ -44,6 +46,11 @@ export function createAuthorityApi(parts: AuthorityParts): Hono<{ Bindings: Appl
   });
   api.get("/v1/ca", (c) => c.text(parts.bundle, 200, pem));
   api.get("/v1/crl", async (c) => c.text(await parts.crl(), 200, pem));
+  api.get("/v1/ssh-krl", async (c) =>
+    c.body((await parts.sshKrl()) as Uint8Array<ArrayBuffer>, 200, {
+      "Content-Type": "application/octet-stream",
+    }),
+  );
   api.get("/v1/login", (c) => c.json({ providers: parts.logins }));
   return api;
 }

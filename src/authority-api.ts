@@ -3,6 +3,7 @@ import { createIssuer, type Issuer, openAuthority } from "./authority/issuer.ts"
 import { minting } from "./authority/minted.ts";
 import { certificatesFromPem } from "./authority/pem.ts";
 import { SshAuthority, sshKeyFiles } from "./authority/ssh-authority.ts";
+import { sshRevocationList } from "./authority/ssh-revocations.ts";
 import type { EnrolmentConfig } from "./config/enrolment.ts";
 import type { CertificateAndKey } from "./core/contexts.ts";
 import { Enrolment, type EnrolmentParts } from "./enrolment/enrolment.ts";
@@ -12,14 +13,15 @@ import { ConfigError, Refusal } from "./errors.ts";
 import { type AssertionKeys, GeneratedKeys, givenKeys } from "./identity/assertion-key.ts";
 import { sameBytes } from "./identity/same-bytes.ts";
 import { type ClientVerifier, createClientVerifier } from "./identity/verifier.ts";
+import type { Log } from "./observe/log.ts";
 import { files } from "./runtime/files.ts";
 import { issuedRecordFiles } from "./runtime/issued-records.ts";
 import { joinTokenFiles } from "./runtime/join-tokens.ts";
 import { exists } from "./runtime/key-files.ts";
-import { revokedIn } from "./runtime/revoked-records.ts";
+import { revokedIn, revokedSshKeysIn } from "./runtime/revoked-records.ts";
 
 /** How long a list of what is revoked is handed out before it is made anew. */
-const crlMs = 60_000;
+const listMs = 60_000;
 
 export interface AuthorityWorld extends Pick<EnrolmentParts, "audit" | "log"> {
   /** Trust anchors of the router's own pages, PEM. */
@@ -88,6 +90,24 @@ function sshIssuerOf({ directory, sshPrincipals }: EnrolmentConfig): () => Promi
   };
 }
 
+/** A list that is made anew at most once a minute, however many ask for it. */
+function kept<T>(make: () => Promise<T>, log: Log): () => Promise<T> {
+  let last: { readonly list: Promise<T>; readonly at: number } | undefined;
+  return () => {
+    if (last === undefined || Date.now() - last.at >= listMs) {
+      const made = { list: make(), at: Date.now() };
+      last = made;
+      made.list.catch((error) => {
+        if (last === made) last = undefined;
+        log.error("the authority could not list what it revoked", {
+          detail: error instanceof Error ? error.message : String(error),
+        });
+      });
+    }
+    return last.list;
+  };
+}
+
 /** The parts of the authority's API. Throws a `ConfigError`. */
 export async function openAuthorityApi(
   config: EnrolmentConfig,
@@ -128,24 +148,18 @@ export async function openAuthorityApi(
     audit,
     log,
   });
-  let crl: { readonly text: Promise<string>; readonly at: number } | undefined;
+  const lists = {
+    crl: kept(() => issuer.crl(), log),
+    sshKrl: kept(async () => {
+      const { directory } = config;
+      return sshRevocationList(revokedIn(directory), revokedSshKeysIn(directory));
+    }, log),
+  };
   return {
     mint: minting(issuer),
     issue: (body, applicant) => enrolment.issue(body, applicant),
     bundle: issuer.chain.map((pem) => `${pem.trimEnd()}\n`).join(""),
-    crl: () => {
-      if (crl === undefined || Date.now() - crl.at >= crlMs) {
-        const made = { text: issuer.crl(), at: Date.now() };
-        crl = made;
-        made.text.catch((error) => {
-          if (crl === made) crl = undefined;
-          log.error("the authority could not list what it revoked", {
-            detail: error instanceof Error ? error.message : String(error),
-          });
-        });
-      }
-      return crl.text;
-    },
+    ...lists,
     logins: config.providers.flatMap(({ name, issuer: url, clientId, scope }) =>
       clientId === null ? [] : [{ name, issuer: url, client_id: clientId, scope }],
     ),

@@ -27,6 +27,10 @@ export interface RevokedCertificate {
 const afterEndMs = 24 * 3_600_000;
 const cRLNumber = "2.5.29.20";
 
+/** Without those whose end is long past. */
+export const stillListed = (revoked: readonly RevokedCertificate[], now: number): RevokedCertificate[] =>
+  revoked.filter(({ expires }) => expires === null || expires + afterEndMs > now);
+
 /** A list of what an authority revoked, PEM. Its number is its time, which only ever grows (RFC 5280 §5.2.3). */
 export async function revocationList(
   authority: Authority,
@@ -35,12 +39,11 @@ export async function revocationList(
   now = Date.now(),
 ): Promise<string> {
   const { key, algorithm } = authority.signer;
-  const listed = revoked.filter(({ expires }) => expires === null || expires + afterEndMs > now);
   const list = await X509CrlGenerator.create({
     issuer: authority.certificate.subjectName,
     thisUpdate: new Date(now),
     nextUpdate: new Date(now + lifetimeMs),
-    entries: listed.map(({ serial, at, reason }) => ({
+    entries: stillListed(revoked, now).map(({ serial, at, reason }) => ({
       serialNumber: serial,
       revocationDate: new Date(at),
       reason: X509CrlReason[reason],

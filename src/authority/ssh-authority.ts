@@ -26,6 +26,8 @@ export type SshPermission = (typeof sshPermissions)[number];
 
 /** Whom to let in, as whom, until when. */
 export interface SshUserRequest {
+  /** A random one unless given. */
+  readonly serial?: bigint;
   readonly publicKey: SshPublicKey;
   readonly keyId: string;
   /** Users of servers. */
@@ -72,6 +74,7 @@ function networks(sources: readonly string[]): Readonly<Record<string, string>> 
 }
 
 type Named = Pick<SshCertificateContents, "kind" | "key" | "keyId" | "principals" | "criticalOptions"> & {
+  readonly serial?: bigint | undefined;
   readonly extensions: readonly string[];
 };
 
@@ -97,11 +100,12 @@ export class SshAuthority {
    * @throws SubjectError when something about the user can't stand in one
    */
   async user(request: SshUserRequest, now = Date.now()): Promise<string> {
-    const { publicKey, keyId, principals, lifetimeMs, permissions, sources } = request;
+    const { serial, publicKey, keyId, principals, lifetimeMs, permissions, sources } = request;
     checkText("commonName", keyId);
     for (const principal of principals) checkSshPrincipal(principal);
     const named: Named = {
       kind: "user",
+      serial,
       key: publicKey,
       keyId,
       principals: atLeastOne(principals, "principals"),
@@ -136,10 +140,10 @@ export class SshAuthority {
   }
 
   async #certify(named: Named, lifetimeMs: number, now: number): Promise<string> {
-    const [serial = 0n] = crypto.getRandomValues(new BigUint64Array(1));
+    const [random = 0n] = crypto.getRandomValues(new BigUint64Array(1));
     const contents = {
       ...named,
-      serial,
+      serial: named.serial ?? random,
       nonce: crypto.getRandomValues(new Uint8Array(32)),
       validAfter: Math.floor((now - clockSkewMs) / 1000),
       validBefore: Math.floor((now + lifetimeMs) / 1000),

@@ -3,12 +3,13 @@ import { newSshKey } from "../authority/ssh-key.ts";
 import { list } from "../config/values.ts";
 import { files } from "../runtime/files.ts";
 import { exists, writeAtomically, writeOnce } from "../runtime/key-files.ts";
-import { parseSshPublicKey, type SshPublicKey } from "../wire/ssh-public-key.ts";
+import type { SshPublicKey } from "../wire/ssh-public-key.ts";
 import { folderOf, named, report } from "./ca-folder.ts";
 import { clientLifetime } from "./ca-issue.ts";
 import { limitsOf } from "./ca-limits.ts";
 import { type CliIo, UsageError } from "./command.ts";
 import { lifetime, options, required } from "./options.ts";
+import { sshKeyIn } from "./ssh-key-file.ts";
 
 const dayMs = 24 * 3_600_000;
 const many = { type: "string", multiple: true } as const;
@@ -33,15 +34,7 @@ interface PublicKeyFile {
 
 function publicKeyIn(path: string | undefined): PublicKeyFile {
   const file = required(path, "--public-key", "a file such as ~/.ssh/id_ed25519.pub");
-  let text: string;
-  try {
-    text = files.read(file);
-  } catch {
-    throw new UsageError(`--public-key ${file} can't be read: expected a file such as ~/.ssh/id_ed25519.pub`);
-  }
-  const publicKey = parseSshPublicKey(text);
-  if ("problem" in publicKey) throw new UsageError(`--public-key ${file} ${publicKey.problem}`);
-  return { publicKey, path: file };
+  return { publicKey: sshKeyIn(file, "--public-key"), path: file };
 }
 
 /** Where OpenSSH looks for it: beside the key. */

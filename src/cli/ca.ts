@@ -1,6 +1,6 @@
 import { init, renew } from "./ca-init.ts";
 import { issue, server } from "./ca-issue.ts";
-import { crl, revoke } from "./ca-revoke.ts";
+import { crl, revoke, sshKrl } from "./ca-revoke.ts";
 import { ssh, sshHost, sshUser } from "./ca-ssh.ts";
 import { token } from "./ca-token.ts";
 import { type CliIo, type Command, UsageError } from "./command.ts";
@@ -19,6 +19,7 @@ const usage = `Usage: sallyport ca init   --dir DIR [--name NAME] [--algorithm e
                            [--renewable 24h] [--source CIDR]... [--route NAME]...
        sallyport ca revoke --dir DIR (--cert FILE | --serial NUMBER) [--reason REASON]
                            [--out FILE] [--lifetime 90d]
+       sallyport ca revoke --dir DIR --ssh-key FILE
        sallyport ca crl    --dir DIR [--out FILE] [--lifetime 90d]
        sallyport ca renew  --dir DIR [--passphrase-file FILE]
        sallyport ca ssh    --dir DIR [--for sshd|clients] [--host PATTERN]...
@@ -27,6 +28,7 @@ const usage = `Usage: sallyport ca init   --dir DIR [--name NAME] [--algorithm e
                            [--force]
        sallyport ca ssh-host --dir DIR --public-key FILE --name DNS_NAME... [--lifetime 90d]
                            [--out PREFIX]
+       sallyport ca ssh-krl --dir DIR [--out FILE]
 
 An authority of your own, in a folder: no server, no database.
 
@@ -40,7 +42,8 @@ An authority of your own, in a folder: no server, no database.
   token   prints a token with which a machine gets one such certificate from the router
           ("sallyport login --token"), within --expires; the key is made there. --renewable
           says how long it can be renewed
-  revoke  ends a certificate before its time, and writes DIR/ca.crl
+  revoke  ends a certificate before its time, and the SSH certificate that came with it; or an
+          SSH key with all its certificates. Writes DIR/ca.crl, and DIR/ssh.krl for sshd
   crl     writes DIR/ca.crl anew, before it expires
   renew   gives the issuing authority a new key, with the root's; restart what has it open
   ssh     prints the authority's SSH keys: for the file that sshd's TrustedUserCAKeys names, and
@@ -49,6 +52,7 @@ An authority of your own, in a folder: no server, no database.
           --principal is a user to log in as. --permit pty,port-forwarding unless given; also
           agent-forwarding, X11-forwarding, user-rc, or none
   ssh-host  signs a server's SSH key for its names
+  ssh-krl  writes DIR/ssh.krl anew: what was revoked, for the file that sshd's RevokedKeys names
 
 Keys are written with mode 0600. With --json, says what was made as JSON.`;
 
@@ -63,6 +67,7 @@ const actions: Readonly<Record<string, (args: readonly string[], io: CliIo) => P
   ssh,
   "ssh-user": sshUser,
   "ssh-host": sshHost,
+  "ssh-krl": sshKrl,
 };
 
 export const ca: Command = {

@@ -116,8 +116,9 @@ export class Enrolment {
     if (renewed !== undefined) checkSameHolder(renewed, made);
     const sshIssuer = sshKey === null ? null : await this.#parts.ssh();
     const expires = Date.parse(issued.expires);
+    const beside = { serial: made.serial, expires };
     const ssh =
-      sshKey === null || sshIssuer === null ? null : await issueSsh(sshIssuer, sshKey, grant, expires, now);
+      sshKey === null || sshIssuer === null ? null : await issueSsh(sshIssuer, sshKey, grant, beside, now);
     // Before anything is given out: of two that come at once, one gets a certificate. And not before there is one.
     if (asked.join_token !== undefined) await spend(tokens, asked.join_token);
     const record = { ...kept, renewableUntil, expires };

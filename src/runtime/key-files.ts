@@ -20,7 +20,7 @@ export const removeAll = (path: string): void => rmSync(path, { recursive: true,
 
 export interface FileToWrite {
   readonly path: string;
-  readonly contents: string;
+  readonly contents: string | Uint8Array;
   /** Readable by its owner alone, from the first byte. */
   readonly secret: boolean;
 }
@@ -56,7 +56,7 @@ export function writeTogether(...all: readonly FileToWrite[]): void {
 }
 
 /** Writes one file whole or not at all. */
-export const writeAtomically = (path: string, contents: string, secret: boolean): void =>
+export const writeAtomically = (path: string, contents: string | Uint8Array, secret: boolean): void =>
   writeTogether({ path, contents, secret });
 
 /** Writes a secret unless something is there already: then that stays. */

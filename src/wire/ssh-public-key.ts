@@ -1,4 +1,6 @@
 import { Cursor } from "./cursor.ts";
+import { joined } from "./joined.ts";
+import { sshString } from "./ssh-data.ts";
 
 /** A public key as SSH has it (RFC 4253 §6.6). */
 export interface SshPublicKey {
@@ -7,6 +9,9 @@ export interface SshPublicKey {
   /** What follows the type: the fields that are the key. */
   readonly fields: Uint8Array;
 }
+
+/** As it goes over the wire, and is hashed for a fingerprint. */
+export const sshKeyBlob = ({ type, fields }: SshPublicKey): Uint8Array => joined([sshString(type), fields]);
 
 const maxLineLength = 16 * 1024;
 const rsaBits = { min: 2048, max: 16_384 } as const;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -22,7 +22,9 @@ const page = readFileSync("docs/ssh-certificates.md", "utf8");
 const section = page.slice(page.indexOf("## With `login`"));
 const host = "node1.ssh.example.com";
 
-describe("login brings an SSH certificate", { skip: missing("ssh", "sshd", "ssh-keygen") }, () => {
+describe("login brings an SSH certificate", {
+  skip: missing("ssh", "sshd", "ssh-keygen", "curl", "bash"),
+}, () => {
   let site: Site;
   let server: Sshd;
   let router: TestRouter;
@@ -69,6 +71,7 @@ describe("login brings an SSH certificate", { skip: missing("ssh", "sshd", "ssh-
     await keygen("-q", "-t", "ed25519", "-N", "", "-f", at("host_key"));
     await authority("ssh-host", "--dir", at("ca"), "--public-key", at("host_key.pub"), "--name", host);
     mkdirSync(at("principals"));
+    writeFileSync(at("revoked-keys"), "");
     writeFileSync(at(`principals/${userInfo().username}`), "group:ops\n");
     server = await startSshd(at("sshd"), [
       `TrustedUserCAKeys ${folder}/users.pub`,
@@ -77,6 +80,7 @@ describe("login brings an SSH certificate", { skip: missing("ssh", "sshd", "ssh-
         .replaceAll("/etc/ssh", folder)
         .trim()
         .split("\n"),
+      `RevokedKeys ${folder}/revoked-keys`,
       `HostKey ${folder}/host_key`,
       `HostCertificate ${folder}/host_key-cert.pub`,
     ]);
@@ -135,6 +139,29 @@ describe("login brings an SSH certificate", { skip: missing("ssh", "sshd", "ssh-
     assert.notEqual(readFileSync(kept("ssh-cert.pub"), "utf8"), former);
     const { status, err } = await ssh(host, "true");
     assert.equal(status, 0, err);
+  });
+
+  it("that is revoked with the other, where sshd gets the list as the page has it", async () => {
+    for (const name of ["ssh", "ssh-cert.pub", "client.crt"]) copyFileSync(kept(name), at(`lost-${name}`));
+    const config = readFileSync(at("ssh_config"), "utf8");
+    const lost = config
+      .replace(kept("ssh-cert.pub"), at("lost-ssh-cert.pub"))
+      .replace(kept("ssh"), at("lost-ssh"));
+    writeFileSync(at("ssh_config-lost"), lost);
+    await logIn("--cn", "carol", "--group", "ops");
+    await authority("revoke", "--dir", at("ca"), "--cert", at("lost-client.crt"));
+    const [, script = ""] = /```sh\n([^`]*curl[^`]*)```/.exec(page) ?? [];
+    const here = script
+      .replace("/etc/ssh", site.folder)
+      .replace("sallyport-ca.crt", "ca.crt")
+      .replace("gate.example.com:8443", `localhost:${router.port}`);
+    const fetched = await run("bash", ["-euc", here]);
+    assert.equal(fetched.status, 0, fetched.err);
+    const refused = await ssh("-F", at("ssh_config-lost"), host, "true");
+    assert.equal(refused.status, 255);
+    assert.match(refused.err, /Permission denied/);
+    assert.match(server.log(), /revoked by file/);
+    assert.equal((await ssh(host, "true")).status, 0, "carol's is good");
   });
 
   it("that is refused where the group is another", async () => {

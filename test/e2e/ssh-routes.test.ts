@@ -63,7 +63,7 @@ describe("docs/ssh.md", { skip: missing("ssh", "sshd", "ssh-keygen", "scp", "sft
     router = await startRouter(site, {
       ...variables(server),
       SALLYPORT_CLIENT_CA: at("ca/ca.crt"),
-      SALLYPORT_ROUTE_DOWN: `ssh://127.0.0.1:${await freePort()}?sni=down.ssh.example.com`,
+      SALLYPORT_ROUTE_DOWN: "ssh://127.0.0.1:1?sni=down.ssh.example.com",
       SALLYPORT_ROUTE_WEB: `ssh://127.0.0.1:${web.port}?sni=web.ssh.example.com`,
     });
     const settings = [

@@ -510,6 +510,7 @@ describe("what the authority shows everybody", () => {
     const bundle = await (await get("/v1/ca")).text();
     assert.ok(certificatesFromPem(bundle).length >= 1);
     assert.match(await (await get("/v1/crl")).text(), /^-----BEGIN X509 CRL-----/);
+    assert.match(await (await get("/v1/ssh-krl")).text(), /^SSHKRL\n\0/);
     const login = {
       name: "staff",
       issuer: issuer.issuer,

@@ -112,7 +112,13 @@ describe("an SSH certificate that comes with another", () => {
     const other = keyOf((await newSshRequest(null, tls)).request.public_key);
     const now = Date.now();
     const ask = (commonName: string, limits?: { readonly routes: readonly string[] }) =>
-      issueSsh(issuer, key, { person: { commonName }, ...(limits ? { limits } : {}) }, now + hour, now);
+      issueSsh(
+        issuer,
+        key,
+        { person: { commonName }, ...(limits ? { limits } : {}) },
+        { serial: "6f451bab7940813f8f20e392ecf921e1", expires: now + hour },
+        now,
+      );
     const made = await ask("alice");
     assert.deepEqual(made?.ssh_principals, ["alice"]);
     const line = made?.ssh_certificate ?? "";
