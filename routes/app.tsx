@@ -1,5 +1,6 @@
 /** @jsxImportSource hono/jsx */
 import { Hono, type MiddlewareHandler } from "hono";
+import { raw } from "hono/html";
 import type { Applicant } from "../src/enrolment/enrolment.ts";
 import type { KeySet } from "../src/identity/assertion-key.ts";
 import type { Identity } from "../src/identity/identity.ts";
@@ -7,6 +8,10 @@ import type { AgentInfo } from "../src/tunnel/agents.ts";
 import type { Endpoint } from "../src/types.ts";
 import { type AuthorityParts, createAuthorityApi } from "./authority.ts";
 import { type ConnectBindings, createConnect } from "./connect.ts";
+import { pageHeaders } from "./page-headers.ts";
+import { StatusPage } from "./status/page.tsx";
+import { style } from "./status/style.ts";
+import { createStatusEvents, type StatusParts } from "./status.ts";
 
 /** What the router tells its app with every request. */
 export interface AppBindings extends Applicant, ConnectBindings {
@@ -32,15 +37,10 @@ export interface AppParts {
   readonly administers: (identity: Identity | null, source: Endpoint) => boolean;
   /** The agents that are connected. */
   readonly agents: () => Promise<readonly AgentInfo[]>;
+  readonly status: StatusParts;
   /** `null` where no authority is configured. */
   readonly authority: AuthorityParts | null;
 }
-
-const style = `
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
-body { max-width: 40rem; margin: 3rem auto; padding: 0 1rem }
-dt { font-weight: 600 } dd { margin: 0 0 .5rem; overflow-wrap: anywhere }
-`;
 
 function Page({ version, identity }: { version: string; identity: Identity | null }) {
   return (
@@ -49,7 +49,7 @@ function Page({ version, identity }: { version: string; identity: Identity | nul
         <meta charset="utf-8" />
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <title>Sallyport</title>
-        <style>{style}</style>
+        <style>{raw(style)}</style>
       </head>
       <body>
         <main>
@@ -86,24 +86,24 @@ const listedAgent = ({ bytesIn, bytesOut, ...agent }: AgentInfo) => ({
 
 /** The router's own app, at `SALLYPORT_HOST`. */
 export function createApp(parts: AppParts): Hono<{ Bindings: AppBindings }> {
-  const { version, assertionKeys, authority, administers, agents } = parts;
+  const { version, assertionKeys, authority, administers, agents, status } = parts;
   const app = new Hono<{ Bindings: AppBindings }>();
 
   app.use(async (c, next) => {
     await next();
-    c.header("Strict-Transport-Security", "max-age=31536000");
-    c.header(
-      "Content-Security-Policy",
-      "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-    );
-    c.header("X-Content-Type-Options", "nosniff");
-    c.header("Referrer-Policy", "no-referrer");
-    c.header("Cache-Control", "no-store");
+    for (const [name, value] of Object.entries(await pageHeaders())) c.header(name, value);
   });
 
-  app.get("/", (c) =>
-    c.html(`<!doctype html>${(<Page version={version} identity={c.env.identity} />).toString()}`),
-  );
+  app.get("/", async (c) => {
+    const { identity, source } = c.env;
+    const page =
+      identity !== null && administers(identity, source) ? (
+        <StatusPage snapshot={await status.snapshot()} identity={identity} />
+      ) : (
+        <Page version={version} identity={identity} />
+      );
+    return c.html(`<!doctype html>${page.toString()}`);
+  });
   app.get("/healthz", (c) => c.text("ok\n"));
   app.use("/v1/whoami", needsCertificate);
   app.get("/v1/whoami", (c) => c.json(c.env.identity));
@@ -115,6 +115,10 @@ export function createApp(parts: AppParts): Hono<{ Bindings: AppBindings }> {
     return c.json({ routes, agents: (await agents()).map(listedAgent) });
   });
   app.get("/.well-known/jwks.json", async (c) => c.json(await assertionKeys()));
+  app.route(
+    "/",
+    createStatusEvents(status.watch, ({ identity, source }) => administers(identity, source)),
+  );
   app.route("/", createConnect());
   if (authority !== null) app.route("/", createAuthorityApi(authority));
   app.onError((_, c) => c.json({ error: { reason: "internal", detail: "the log says why" } }, 500));

@@ -28,6 +28,7 @@ import { Metrics } from "./observe/metrics.ts";
 import type { ListFiles } from "./revocation/read-lists.ts";
 import { RevocationWatch } from "./revocation/watch.ts";
 import { openFiles } from "./runtime/open-files.ts";
+import { openStatusPage } from "./status-page.ts";
 import { Agents } from "./tunnel/agents.ts";
 import type { Connection, Endpoint, Listener, Runtime } from "./types.ts";
 import { HttpUpstreams } from "./upstream/http-upstreams.ts";
@@ -89,13 +90,25 @@ export async function startServer(
   const agents = new Agents({ agents: config.tunnel.maxAgents, perName: agentsPerName }, (count) =>
     metrics.tunnelAgents.set(count),
   );
+  const httpUpstreams = new HttpUpstreams();
+  let unready: string | null = null;
+  const page = openStatusPage({
+    config,
+    runtime: `${runtime.name} ${runtime.version}`,
+    agents,
+    httpUpstreams,
+    router: () => router,
+    unready: () => unready,
+    log,
+  });
   const app = createApp({
     version,
     assertionKeys: () => assertionKeys.published(Date.now()),
     administers: (identity, source) =>
-      administers(config.adminAllow, identity, ipOf(source), own?.name ?? ""),
+      administers(config.adminAllow, identity, ipOf(source), own?.name ?? "", Date.now()),
     agents: () => agents.list(),
     authority,
+    status: page,
   });
   const ownPages: App = (request, caller, upgrade) =>
     app.fetch(request, {
@@ -117,7 +130,6 @@ export async function startServer(
     ...config.caps,
     connections: roomFor(config.caps.connections, log),
   });
-  const httpUpstreams = new HttpUpstreams();
   const tunnelled = tunnelAdapter({
     agents,
     rules: config.tunnel.rules,
@@ -140,7 +152,10 @@ export async function startServer(
     proxyProtocol: config.proxyProtocol,
     forwardedFrom: config.forwardedFrom,
     timeouts: config.timeouts,
-    audit,
+    audit: (record) => {
+      audit(record);
+      if (record.event === "connection") page.recorded(record);
+    },
     mint: (user) => {
       // The configuration has no route that asks for one without an authority.
       if (authority === null) throw new TypeError("no authority makes certificates here");
@@ -149,10 +164,13 @@ export async function startServer(
     assertions: new Assertions(assertionKeys, `https://${config.host}`),
     openService: (target) => agents.open(target),
     agentCount: () => agents.count,
+    dialled: page.dialled,
     metrics,
     log,
     httpUpstreams,
   });
+  // A page that is open would keep its connection, and the router waiting.
+  router.draining.addEventListener("abort", () => page.close(), { once: true });
 
   const tunnels = new Tunnels(
     (connection, arrival) => router.accept(connection, arrival),
@@ -170,6 +188,7 @@ export async function startServer(
   const sweep = setInterval(() => router.sweep(Date.now()), sweepEveryMs);
   const stopWatching = (): void => {
     clearInterval(sweep);
+    page.close();
     revocations.stop();
   };
 
@@ -197,7 +216,6 @@ export async function startServer(
     }
   };
 
-  let unready: string | null = null;
   const main = await listen(
     "SALLYPORT_LISTEN",
     config.listen.host,

@@ -1,3 +1,4 @@
+import { printable } from "../observe/printable.ts";
 import { onSignals } from "../runtime/signals.ts";
 import { Agent, type AgentLink, type ServiceAddress } from "../tunnel/agent.ts";
 import { tunnelName } from "../tunnel/wire.ts";
@@ -6,7 +7,6 @@ import { type Client, openClient } from "./client.ts";
 import { clientFlags, clientUsage } from "./client-options.ts";
 import { type CliIo, type Command, UsageError } from "./command.ts";
 import { options } from "./options.ts";
-import { printable } from "./printable.ts";
 
 const servicePrefix = "SALLYPORT_SERVICE_";
 const expectedName = "expected a name of small letters, digits and hyphens, such as edge-1";

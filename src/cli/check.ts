@@ -1,19 +1,13 @@
 import { schemes } from "../adapters/registry.ts";
 import { assertionKeysOf, openIssuerOf } from "../authority-api.ts";
 import { type Config, loadConfig } from "../config/load.ts";
-import { upstreamText } from "../core/dial.ts";
+import { upstreamTemplate } from "../core/dial.ts";
 import type { Route } from "../core/route.ts";
 import { readSource } from "../revocation/read-lists.ts";
 import { files } from "../runtime/files.ts";
 import { formatCidr } from "../wire/ip.ts";
 import type { Command } from "./command.ts";
 import { options } from "./options.ts";
-
-/** `host:port` with the captures still in it. */
-function upstreamTemplate(route: Route): string | null {
-  const named = route.names.flatMap(({ variables }) => variables.filter((name) => name !== null));
-  return upstreamText(route, Object.fromEntries(named.map((name) => [name, `{${name}}`]))) || null;
-}
 
 /** A route as people want to see it; no key and no password is in it. */
 export function routeSummary(route: Route) {
@@ -29,7 +23,7 @@ export function routeSummary(route: Route) {
     expiry_grace_ms: Number.isFinite(route.expiryGraceMs) ? route.expiryGraceMs : null,
     source: route.sources?.map(formatCidr) ?? null,
     port: route.port,
-    upstream: upstreamTemplate(route),
+    upstream: upstreamTemplate(route) || null,
     upstream_tls: upstream?.tls.mode ?? null,
     send_proxy: upstream?.sendProxy ?? null,
     idle_timeout_ms: route.idleTimeoutMs,

@@ -1,4 +1,5 @@
 import { rmSync } from "node:fs";
+import { printable } from "../observe/printable.ts";
 import { runClient } from "../runtime/run-client.ts";
 import { openClient } from "./client.ts";
 import { clientFlags, clientUsage } from "./client-options.ts";
@@ -9,7 +10,6 @@ import { forProxyCommand } from "./config/ssh.ts";
 import { askRoutes } from "./listed-routes.ts";
 import { startLocalProxy } from "./local-proxy.ts";
 import { optionsAnd } from "./options.ts";
-import { printable } from "./printable.ts";
 import { type Kind, type RouteTarget, targetOf } from "./route-target.ts";
 
 /** A native client, to be pointed at a local port. */

@@ -1,4 +1,5 @@
 import { patient } from "../local/streams.ts";
+import { printable } from "../observe/printable.ts";
 import { portableRelay } from "../runtime/relay.ts";
 import { StdioConnection } from "../runtime/stdio.ts";
 import type { Connection } from "../types.ts";
@@ -7,7 +8,6 @@ import { openClient } from "./client.ts";
 import { clientFlags } from "./client-options.ts";
 import { type CliIo, UsageError } from "./command.ts";
 import { optionsAnd } from "./options.ts";
-import { printable } from "./printable.ts";
 
 const flagsOfSsh = { ...clientFlags, alpn: { type: "string" } } as const;
 

@@ -1,9 +1,11 @@
 import { spell } from "../local/credential.ts";
 import type { ProxyEvents } from "../local/proxy.ts";
+import { printable } from "../observe/printable.ts";
 import { isTerminal } from "../runtime/files.ts";
 import { onSignals } from "../runtime/signals.ts";
 import { clearSocket, ownSocket, removeSocket } from "../runtime/unix-socket.ts";
 import type { ListenAddress } from "../types.ts";
+import { normaliseServerName } from "../wire/server-name.ts";
 import { openClient } from "./client.ts";
 import { clientFlags, clientUsage } from "./client-options.ts";
 import { type CliIo, type Command, UsageError } from "./command.ts";
@@ -11,7 +13,6 @@ import { writeKubeconfig } from "./config/local-kubeconfig.ts";
 import { askRoutes, type ListedRoute } from "./listed-routes.ts";
 import { startLocalProxy } from "./local-proxy.ts";
 import { optionsAnd, portFlag } from "./options.ts";
-import { printable } from "./printable.ts";
 import { proxySsh } from "./proxy-ssh.ts";
 import { isHostName, type Kind, kinds, targetOf } from "./route-target.ts";
 
@@ -85,7 +86,10 @@ async function run(args: readonly string[], io: CliIo): Promise<number> {
   } finally {
     api.close();
   }
-  const target = targetOf(route, kind, listed, { alpn: flags.alpn, protocol: flags.protocol });
+  // The router's own pages, which no route lists.
+  const own = kind === "app" && normaliseServerName(route) === normaliseServerName(client.link.host);
+  const alpn = flags.alpn ?? (own ? "sallyport-auth" : undefined);
+  const target = targetOf(route, kind, listed, { alpn, protocol: flags.protocol });
 
   let served = 0;
   let open = 0;

@@ -1,8 +1,8 @@
 import { didYouMean } from "../config/suggest.ts";
+import { printable } from "../observe/printable.ts";
 import { normaliseServerName } from "../wire/server-name.ts";
 import { UsageError } from "./command.ts";
 import { exactNames, type ListedRoute, serving } from "./listed-routes.ts";
-import { printable } from "./printable.ts";
 
 /** What a local client speaks. */
 export const kinds = ["tcp", "db", "app", "kube"] as const;

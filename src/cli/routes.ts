@@ -1,9 +1,9 @@
+import { printable } from "../observe/printable.ts";
 import { openClient } from "./client.ts";
 import { clientFlags, clientUsage } from "./client-options.ts";
 import type { Command } from "./command.ts";
 import { askListing, type ListedAgent, type ListedRoute } from "./listed-routes.ts";
 import { options } from "./options.ts";
-import { printable } from "./printable.ts";
 
 /** Columns as wide as their widest cell. */
 function columns(rows: readonly (readonly string[])[]): string[] {

@@ -2,11 +2,11 @@ import { certificatesFromPem } from "../authority/pem.ts";
 import { parseCertificate } from "../identity/certificate.ts";
 import { identityOf } from "../identity/identity.ts";
 import type { ClientPair } from "../local/link.ts";
+import { printable } from "../observe/printable.ts";
 import { files } from "../runtime/files.ts";
 import { clientFlags, clientPair, clientUsage } from "./client-options.ts";
 import type { Command } from "./command.ts";
 import { options } from "./options.ts";
-import { printable } from "./printable.ts";
 import { profileFolder, readProfile } from "./profile.ts";
 
 /** Who a client certificate says its holder is, and whether it is good now. */

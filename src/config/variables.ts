@@ -82,7 +82,7 @@ export const variables = {
   SALLYPORT_ADMIN_ALLOW: variable(
     allowRules,
     null,
-    "who may see the agents that are connected (`sallyport routes`, `/v1/routes`): a rule as in `allow`, `;` between several, any of which will do; nobody may unless set",
+    "who may see what the router does for others: the status page at `SALLYPORT_HOST`, and agents in `sallyport routes` and `/v1/routes`; a rule as in `allow`, `;` between several, any of which will do; nobody may unless set",
   ),
   SALLYPORT_GROUPS: variable(
     groupSources,

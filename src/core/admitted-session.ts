@@ -7,7 +7,15 @@ import { balancedClient } from "../upstream/http-upstreams.ts";
 import type { ProxyFacts } from "../wire/proxy-protocol.ts";
 import type { Arrival } from "./arrival.ts";
 import type { CertificateAndKey } from "./contexts.ts";
-import { type Dialling, dialUpstream, originsOf, secureUpstream, serversOf, upstreamText } from "./dial.ts";
+import {
+  type Dialling,
+  dialUpstream,
+  originsOf,
+  secureUpstream,
+  serversOf,
+  serverText,
+  upstreamText,
+} from "./dial.ts";
 import type { Match } from "./match.ts";
 import { type DatabaseRecord, statementRecord } from "./record.ts";
 import type { Route, UpstreamServer } from "./route.ts";
@@ -44,9 +52,21 @@ async function timedDial(
   secure: SecureOptions | null,
   facts: () => ProxyFacts,
 ): Promise<Connection> {
+  const { route, captures } = who;
   const started = performance.now();
-  const connection = await dialUpstream(parts, who, server, secure, facts);
-  parts.metrics.upstreamConnect.observe((performance.now() - started) / 1000, who.route.name);
+  const done = (failure: Refusal | null): number => {
+    const ms = performance.now() - started;
+    parts.dialled(route, serverText(route, captures, server), ms, failure);
+    return ms;
+  };
+  let connection: Connection;
+  try {
+    connection = await dialUpstream(parts, who, server, secure, facts);
+  } catch (error) {
+    if (error instanceof Refusal) done(error);
+    throw error;
+  }
+  parts.metrics.upstreamConnect.observe(done(null) / 1000, route.name);
   return connection;
 }
 

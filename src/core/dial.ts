@@ -15,15 +15,27 @@ export function serversOf(
   return [upstream, ...upstream.others].map(({ host, port }) => ({ host: fillIn(host, captures), port }));
 }
 
-/** `host:port` after captures, for the record, with commas where there are several; `agent/service` by way of one. */
-export function upstreamText(route: Route, captures: Readonly<Record<string, string>>): string {
-  const via = route.upstream?.via ?? null;
-  return serversOf(route, captures)
-    .map(({ host, port }) => {
-      if (via !== null) return `${fillIn(via, captures)}/${host}`;
-      return `${host.includes(":") ? `[${host}]` : host}:${port}`;
-    })
+/** `host:port` of one server after captures; `agent/service` by way of an agent. */
+export function serverText(
+  { upstream }: Route,
+  captures: Readonly<Record<string, string>>,
+  { host, port }: UpstreamServer,
+): string {
+  const via = upstream?.via ?? null;
+  if (via !== null) return `${fillIn(via, captures)}/${host}`;
+  return `${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
+/** All servers of a route after captures, for the record, with commas where there are several. */
+export const upstreamText = (route: Route, captures: Readonly<Record<string, string>>): string =>
+  serversOf(route, captures)
+    .map((server) => serverText(route, captures, server))
     .join(",");
+
+/** The same with the captures still in it; empty for the router's own. */
+export function upstreamTemplate(route: Route): string {
+  const named = route.names.flatMap(({ variables }) => variables.filter((name) => name !== null));
+  return upstreamText(route, Object.fromEntries(named.map((name) => [name, `{${name}}`])));
 }
 
 /**

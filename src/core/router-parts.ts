@@ -1,3 +1,4 @@
+import type { Refusal } from "../errors.ts";
 import type { ClientVerifier } from "../identity/verifier.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
@@ -38,6 +39,8 @@ export interface RouterParts {
   readonly openService: (target: ServiceTarget) => Promise<Connection>;
   /** Connections of agents that are open. */
   readonly agentCount: () => number;
+  /** An upstream was dialled: how long it took, and why it did not come about, if it did not. */
+  readonly dialled: (route: Route, server: string, ms: number, failure: Refusal | null) => void;
   readonly metrics: Metrics;
   readonly log: Log;
   readonly httpUpstreams: HttpUpstreams;

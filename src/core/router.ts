@@ -3,6 +3,7 @@ import type { ClientHello } from "../wire/client-hello.ts";
 import { ja4, ja4Key } from "../wire/ja4.ts";
 import type { Arrival } from "./arrival.ts";
 import type { OpeningHere } from "./hello.ts";
+import type { LiveConnection, Traffic } from "./live.ts";
 import { LruMap } from "./lru-map.ts";
 import { RouteTable } from "./match.ts";
 import type { Route } from "./route.ts";
@@ -46,6 +47,31 @@ export class Router {
 
   get open(): number {
     return this.#visits.size;
+  }
+
+  /** Connections that are open on each route. */
+  get openByRoute(): ReadonlyMap<Route, number> {
+    return this.#perRoute;
+  }
+
+  /** The newest connections, the last to come first. */
+  newest(count: number): readonly LiveConnection[] {
+    return [...this.#visits]
+      .slice(-count)
+      .reverse()
+      .map(({ live }) => live);
+  }
+
+  /** What the connections that are open have carried so far, by their route; `null`: those that have none yet. */
+  traffic(): ReadonlyMap<Route | null, Traffic> {
+    const sums = new Map<Route | null, { bytesIn: number; bytesOut: number }>();
+    for (const { route, traffic } of this.#visits) {
+      const sum = sums.get(route) ?? { bytesIn: 0, bytesOut: 0 };
+      sums.set(route, sum);
+      sum.bytesIn += traffic.bytesIn;
+      sum.bytesOut += traffic.bytesOut;
+    }
+    return sums;
   }
 
   get draining(): AbortSignal {

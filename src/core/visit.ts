@@ -10,6 +10,7 @@ import type { Arrival } from "./arrival.ts";
 import { deadline } from "./deadline.ts";
 import { type Begun, readHello, refuseInClear } from "./hello.ts";
 import { lingeringClose } from "./linger.ts";
+import type { LiveConnection, Traffic } from "./live.ts";
 import type { Match } from "./match.ts";
 import { type ConnectionRecord, outcomeOf } from "./record.ts";
 import type { Route } from "./route.ts";
@@ -73,6 +74,30 @@ export class Visit {
     if (this.#onRoute && this.#hit !== undefined) this.#router.leaveRoute(this.#hit.route);
     this.#place?.leave();
     (this.#tls ?? this.#connection).abort();
+  }
+
+  /** How it stands. */
+  get live(): LiveConnection {
+    return {
+      id: this.#id,
+      since: performance.timeOrigin + this.#started,
+      route: this.route?.name ?? null,
+      source: `${bracketed(this.#source.address)}:${this.#source.port}`,
+      sni: this.#hello?.serverName ?? null,
+      subject: this.#client?.identity.subject ?? null,
+      ...this.traffic,
+    };
+  }
+
+  /** `null` before it has one. */
+  get route(): Route | null {
+    return this.#hit?.route ?? null;
+  }
+
+  /** Payload bytes so far. */
+  get traffic(): Traffic {
+    const { bytesRead, bytesWritten } = this.#tls ?? this.#connection;
+    return { bytesIn: bytesRead, bytesOut: bytesWritten };
   }
 
   /** The drain time is over. */

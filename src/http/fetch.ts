@@ -1,5 +1,5 @@
 import type { Connection } from "../types.ts";
-import type { HttpBody, HttpExchange, HttpFields, HttpRequest } from "./exchange.ts";
+import type { Cancellation, HttpBody, HttpExchange, HttpFields, HttpRequest } from "./exchange.ts";
 import { problem } from "./problem.ts";
 
 /** Larger than anything our own pages and API take. */
@@ -47,7 +47,7 @@ export async function answerWithFetch(
   await exchange.respond({
     status: response.status,
     fields: [...response.headers],
-    body: noBody ? null : chunks(response.body),
+    body: noBody ? null : chunks(response.body, exchange.signal),
   });
 }
 
@@ -79,12 +79,23 @@ async function collect(body: HttpBody): Promise<BodyInit | "too large"> {
   return new Blob(parts as BlobPart[]);
 }
 
-async function* chunks(body: ReadableStream<Uint8Array> | null): HttpBody {
+async function* chunks(body: ReadableStream<Uint8Array> | null, signal: Cancellation): HttpBody {
   if (body === null) return;
   const reader = body.getReader();
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    yield value;
+  // Whoever makes it is told at once that nobody reads it any more, not with the next part.
+  const leave = (): void => {
+    reader.cancel().catch(() => {});
+  };
+  signal.addEventListener("abort", leave, { once: true });
+  if (signal.aborted) leave();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    signal.removeEventListener("abort", leave);
+    leave();
   }
 }

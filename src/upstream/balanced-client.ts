@@ -41,7 +41,7 @@ class Server implements Candidate {
 
 /** How a server of an upstream is doing. */
 export interface ServerState {
-  /** `host:port`. */
+  /** `host:port`, or `agent/service`. */
   readonly server: string;
   readonly healthy: boolean;
   /** Requests under way. */

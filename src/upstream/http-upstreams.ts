@@ -1,4 +1,4 @@
-import { serversOf, upstreamText } from "../core/dial.ts";
+import { serversOf, serverText, upstreamText } from "../core/dial.ts";
 import { httpRulesOf, type Route, type UpstreamServer } from "../core/route.ts";
 import type { HttpDial, HttpProtocol } from "../http/exchange.ts";
 import type { Connection, Runtime } from "../types.ts";
@@ -29,7 +29,7 @@ export function balancedClient(
   return new BalancedClient(
     serversOf(route, captures).map((server) => {
       const dialServer: HttpDial = (alpn) => dial(server, alpn);
-      return [`${server.host}:${server.port}`, runtime.httpClient(protocol, dialServer)] as const;
+      return [serverText(route, captures, server), runtime.httpClient(protocol, dialServer)] as const;
     }),
     { maxRequests, waitMs },
   );

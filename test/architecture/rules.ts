@@ -99,6 +99,11 @@ export function rules(dependencies: readonly string[]): readonly Rule[] {
       (specifier) => under("src/runtime", "src/config", "src/adapters", "src/cli")(specifier),
     ),
     imports(
+      "the status is collected without runtime, configuration or adapters",
+      under("src/status"),
+      (specifier) => under("src/runtime", "src/config", "src/adapters", "src/cli", "routes")(specifier),
+    ),
+    imports(
       "nothing but the entry needs the command line",
       (path) => shipped(path) && !under("src/cli", "src/main.ts")(path),
       under("src/cli"),

@@ -57,11 +57,14 @@ describe("agents, listed", () => {
     return out;
   };
 
-  const ask = async (as: string | null, at = router): Promise<[status: string, body: string]> => {
+  const text = async (as: string | null, path: string, at: TestRouter): Promise<string> => {
     const socket = await dial(site, at.port, "localhost", { ALPNProtocols: ["http/1.1"], as });
-    socket.write("GET /v1/routes HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    const text = (await readAll(socket)).toString();
-    return [text.slice(9, 12), /\{.*\}/s.exec(text)?.[0] ?? ""];
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
+    return (await readAll(socket)).toString();
+  };
+  const ask = async (as: string | null, at = router): Promise<[status: string, body: string]> => {
+    const answer = await text(as, "/v1/routes", at);
+    return [answer.slice(9, 12), /\{.*\}/s.exec(answer)?.[0] ?? ""];
   };
 
   it("are shown to administrators, with what they carry", async () => {
@@ -83,8 +86,8 @@ describe("agents, listed", () => {
     assert.ok(Math.abs(Date.now() - Date.parse(String(since))) < 60_000);
     assert.ok(Number(bytes_out) >= 5000 && Number(bytes_in) > 0, `${bytes_in} ${bytes_out}`);
     socket.destroy();
-    const text = await command("olga");
-    assert.match(text, /^echo +tcp +echo\.example\.com\n\nAGENT +SERVICES .*\nedge-1 +echo other +\d/);
+    const shown = await command("olga");
+    assert.match(shown, /^echo +tcp +echo\.example\.com\n\nAGENT +SERVICES .*\nedge-1 +echo other +\d/);
   });
 
   it("are not shown to others, nor are their addresses", async () => {
@@ -101,6 +104,8 @@ describe("agents, listed", () => {
   it("are shown to nobody unless it is said to whom", async () => {
     const silent = await startRouter(site, { SALLYPORT_TUNNEL_ALLOW: "edge-1=cn:edge-1" });
     assert.equal((await ask("olga", silent))[1], '{"routes":[]}');
+    assert.match(await text("olga", "/", silent), /You are/);
+    assert.match(await text("olga", "/status/events", silent), /^HTTP\/1\.1 403 /);
     await silent.stop();
   });
 });

@@ -23,6 +23,8 @@ const alice: Identity = {
   expires: "2030-01-01T00:00:00.000Z",
 };
 
+const now = Date.parse("2029-01-01T00:00:00Z");
+
 const rules = (...texts: string[]): AllowRule[] =>
   texts.map((text) => {
     const rule = parseAllow(text);
@@ -31,7 +33,7 @@ const rules = (...texts: string[]): AllowRule[] =>
   });
 
 const may = (allowed: readonly AllowRule[], more: Partial<Identity> | null = {}): boolean =>
-  administers(allowed, more === null ? null : { ...alice, ...more }, [127, 0, 0, 1], "sallyport");
+  administers(allowed, more === null ? null : { ...alice, ...more }, [127, 0, 0, 1], "sallyport", now);
 
 describe("administrators", () => {
   it("are those whom a rule admits", () => {
@@ -43,6 +45,12 @@ describe("administrators", () => {
     assert.equal(may([]), false));
 
   it("are nobody without an identity", () => assert.equal(may(rules("cn:*"), null), false));
+
+  it("are nobody once their certificate has run out, or none can tell when it does", () => {
+    assert.equal(may(rules("cn:alice"), { expires: new Date(now + 1).toISOString() }), true);
+    assert.equal(may(rules("cn:alice"), { expires: new Date(now).toISOString() }), false);
+    assert.equal(may(rules("cn:alice"), { expires: "" }), false);
+  });
 
   it("hold to the limits in their certificates", () => {
     const operators = rules("group:operators");

@@ -10,8 +10,15 @@ interface Message {
   readonly error?: { readonly message: string };
 }
 
+/** How a page is looked at. */
+export interface View {
+  readonly width: number;
+  readonly height: number;
+  readonly scheme: "light" | "dark";
+}
+
 /** A headless Chromium, driven by its DevTools protocol over a pipe: JSON messages, each ended by a NUL. */
-class Chromium {
+export class Chromium {
   readonly #child: ChildProcess;
   readonly #folder = mkdtempSync(join(tmpdir(), "sallyport-chromium-"));
   readonly #waiting = new Map<number, (message: Message) => void>();
@@ -63,6 +70,37 @@ class Chromium {
     const { targetId } = await this.#send("Target.createTarget", { url });
     const { sessionId } = await this.#send("Target.attachToTarget", { targetId, flatten: true });
     this.#session = String(sessionId);
+  }
+
+  async view({ width, height, scheme }: View): Promise<void> {
+    const size = { width, height, deviceScaleFactor: 1, mobile: width < 600 };
+    await this.#send("Emulation.setDeviceMetricsOverride", size);
+    const features = [{ name: "prefers-color-scheme", value: scheme }];
+    await this.#send("Emulation.setEmulatedMedia", { features });
+  }
+
+  /** Reloads the page; `scripts`: whether its scripts run from then on. */
+  async reload({ scripts }: { readonly scripts: boolean }): Promise<void> {
+    await this.#send("Emulation.setScriptExecutionDisabled", { value: !scripts });
+    await this.#send("Page.reload", {});
+  }
+
+  /** What an expression comes to in the page, as JSON has it; promises are waited for. */
+  async evaluate(expression: string): Promise<unknown> {
+    const { result, exceptionDetails } = (await this.#send("Runtime.evaluate", {
+      expression,
+      awaitPromise: true,
+      returnByValue: true,
+    })) as { result?: { value?: unknown }; exceptionDetails?: { exception?: { description?: string } } };
+    if (exceptionDetails !== undefined)
+      throw new Error(exceptionDetails.exception?.description ?? "it throws");
+    return result?.value;
+  }
+
+  /** The whole page as it looks, PNG. */
+  async screenshot(): Promise<Buffer> {
+    const { data } = await this.#send("Page.captureScreenshot", { captureBeyondViewport: true });
+    return Buffer.from(String(data), "base64");
   }
 
   /** Evaluates it in the page until it is true, while pages come and go. */

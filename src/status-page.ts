@@ -1,0 +1,68 @@
+import { partsOf } from "../routes/status/parts.tsx";
+import type { StatusParts } from "../routes/status.ts";
+import type { Config } from "./config/load.ts";
+import type { ConnectionRecord } from "./core/record.ts";
+import type { Router } from "./core/router.ts";
+import type { RouterParts } from "./core/router-parts.ts";
+import type { Log } from "./observe/log.ts";
+import { Status, sampleEveryMs } from "./status/status.ts";
+import { Watchers } from "./status/watchers.ts";
+import type { Agents } from "./tunnel/agents.ts";
+import type { HttpUpstreams } from "./upstream/http-upstreams.ts";
+import { version } from "./version.ts";
+
+const caps = { watchers: 32, perIdentity: 8 };
+
+interface StatusPageOptions {
+  readonly config: Config;
+  /** Such as `node 20.20.2`. */
+  readonly runtime: string;
+  readonly agents: Agents;
+  readonly httpUpstreams: HttpUpstreams;
+  readonly router: () => Router;
+  readonly unready: () => string | null;
+  readonly log: Log;
+}
+
+/** The status page, put together: what it is told, and what it shows. */
+export interface OpenStatusPage extends StatusParts {
+  /** A connection is over. */
+  readonly recorded: (record: ConnectionRecord) => void;
+  readonly dialled: RouterParts["dialled"];
+  /** Ends the pages that are open, and keeps no history any more. */
+  close(): void;
+}
+
+export function openStatusPage(options: StatusPageOptions): OpenStatusPage {
+  const { config, runtime, agents, httpUpstreams, router, unready, log } = options;
+  const status = new Status({
+    version,
+    runtime,
+    routes: config.table.routes,
+    router,
+    agents: () => agents.list(),
+    servers: (route) => httpUpstreams.states(route),
+    serverCertificates: () =>
+      config.certificates.all.map(({ name, names, notAfter }) => ({
+        use: "server",
+        name,
+        names,
+        notAfter: notAfter.getTime(),
+      })),
+    unready,
+  });
+  const show = async (): Promise<ReadonlyMap<string, string>> =>
+    new Map(partsOf(await status.snapshot()).map(({ id, inside }) => [id, inside]));
+  const watchers = new Watchers(caps, show, log);
+  const sampling = setInterval(() => status.sample(), sampleEveryMs);
+  return {
+    recorded: (record) => status.recorded(record),
+    snapshot: () => status.snapshot(),
+    watch: (who, expires) => watchers.open(who, expires),
+    dialled: (...dial) => status.dialled(...dial),
+    close: () => {
+      clearInterval(sampling);
+      watchers.close();
+    },
+  };
+}

@@ -1,0 +1,54 @@
+import type { LiveConnection } from "../core/live.ts";
+import type { AgentInfo } from "../tunnel/agents.ts";
+import type { ExpiringCertificate } from "./certificates.ts";
+import type { Health } from "./health.ts";
+import type { RecentRefusal } from "./recent-refusals.ts";
+import type { Sample } from "./throughput.ts";
+
+/** How connections of a route ended since the start, and what they carried, those that are open included. */
+export interface RouteTotals {
+  readonly served: number;
+  readonly refused: number;
+  readonly failed: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+}
+
+export interface RouteStatus extends RouteTotals {
+  readonly name: string;
+  readonly scheme: string;
+  /** Exact names, wildcards and captures as they are configured. */
+  readonly names: readonly string[];
+  /** Of a listener of its own. */
+  readonly port: number | null;
+  /** `host:port`, captures and all, with commas between several; empty for the router's own. */
+  readonly upstream: string;
+  /** `null` for the router's own. */
+  readonly health: Health | null;
+  /** Connections that are open. */
+  readonly open: number;
+}
+
+/** What the router does, at one moment. Plain data. */
+export interface Snapshot {
+  /** Milliseconds since 1970, as are all times here that are numbers. */
+  readonly at: number;
+  readonly started: number;
+  readonly version: string;
+  /** Such as `node 20.20.2`. */
+  readonly runtime: string;
+  /** Why it takes no new work; `null`: it does. */
+  readonly unready: string | null;
+  /** Connections that are open, those without a route among them. */
+  readonly open: number;
+  readonly routes: readonly RouteStatus[];
+  /** The newest connections, the last to come first. */
+  readonly newest: readonly LiveConnection[];
+  readonly agents: readonly AgentInfo[];
+  /** The first to expire first. */
+  readonly certificates: readonly ExpiringCertificate[];
+  /** The most recent first. */
+  readonly refusals: readonly RecentRefusal[];
+  /** The oldest first. */
+  readonly throughput: readonly Sample[];
+}

@@ -1,0 +1,151 @@
+import { serversOf, serverText, upstreamTemplate } from "../core/dial.ts";
+import type { Traffic } from "../core/live.ts";
+import { LruMap } from "../core/lru-map.ts";
+import type { ConnectionRecord } from "../core/record.ts";
+import type { Route } from "../core/route.ts";
+import type { Router } from "../core/router.ts";
+import type { Refusal } from "../errors.ts";
+import type { AgentInfo } from "../tunnel/agents.ts";
+import type { ServerState } from "../upstream/balanced-client.ts";
+import { anchorsOf, type ExpiringCertificate } from "./certificates.ts";
+import { healthOf, type LastDial } from "./health.ts";
+import { RecentRefusals } from "./recent-refusals.ts";
+import type { RouteStatus, RouteTotals, Snapshot } from "./snapshot.ts";
+import { Throughput } from "./throughput.ts";
+
+/** Samples of five seconds: ten minutes of them. */
+export const sampleEveryMs = 5000;
+const samples = 120;
+const recentRefusals = 50;
+const newestConnections = 25;
+/** Servers of one route whose last dial is remembered: clients may choose them by captures. */
+const dialsPerRoute = 32;
+
+/** Where the rest of a snapshot comes from. */
+export interface StatusSources {
+  readonly version: string;
+  readonly runtime: string;
+  readonly routes: readonly Route[];
+  readonly router: () => Router;
+  readonly agents: () => Promise<readonly AgentInfo[]>;
+  readonly servers: (route: Route) => readonly ServerState[];
+  readonly serverCertificates: () => readonly ExpiringCertificate[];
+  readonly unready: () => string | null;
+}
+
+type Totals = { -readonly [K in keyof RouteTotals]: RouteTotals[K] };
+
+const none = (): Totals => ({ served: 0, refused: 0, failed: 0, bytesIn: 0, bytesOut: 0 });
+
+const sum = (a: Traffic, b: Traffic): Traffic => ({
+  bytesIn: a.bytesIn + b.bytesIn,
+  bytesOut: a.bytesOut + b.bytesOut,
+});
+
+/** Why the agent that a route goes by can't serve it; `null` where it can, or a capture says which one it is. */
+function agentProblem({ upstream }: Route, agents: readonly AgentInfo[]): string | null {
+  const via = upstream?.via ?? null;
+  if (upstream === null || via === null || via.includes("{")) return null;
+  const here = agents.filter(({ name }) => name === via);
+  if (here.length === 0) return `no agent ${via} is connected`;
+  const { host } = upstream;
+  if (host.includes("{") || here.some(({ services }) => services.includes(host))) return null;
+  return `agent ${via} publishes no service ${host}`;
+}
+
+/** What the router does, for people: collects what there is no other record of, all of it bounded. */
+export class Status {
+  readonly #sources: StatusSources;
+  readonly #anchors: readonly ExpiringCertificate[];
+  readonly #started = Date.now();
+  readonly #totals = new Map<string, Totals>();
+  /** Of connections that are over. */
+  readonly #closed = none();
+  readonly #dials = new Map<Route, LruMap<string, LastDial>>();
+  readonly #refusals = new RecentRefusals(recentRefusals);
+  readonly #throughput = new Throughput(samples);
+
+  constructor(sources: StatusSources) {
+    this.#sources = sources;
+    this.#anchors = anchorsOf(sources.routes);
+  }
+
+  /** A connection is over. */
+  recorded(record: ConnectionRecord): void {
+    const { route, outcome, bytes_in, bytes_out } = record;
+    const all = [this.#closed];
+    if (route !== null) {
+      const totals = this.#totals.get(route) ?? none();
+      this.#totals.set(route, totals);
+      all.push(totals);
+    }
+    for (const totals of all) {
+      totals[outcome]++;
+      totals.bytesIn += bytes_in;
+      totals.bytesOut += bytes_out;
+    }
+    this.#refusals.take(record);
+  }
+
+  /** An upstream was dialled. */
+  dialled(route: Route, server: string, ms: number, failure: Refusal | null): void {
+    const servers = 1 + (route.upstream?.others.length ?? 0);
+    const dials = this.#dials.get(route) ?? new LruMap(Math.max(dialsPerRoute, servers));
+    this.#dials.set(route, dials);
+    dials.set(server, { server, at: Date.now(), ms, failure: failure?.message ?? null });
+  }
+
+  /** Due every `sampleEveryMs`. */
+  sample(): void {
+    const open = [...this.#sources.router().traffic().values()];
+    this.#throughput.take([this.#closed, ...open].reduce(sum), performance.now());
+  }
+
+  async snapshot(): Promise<Snapshot> {
+    const { version, runtime, routes, unready, serverCertificates } = this.#sources;
+    const router = this.#sources.router();
+    const agents = [...(await this.#sources.agents())].sort(
+      (a, b) => a.name.localeCompare(b.name) || a.since.localeCompare(b.since),
+    );
+    const open = router.traffic();
+    return {
+      at: Date.now(),
+      started: this.#started,
+      version,
+      runtime,
+      unready: unready(),
+      open: router.open,
+      routes: routes.map((route) => ({
+        ...this.#route(route, agents, open.get(route)),
+        open: router.openByRoute.get(route) ?? 0,
+      })),
+      newest: router.newest(newestConnections),
+      agents,
+      certificates: [...serverCertificates(), ...this.#anchors].sort((a, b) => a.notAfter - b.notAfter),
+      refusals: this.#refusals.list,
+      throughput: this.#throughput.samples,
+    };
+  }
+
+  #route(route: Route, agents: readonly AgentInfo[], open: Traffic = none()): Omit<RouteStatus, "open"> {
+    const upstream = upstreamTemplate(route);
+    const findings = {
+      servers: serversOf(route, {}).map((server) => serverText(route, {}, server)),
+      captures: upstream.includes("{"),
+      dials: [...(this.#dials.get(route)?.values() ?? [])],
+      states: this.#sources.servers(route),
+      agent: agentProblem(route, agents),
+    };
+    const totals = this.#totals.get(route.name) ?? none();
+    return {
+      name: route.name,
+      scheme: route.scheme,
+      names: route.names.map(({ text }) => text),
+      port: route.port,
+      upstream,
+      health: route.upstream === null ? null : healthOf(findings),
+      ...totals,
+      ...sum(totals, open),
+    };
+  }
+}
