@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Authority, createAuthority } from "../../src/authority/authority.ts";
 import { cpuSeconds, memoryBytes, peakMemoryBytes } from "./accounting.ts";
+import { measureAgents, printAgents } from "./agents.ts";
 import { end, endAll, finished, firstOutput, start } from "./children.ts";
 import { measureClientSide, printClientSide } from "./client-side.ts";
 import { measureHttp, printHttp } from "./http.ts";
@@ -19,8 +20,11 @@ const usage =
   "Usage: npm run bench -- [--only WORK,…] [--subject NAME,…] [--rounds N] [--size MIB] [--json FILE]";
 const verification = "verify";
 const clientSide = "client";
+const agents = "agent";
 const postgres = "pgbench";
 const http = "http";
+/** Work that is not done by one server alone. */
+const others: readonly string[] = [clientSide, agents, postgres, http, verification];
 /** Of each run of h2load. */
 const httpRequests = 20_000;
 /** Of each run of pgbench. */
@@ -98,7 +102,7 @@ async function measure(name: string, bench: Bench, one: Work): Promise<Sample> {
 async function certificates(folder: string): Promise<void> {
   const authority = await Authority.open(await createAuthority("Benchmark"));
   const server = await authority.server(
-    ["term.bench.test", "pass.bench.test", "pg.bench.test", "http.bench.test", "localhost"],
+    ["term", "pass", "pg", "http", "agent"].map((name) => `${name}.bench.test`).concat("localhost"),
     dayMs,
   );
   const client = await authority.client({ commonName: "load" }, dayMs);
@@ -169,12 +173,13 @@ function readArguments() {
   const size = positive("--size", values.size) * 1024 * 1024;
   const works = allWorks(size);
   const asked = values.only?.split(",");
-  const onServers = asked?.filter((name) => ![verification, clientSide, postgres, http].includes(name));
+  const onServers = asked?.filter((name) => !others.includes(name));
   return {
     size,
     help: values.help,
     verification: asked?.includes(verification) ?? true,
     clientSide: asked?.includes(clientSide) ?? true,
+    agents: asked?.includes(agents) ?? true,
     postgres: asked?.includes(postgres) ?? true,
     http: asked?.includes(http) ?? true,
     works:
@@ -198,7 +203,7 @@ async function main(): Promise<void> {
     console.log(
       `${usage}\nWork: ${allWorks(1)
         .map(({ name }) => name)
-        .join(" ")} ${clientSide} ${postgres} ${http} ${verification}\nNames: ${subjectNames.join(" ")}`,
+        .join(" ")} ${others.join(" ")}\nNames: ${subjectNames.join(" ")}`,
     );
     return;
   }
@@ -232,6 +237,8 @@ async function main(): Promise<void> {
   const products = Object.keys(versions).filter((name) => !isFloor(name));
   const clients = other.clientSide ? await measureClientSide(bench, Object.keys(versions), size, rounds) : {};
   if (other.clientSide) console.log(`\n${printClientSide(clients)}`);
+  const tunnelled = other.agents ? await measureAgents(bench, Object.keys(versions), size, rounds) : {};
+  if (other.agents) console.log(`\n${printAgents(tunnelled)}`);
   const queries = other.postgres ? await measurePostgres(bench, products, postgresSeconds, rounds) : {};
   if (other.postgres) console.log(`\n${printPostgres(queries)}`);
   const requests = other.http ? await measureHttp(bench, Object.keys(versions), httpRequests, rounds) : {};
@@ -245,7 +252,7 @@ async function main(): Promise<void> {
     const machine = { processor: cpus()[0]?.model ?? "", cores: cpus().length, kernel: release() };
     writeFileSync(
       json,
-      `${JSON.stringify({ machine, rounds, ...made, clients, pgbench: queries, http: requests, verification: costs }, null, 2)}\n`,
+      `${JSON.stringify({ machine, rounds, ...made, clients, agents: tunnelled, pgbench: queries, http: requests, verification: costs }, null, 2)}\n`,
     );
   }
   process.exit(failures === 0 ? 0 : 1);

@@ -152,6 +152,8 @@ async function launch(name: string, bench: Bench, termPort: number): Promise<Sta
       SALLYPORT_MAX_CONNECTIONS_PER_SOURCE: "10000",
       SALLYPORT_MAX_CONNECTIONS_PER_IDENTITY: "10000",
       SALLYPORT_ROUTE_TERM: `tcp://127.0.0.1:${plainUpstream}?sni=term.bench.test`,
+      SALLYPORT_TUNNEL_ALLOW: "bench=cn:load",
+      SALLYPORT_ROUTE_AGENT: "tcp://upstream?sni=agent.bench.test&via=bench",
       SALLYPORT_ROUTE_PASS: `tls://127.0.0.1:${tlsUpstream}?sni=pass.bench.test`,
       ...(postgres === undefined
         ? {}
