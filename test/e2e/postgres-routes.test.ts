@@ -8,6 +8,7 @@ import type { ConnectionOptions } from "node:tls";
 import pg from "pg";
 import postgres from "postgres";
 import type { StatementRecord } from "../../src/core/record.ts";
+import { agentHere } from "../support/agents.ts";
 import { dialTcp, firstBytes, readAll, dial as tlsDial } from "../support/client.ts";
 import { startProxy, type TestProxy } from "../support/local-proxy.ts";
 import { freePort } from "../support/ports.ts";
@@ -167,6 +168,9 @@ describe("Postgres by name", { skip: missing("psql", "initdb", "pgbench") || new
       SALLYPORT_ROUTE_WRONG: `postgres://scrammer:wrong@${at}?sni=wrong.example.com&db_user=*&db_name=postgres`,
       SALLYPORT_ROUTE_CERT: `postgres://certer@${at}?sni=cert.example.com&db_user=*&db_name=postgres&${inTls}&upstream_cert=${file("certer.crt")}&upstream_key=${file("certer.key")}`,
       SALLYPORT_ROUTE_PORT: `postgres://app@${at}?port=${ownPort}`,
+      SALLYPORT_TUNNEL_ALLOW: "edge=cn:alice",
+      SALLYPORT_PORT_TUNNEL: "0",
+      SALLYPORT_ROUTE_AGENT: `postgres://scrammer:\${SESAME}@db?sni=agent.example.com&via=edge&db_user=*&db_name=postgres&${inTls}`,
       SALLYPORT_LISTENER_MODE: "separate",
       SALLYPORT_PORT_POSTGRES: String(separatePort),
       SALLYPORT_ROUTE_NOWHERE: "postgres://app@127.0.0.1:1?sni=nowhere.example.com",
@@ -183,6 +187,26 @@ describe("Postgres by name", { skip: missing("psql", "initdb", "pgbench") || new
     await router?.stop();
     server?.stop();
     site?.remove();
+  });
+
+  it("is reached by way of an agent, TLS to the server and the router's credentials with it", async () => {
+    const edge = await agentHere(site, router.port, "alice", "edge", {
+      db: { host: "127.0.0.1", port: server.port },
+    });
+    await edge.until(/^connected/);
+    const inPostgres = { more: "dbname=postgres" };
+    const sql = "select current_user, count(*), sum(length(repeat('x', n))) from generate_series(1, 9000) n";
+    assert.equal(await good("agent", "any", sql, inPostgres), "scrammer|9000|40504500");
+    const rows = await good(
+      "agent",
+      "any",
+      "select repeat('y', 1000) from generate_series(1, 3000)",
+      inPostgres,
+    );
+    assert.equal(rows.length, 3000 * 1001 - 1);
+    const record = await router.record(({ route }) => route === "agent");
+    assert.deepEqual([record.outcome, record.upstream], ["served", "edge/db"]);
+    edge.agent.stop();
   });
 
   describe("who may be whom", () => {
