@@ -12,7 +12,7 @@ import type { Config } from "./config/load.ts";
 import { Admission, connectionRoom } from "./core/admission.ts";
 import { Assertions } from "./core/assertions.ts";
 import { TlsContexts } from "./core/contexts.ts";
-import type { ConnectionRecord, StatementRecord } from "./core/record.ts";
+import type { ConnectionRecord, RequestRecord, StatementRecord } from "./core/record.ts";
 import type { Route } from "./core/route.ts";
 import { Router } from "./core/router.ts";
 import { ipOf } from "./core/source.ts";
@@ -32,6 +32,7 @@ import { openStatusPage } from "./status-page.ts";
 import { Agents } from "./tunnel/agents.ts";
 import type { Connection, Endpoint, Listener, Runtime } from "./types.ts";
 import { HttpUpstreams } from "./upstream/http-upstreams.ts";
+import { TokenFiles } from "./upstream/token-files.ts";
 import { version } from "./version.ts";
 import { servePlainFront } from "./websocket/plain-front.ts";
 import { Tunnels } from "./websocket/tunnels.ts";
@@ -68,7 +69,7 @@ export async function startServer(
   runtime: Runtime,
   config: Config,
   log: Log,
-  audit: (record: ConnectionRecord | StatementRecord | CertificateRecord) => void,
+  audit: (record: ConnectionRecord | StatementRecord | RequestRecord | CertificateRecord) => void,
   files: ListFiles,
 ): Promise<RunningServer> {
   const metrics = new Metrics();
@@ -130,6 +131,7 @@ export async function startServer(
     ...config.caps,
     connections: roomFor(config.caps.connections, log),
   });
+  const tokens = new TokenFiles(files, log);
   const tunnelled = tunnelAdapter({
     agents,
     rules: config.tunnel.rules,
@@ -161,6 +163,7 @@ export async function startServer(
       if (authority === null) throw new TypeError("no authority makes certificates here");
       return authority.mint(user);
     },
+    tokenIn: (path) => tokens.token(path, performance.now()),
     assertions: new Assertions(assertionKeys, `https://${config.host}`),
     openService: (target) => agents.open(target),
     agentCount: () => agents.count,

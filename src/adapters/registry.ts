@@ -1,6 +1,7 @@
 import type { SchemeInfo } from "../config/scheme.ts";
 import type { Adapter } from "../core/session.ts";
-import { httpAdapter, kubernetesAdapter } from "./http/index.ts";
+import { httpAdapter } from "./http/index.ts";
+import { kubernetesAdapter } from "./http/kubernetes/index.ts";
 import { mongodbAdapter } from "./mongodb/index.ts";
 import { mysqlAdapter } from "./mysql/index.ts";
 import { type PostgresNeeds, postgresAdapter } from "./postgres/index.ts";

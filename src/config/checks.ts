@@ -37,14 +37,18 @@ export function checkPasswords(
   schemes: readonly SchemeInfo[],
   warnings: string[],
 ): void {
-  for (const { variable, scheme, upstream } of routes) {
-    if (upstream === null || (upstream.credentials?.password ?? null) === null) continue;
+  for (const { variable, scheme, upstream, kubernetes } of routes) {
+    if (upstream === null) continue;
+    const hasToken = (kubernetes?.token ?? null) !== null;
+    if (!hasToken && (upstream.credentials?.password ?? null) === null) continue;
     if (upstream.tls.mode === "verify" || thisMachine.test(upstream.host)) continue;
-    if (schemes.find((one) => one.scheme === scheme)?.saysPassword !== true) continue;
+    if (!hasToken && schemes.find((one) => one.scheme === scheme)?.saysPassword !== true) continue;
     const how = upstream.tls.mode === "off" ? "in the clear" : "in TLS that is not verified";
     const { host, port, via } = upstream;
     const where = via === null ? `${host}:${port}` : `${host}, behind agent ${via},`;
-    warnings.push(`${variable}: the password goes to ${where} ${how}; set upstream_tls=verify`);
+    warnings.push(
+      `${variable}: the ${hasToken ? "token" : "password"} goes to ${where} ${how}; set upstream_tls=verify`,
+    );
   }
 }
 

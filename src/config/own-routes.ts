@@ -48,6 +48,7 @@ export function appRoute(
     port: null,
     upstream: null,
     database: null,
+    kubernetes: null,
     http: null,
     sessionTimeoutMs: null,
     maxConnections: null,

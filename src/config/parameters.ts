@@ -69,8 +69,9 @@ export const parameters: Readonly<Record<string, Parameter>> = {
   },
   db_name: { meaning: "the same for databases", many: true, databaseOnly: true },
   audit: {
-    meaning: "`statements`: a line in the audit log for each statement; `off` unless given",
-    databaseOnly: true,
+    meaning:
+      "a line in the audit log for each statement (`statements`; `off` unless given) or, on `kubernetes` routes, for each request (`requests`, unless `off` is given)",
+    onlyOn: ["postgres", "mysql", "redis", "rediss", "mongodb", "kubernetes"],
   },
   replication: {
     meaning:
@@ -86,6 +87,38 @@ export const parameters: Readonly<Record<string, Parameter>> = {
     meaning:
       "`refuse`: clients may not set server parameters with `options` as they connect; `allow` unless given",
     onlyOn: ["postgres"],
+  },
+  upstream_token: {
+    meaning:
+      "the bearer token by which the API server knows the router; who asks, it is told by impersonation",
+    onlyOn: ["kubernetes"],
+  },
+  upstream_token_file: {
+    meaning: "a file with the token in it, read again when it changes",
+    onlyOn: ["kubernetes"],
+  },
+  kube_user: {
+    meaning:
+      "the user that the API server is asked to act as: `{cn}` `{email}` … for what the client's certificate says, text as it stands; several: the first that the certificate has; `{cn},{email},{uri}` unless given",
+    many: true,
+    onlyOn: ["kubernetes"],
+  },
+  kube_groups: {
+    meaning: "its groups, in the same form, or `off`; several: all of them; `{group}` unless given",
+    many: true,
+    onlyOn: ["kubernetes"],
+  },
+  kube_uid: { meaning: "its UID, in the same form", onlyOn: ["kubernetes"] },
+  kube_extra: {
+    meaning: "more about it: `NAME=VALUE`, the value in the same form; several: comma",
+    many: true,
+    onlyOn: ["kubernetes"],
+  },
+  kube_as: {
+    meaning:
+      "whom clients may ask to act as instead (`kubectl --as`): `user:deploy,group:ops` is a user and the groups that may be asked for with it, `*` and `{cn}` … as in `db_user`; several `kube_as`: any of them; nobody unless given",
+    many: true,
+    onlyOn: ["kubernetes"],
   },
   answer_timeout: {
     meaning:

@@ -49,7 +49,9 @@ export class Query {
       if (parameter?.httpOnly === true && !info.http)
         fail(`${key}= makes no sense on a ${info.scheme} route, which speaks no HTTP`);
       if (parameter?.onlyOn?.includes(info.scheme) === false)
-        fail(`${key}= makes no sense on a ${info.scheme} route: it is for ${parameter.onlyOn.join(" and ")}`);
+        fail(
+          `${key}= makes no sense on a ${info.scheme} route: it is for ${parameter.onlyOn.join(", ").replace(/, ([^,]*)$/, " and $1")}`,
+        );
       const values = this.#values.get(key) ?? [];
       if (values.length > 0 && parameter?.many !== true) fail(`${key}= stands there twice`);
       const value = decode(rest.join("="), `${key}=`);

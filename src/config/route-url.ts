@@ -4,6 +4,7 @@ import { type AllowRule, parseAllow } from "../identity/policy.ts";
 import type { Source } from "../revocation/read-lists.ts";
 import { parseIp } from "../wire/ip.ts";
 import { credentialsIn, databaseRules } from "./database.ts";
+import { kubernetesRules } from "./kubernetes.ts";
 import { isTunnelTemplate, parseNamePattern } from "./names.ts";
 import { clientAnchorsFrom, type Files } from "./pem.ts";
 import { decode, fail, hostTemplate, Problem, Query, secret } from "./query.ts";
@@ -80,6 +81,7 @@ export const parseRoute = (
         credentials,
       },
       database: databaseRules(query, info, credentials, capturesOf(matched.names)),
+      kubernetes: kubernetesRules(query, info, tls.cert !== null, files, capturesOf(matched.names)),
       expiryGraceMs: query.parse("expiry_grace", grace) ?? defaults.expiryGraceMs,
       http: httpRules(query, info, query.parse("idle_timeout", duration) ?? defaults.idleTimeoutMs),
       idleTimeoutMs: query.parse("idle_timeout", duration) ?? defaults.idleTimeoutMs,
@@ -120,6 +122,7 @@ export const parseForwardedRoute = (
       crl: [],
       upstream: { ...where, tls, sendProxy: null, credentials: null },
       database: null,
+      kubernetes: null,
       http: null,
       expiryGraceMs: 0,
       idleTimeoutMs: 0,

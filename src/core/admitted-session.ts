@@ -17,10 +17,11 @@ import {
   upstreamText,
 } from "./dial.ts";
 import type { Match } from "./match.ts";
-import { type DatabaseRecord, statementRecord } from "./record.ts";
-import type { Route, UpstreamServer } from "./route.ts";
+import { type DatabaseRecord, requestRecord, statementRecord } from "./record.ts";
+import type { Route, UpstreamServer, UpstreamToken } from "./route.ts";
 import type { RouterParts } from "./router-parts.ts";
 import type {
+  ApiRequest,
   DatabaseSession,
   PublishedAgent,
   SecureOptions,
@@ -192,6 +193,10 @@ export class AdmittedSession implements Session {
     return connection;
   }
 
+  upstreamToken(token: UpstreamToken): string {
+    return "text" in token ? token.text : this.#parts.tokenIn(token.path);
+  }
+
   async assertion(): Promise<string | null> {
     if (this.identity === null) return null;
     return this.#parts.assertions.about(this.identity, originsOf(this.route, this.captures), Date.now());
@@ -258,5 +263,11 @@ export class AdmittedSession implements Session {
     if (this.route.database?.auditStatements !== true) return;
     const { id, route, identity, database } = this;
     this.#parts.audit(statementRecord(statement, id, route, identity, database));
+  }
+
+  apiRequest(request: ApiRequest): void {
+    const { id, route, identity } = this;
+    if (route.kubernetes?.auditRequests === true)
+      this.#parts.audit(requestRecord(request, id, route, identity));
   }
 }

@@ -1,7 +1,7 @@
 import type { Reason } from "../errors.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { Route } from "./route.ts";
-import type { PublishedAgent, Software, Statement } from "./session.ts";
+import type { ApiRequest, PublishedAgent, Software, Statement } from "./session.ts";
 
 export type Outcome = "served" | "refused" | "failed";
 
@@ -99,6 +99,76 @@ export function statementRecord(
     error,
     rows,
     duration_ms: Math.round(durationMs),
+  };
+}
+
+/**
+ * One request on a `kubernetes` route, written when it is over. One that goes on for long (a watch, a log that is
+ * followed, a session in a container) has a `request_started` before that, when its answer begins.
+ */
+export interface RequestRecord {
+  /** ISO 8601, when it was written. */
+  readonly time: string;
+  /** The connection's. */
+  readonly id: string;
+  readonly event: "request" | "request_started";
+  readonly outcome: Outcome;
+  readonly reason: Reason;
+  readonly route: string;
+  readonly adapter: string;
+  readonly subject: string | null;
+  readonly user: string | null;
+  readonly groups: readonly string[];
+  /** Whether the client asked to act as `user`, rather than being so by its certificate. */
+  readonly asked: boolean;
+  readonly verb: string;
+  readonly group: string | null;
+  readonly resource: string | null;
+  readonly subresource: string | null;
+  readonly namespace: string | null;
+  readonly name: string | null;
+  readonly path: string;
+  readonly status: number | null;
+  /** The API server's own id of it. */
+  readonly audit_id: string | null;
+  readonly duration_ms: number;
+  readonly detail: string | null;
+}
+
+/** Names and paths are as long as a client likes. */
+const maxText = 1024;
+
+export function requestRecord(
+  { over, refusal, path, name, namespace, auditId, durationMs, ...request }: ApiRequest,
+  id: string,
+  route: Route,
+  identity: Identity | null,
+): RequestRecord {
+  const { verb, group, resource, subresource, user, groups, asked, status } = request;
+  const reason = refusal?.reason ?? "ok";
+  return {
+    time: new Date().toISOString(),
+    id,
+    event: over ? "request" : "request_started",
+    outcome: outcomeOf(reason, true),
+    reason,
+    route: route.name,
+    adapter: route.adapter,
+    subject: identity?.subject ?? null,
+    user,
+    groups,
+    asked,
+    verb,
+    group,
+    resource: resource?.slice(0, maxText) ?? null,
+    subresource: subresource?.slice(0, maxText) ?? null,
+    namespace: namespace?.slice(0, maxText) ?? null,
+    name: name?.slice(0, maxText) ?? null,
+    path: path.slice(0, maxText),
+    status,
+    audit_id: auditId?.slice(0, maxText) ?? null,
+    duration_ms: Math.round(durationMs),
+    detail: refusal?.message ?? null,
   };
 }
 

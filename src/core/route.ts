@@ -1,3 +1,4 @@
+import type { ImpersonationRules } from "../identity/impersonation.ts";
 import type { AllowRule } from "../identity/policy.ts";
 import type { Right } from "../identity/rights.ts";
 import type { Source } from "../revocation/read-lists.ts";
@@ -71,6 +72,18 @@ export interface DatabaseRules {
   readonly localInfile: boolean;
 }
 
+/** What an API server knows the router by: a bearer token, or a file that somebody keeps one in. */
+export type UpstreamToken = { readonly text: string } | { readonly path: string };
+
+/** Who clients are to a Kubernetes API server, and what is written down of what they ask. */
+export interface KubernetesRules {
+  /** `null`: a client certificate in `UpstreamTls`, or nothing. */
+  readonly token: UpstreamToken | null;
+  /** `null`: clients show the API server who they are themselves. */
+  readonly impersonation: ImpersonationRules | null;
+  readonly auditRequests: boolean;
+}
+
 /** How HTTP is spoken with a route's upstream. */
 export interface HttpRules {
   /** From the end of a request to the head of its answer, milliseconds. */
@@ -112,6 +125,8 @@ export interface Route {
   readonly database: DatabaseRules | null;
   /** `null` where the adapter speaks no HTTP. */
   readonly http: HttpRules | null;
+  /** `null` where the adapter knows nothing of Kubernetes. */
+  readonly kubernetes: KubernetesRules | null;
   readonly idleTimeoutMs: number;
   /** How long a connection may last in all; `null`: as long as it likes. */
   readonly sessionTimeoutMs: number | null;
@@ -126,6 +141,12 @@ export const fillIn = (template: string, captures: Readonly<Record<string, strin
 export function httpRulesOf({ name, http }: Route): HttpRules {
   if (http === null) throw new TypeError(`route ${name} has no rules for HTTP`);
   return http;
+}
+
+/** The rules of a route to a Kubernetes API: the configuration gives every such route some. */
+export function kubernetesRulesOf({ name, kubernetes }: Route): KubernetesRules {
+  if (kubernetes === null) throw new TypeError(`route ${name} has no rules for Kubernetes`);
+  return kubernetes;
 }
 
 /** The rules of a route whose adapter knows databases: the configuration gives every such route some. */

@@ -10,7 +10,7 @@ import type { Admission } from "./admission.ts";
 import type { Assertions } from "./assertions.ts";
 import type { CertificateAndKey, TlsContexts } from "./contexts.ts";
 import type { RouteTable } from "./match.ts";
-import type { ConnectionRecord, StatementRecord } from "./record.ts";
+import type { ConnectionRecord, RequestRecord, StatementRecord } from "./record.ts";
 import type { Route } from "./route.ts";
 import type { Adapter } from "./session.ts";
 import type { ProxyProtocol } from "./source.ts";
@@ -31,10 +31,12 @@ export interface RouterParts {
     readonly connectMs: number;
     readonly halfCloseMs: number;
   };
-  readonly audit: (record: ConnectionRecord | StatementRecord) => void;
+  readonly audit: (record: ConnectionRecord | StatementRecord | RequestRecord) => void;
   /** Makes a client certificate for a user of an upstream. Throws a `Refusal`. */
   readonly mint: (user: string) => Promise<CertificateAndKey>;
   readonly assertions: Assertions;
+  /** The token in a file. Throws a `Refusal`. */
+  readonly tokenIn: (path: string) => string;
   /** A connection to a service that an agent publishes. Rejects with a `Refusal`. */
   readonly openService: (target: ServiceTarget) => Promise<Connection>;
   /** Connections of agents that are open. */

@@ -5,7 +5,7 @@ import type { Connection, Endpoint, Taps, TlsConnection } from "../types.ts";
 import type { Parsed } from "../wire/cursor.ts";
 import type { Arrival } from "./arrival.ts";
 import type { CertificateAndKey } from "./contexts.ts";
-import type { Route } from "./route.ts";
+import type { Route, UpstreamToken } from "./route.ts";
 
 /** An admitted connection, as its adapter sees it: everything an adapter needs, and its only way to the world. */
 export interface Session {
@@ -40,6 +40,8 @@ export interface Session {
   secure(upstream: Connection, options?: SecureOptions): Promise<TlsConnection>;
   /** A client certificate that the authority makes for a user of the upstream. Throws a `Refusal`. */
   mint(user: string): Promise<CertificateAndKey>;
+  /** The bearer token that the upstream knows the router by, as it is now. Throws a `Refusal`. */
+  upstreamToken(token: UpstreamToken): string;
   /** A signed word for the upstream on who the client is; `null` where no certificate that is good says so. */
   assertion(): Promise<string | null>;
   /**
@@ -66,6 +68,8 @@ export interface Session {
   published(agent: PublishedAgent): void;
   /** One line of the audit log about one statement; nothing where the route does not ask for it. */
   statement(statement: Statement): void;
+  /** One line of the audit log about one request to a Kubernetes API; nothing where the route does not want it. */
+  apiRequest(request: ApiRequest): void;
 }
 
 export interface SecureOptions {
@@ -105,6 +109,33 @@ export interface Statement {
   /** The upstream's error code; `null`: it went well. */
   readonly error: string | null;
   readonly rows: number | null;
+  readonly durationMs: number;
+}
+
+/** What a request to a Kubernetes API was for, in the words of its RBAC rules, and what became of it. */
+export interface ApiRequest {
+  /** False for the line about one that goes on for long, when its answer begins. */
+  readonly over: boolean;
+  readonly verb: string;
+  /** `null` where the request is for no resource; the core group is "". */
+  readonly group: string | null;
+  readonly resource: string | null;
+  readonly subresource: string | null;
+  readonly namespace: string | null;
+  readonly name: string | null;
+  /** Without its query. */
+  readonly path: string;
+  /** Whom the API server was asked to act as; `null`: nobody, or it was not asked. */
+  readonly user: string | null;
+  readonly groups: readonly string[];
+  /** Whether the client asked to act as that user. */
+  readonly asked: boolean;
+  /** Of the answer; `null` where there was none. */
+  readonly status: number | null;
+  /** What the API server's own audit log calls it. */
+  readonly auditId: string | null;
+  /** What went wrong on our side of it; `null`: nothing. */
+  readonly refusal: Refusal | null;
   readonly durationMs: number;
 }
 

@@ -61,6 +61,7 @@ function ownPages(host: string, problems: ConfigProblem[]): Route[] {
       port: null,
       upstream: null,
       database: null,
+      kubernetes: null,
       http: null,
       idleTimeoutMs: 0,
       sessionTimeoutMs: null,

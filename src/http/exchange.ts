@@ -61,6 +61,8 @@ export interface HttpExchange {
 export interface HttpServing {
   /** Must answer every exchange; what it throws becomes a 500 without details. */
   handle(exchange: HttpExchange): Promise<void>;
+  /** Whether an answer is under way that may say nothing for hours: the connection is then not idle. */
+  mayBeSilent?(): boolean;
 }
 
 /** A request towards an upstream. */
@@ -84,8 +86,8 @@ export interface HttpClientRequest {
 export interface HttpLimits {
   /** From the end of the request to the head of its answer, milliseconds. */
   readonly answerMs: number;
-  /** Between two parts of the answer's body, milliseconds. */
-  readonly silenceMs: number;
+  /** Between two parts of the answer's body, milliseconds; `null`: any. */
+  readonly silenceMs: number | null;
 }
 
 export type HttpClientResponse = HttpResponse & {

@@ -32,7 +32,10 @@ export function inItsOwnWords(request: HttpRequest, answer: Problem): HttpRespon
     fields: [
       ["content-type", "application/grpc"],
       ["grpc-status", String(codes[answer.status] ?? unknown)],
-      ["grpc-message", answer.words.replace(/[^\x20-\x24\x26-\x7e]/gu, encodeURIComponent)],
+      [
+        "grpc-message",
+        `${answer.reason}: ${answer.detail}`.replace(/[^\x20-\x24\x26-\x7e]/gu, encodeURIComponent),
+      ],
     ],
     body: null,
   };

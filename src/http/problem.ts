@@ -1,8 +1,10 @@
 import type { HttpResponse } from "./exchange.ts";
 
-/** A short answer of our own that says why, and the same in words for clients that read no JSON. */
+/** A short answer of our own that says why, and the same apart from it, for clients that read it in another form. */
 export interface Problem extends HttpResponse {
-  readonly words: string;
+  /** The code in the audit log. */
+  readonly reason: string;
+  readonly detail: string;
 }
 
 /** A short answer of our own, as JSON that says why. */
@@ -17,7 +19,8 @@ export function problem(status: number, reason: string, detail: string): Problem
     ],
     body: once(body),
     ...(status === 400 ? { last: true } : {}),
-    words: `${reason}: ${detail}`,
+    reason,
+    detail,
   };
 }
 

@@ -10,16 +10,25 @@ export class IdleWatch {
   readonly #right: Connection;
   readonly #limits: RelayLimits;
   readonly #expired: () => void;
+  readonly #mayBeSilent: () => boolean;
   #limit: number;
   #seen = -1;
   #quiet = 0;
   #deadline: Deadline;
 
-  constructor(left: Connection, right: Connection, limits: RelayLimits, expired: () => void) {
+  /** @param mayBeSilent whether silence says nothing for now */
+  constructor(
+    left: Connection,
+    right: Connection,
+    limits: RelayLimits,
+    expired: () => void,
+    mayBeSilent: () => boolean = () => false,
+  ) {
     this.#left = left;
     this.#right = right;
     this.#limits = limits;
     this.#expired = expired;
+    this.#mayBeSilent = mayBeSilent;
     this.#limit = limits.idleMs;
     this.#deadline = deadline(this.#limit / 4, this.#look);
   }
@@ -41,7 +50,7 @@ export class IdleWatch {
     const { bytesRead: a, bytesWritten: b } = this.#left;
     const { bytesRead: c, bytesWritten: d } = this.#right;
     const activity = a + b + c + d;
-    if (activity !== this.#seen) {
+    if (activity !== this.#seen || this.#mayBeSilent()) {
       this.#seen = activity;
       this.#quiet = 0;
     } else if (++this.#quiet >= 4) {

@@ -11,7 +11,10 @@ export type ServerDial = (server: UpstreamServer, alpn: readonly string[]) => Pr
 const maxPerRoute = 256;
 
 /** What is spoken with a route's upstream: with TLS what it chooses, without it what the scheme says. */
-function protocolOf({ scheme, upstream }: Route): HttpProtocol {
+function protocolOf({ scheme, upstream, kubernetes }: Route): HttpProtocol {
+  // A group is a field of its own in HTTP/1.1, where libraries for HTTP/2 join them; and API servers switch to SPDY
+  // and WebSocket from HTTP/1.1 alone.
+  if (kubernetes !== null) return "http/1.1";
   if (upstream?.tls.mode !== "off") return "negotiated";
   return scheme === "h2c" ? "h2" : "http/1.1";
 }

@@ -44,6 +44,7 @@ function route(name: string, sketch: Sketch): Route {
     port: sketch.port ?? null,
     upstream: null,
     database: null,
+    kubernetes: null,
     http: null,
     sessionTimeoutMs: null,
     idleTimeoutMs: 1000,

@@ -213,7 +213,7 @@ function responseOf(outgoing: ClientRequest, request: HttpClientRequest): Promis
       answer({
         status: incoming.statusCode ?? 502,
         fields: fieldsOf(incoming.rawHeaders),
-        body: new ResponseBody(incoming, () => incoming.complete, limits?.silenceMs),
+        body: new ResponseBody(incoming, () => incoming.complete, limits?.silenceMs ?? null),
         // Only chunks leave room for any (RFC 9112 §7.1.2).
         ...(incoming.headers["transfer-encoding"] === undefined
           ? {}

@@ -232,7 +232,7 @@ function ask(opened: Opened, scheme: string, request: HttpClientRequest): Promis
       resolve({
         status,
         fields,
-        body: noBody ? null : new ResponseBody(stream, complete, limits?.silenceMs),
+        body: noBody ? null : new ResponseBody(stream, complete, limits?.silenceMs ?? null),
         trailers: () => trailers,
         upgraded: null,
       });

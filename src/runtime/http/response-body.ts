@@ -16,13 +16,13 @@ const done: IteratorReturnResult<undefined> = { done: true, value: undefined };
 export class ResponseBody implements AsyncIterableIterator<Uint8Array> {
   readonly #stream: Readable;
   readonly #complete: () => boolean;
-  readonly #silenceMs: number | undefined;
+  readonly #silenceMs: number | null;
   #broke: Error | undefined;
   #over = false;
   #waiting: { resolve(next: IteratorResult<Uint8Array>): void; reject(error: Error): void } | undefined;
   #late: Deadline | undefined;
 
-  constructor(stream: Readable, complete: () => boolean, silenceMs: number | undefined) {
+  constructor(stream: Readable, complete: () => boolean, silenceMs: number | null) {
     this.#stream = stream;
     this.#complete = complete;
     this.#silenceMs = silenceMs;
@@ -43,7 +43,7 @@ export class ResponseBody implements AsyncIterableIterator<Uint8Array> {
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject };
       this.#look();
-      if (this.#waiting === undefined || this.#silenceMs === undefined) return;
+      if (this.#waiting === undefined || this.#silenceMs === null) return;
       const ms = this.#silenceMs;
       this.#late = deadline(ms, () => {
         this.#broke ??= new Refusal("idle_timeout", `the upstream sent nothing of its answer for ${ms} ms`);

@@ -24,10 +24,16 @@ export async function serveHttp(
   setMaxListeners(0, draining);
   const stream = new ConnectionDuplex(connection);
   let idle = false;
-  const watch = new IdleWatch(connection, connection, limits, () => {
-    idle = true;
-    stream.destroy();
-  });
+  const watch = new IdleWatch(
+    connection,
+    connection,
+    limits,
+    () => {
+      idle = true;
+      stream.destroy();
+    },
+    () => serving.mayBeSilent?.() ?? false,
+  );
   const firstRequest = deadline(firstRequestMs, () => {
     idle = true;
     stream.destroy();
