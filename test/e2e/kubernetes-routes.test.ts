@@ -84,7 +84,7 @@ before(async () => {
     SALLYPORT_ROUTE_DOWN: `kubernetes://127.0.0.1:${down}?sni=down.test&upstream_tls=off&upstream_token=t&allow=cn:bob`,
     SALLYPORT_ROUTE_ODD: `kubernetes://${upstream}?sni=odd.test&upstream_tls=off&upstream_token=t&client_ca=${site.folder}/odd-ca.crt`,
     SALLYPORT_ROUTE_MAPPED: `kubernetes://${upstream}?sni=mapped.test&upstream_tls=off&upstream_token=t&kube_user=staff:{cn}&kube_groups=system:authenticated,team:{group}&kube_uid={cn}-1&kube_extra=example.com/team={group}`,
-    SALLYPORT_ROUTE_IDLE: `kubernetes://${upstream}?sni=idle.test&upstream_tls=off&upstream_token=t&idle_timeout=1s`,
+    SALLYPORT_ROUTE_IDLE: `kubernetes://${upstream}?sni=idle.test&upstream_tls=off&upstream_token=t&idle_timeout=1s&answer_timeout=20s`,
   });
 });
 after(async () => {

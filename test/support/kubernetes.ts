@@ -33,6 +33,8 @@ export interface KubernetesApi {
   readonly port: number;
   /** Every request so far: method, path, and who it says it is. */
   readonly requests: { method: string; url: string; host: string; authorization: string }[];
+  /** Bytes of the last object that was applied. */
+  readonly applied: () => number;
   stop(): void;
 }
 
@@ -61,11 +63,45 @@ const answers: Readonly<Record<string, object>> = {
         verbs: ["create", "get"],
       },
       { name: "pods/log", singularName: "", namespaced: true, kind: "Pod", verbs: ["get"] },
+      {
+        name: "configmaps",
+        singularName: "configmap",
+        namespaced: true,
+        kind: "ConfigMap",
+        verbs: ["get", "list", "patch"],
+      },
     ],
   },
-  "/api/v1/namespaces/default/pods": { kind: "PodList", apiVersion: "v1", metadata: {}, items: [pod] },
+  "/api/v1/namespaces/default/pods": {
+    kind: "PodList",
+    apiVersion: "v1",
+    metadata: { resourceVersion: "1" },
+    items: [pod],
+  },
   "/api/v1/namespaces/default/pods/web-0": pod,
 };
+
+const maps = "/api/v1/namespaces/default/configmaps";
+const map = (name: string): object => ({
+  apiVersion: "v1",
+  kind: "ConfigMap",
+  metadata: { name, namespace: "default", uid: name, resourceVersion: "1" },
+});
+
+/** Twelve objects, as many at a time as are asked for. */
+function list(query: URLSearchParams): object {
+  const from = Number(query.get("continue") ?? 0);
+  const limit = Number(query.get("limit") ?? 0) || 12;
+  const items = Array.from({ length: 12 }, (_, i) => map(`map-${i}`)).slice(from, from + limit);
+  const rest = from + limit < 12 ? { continue: String(from + limit) } : {};
+  return { kind: "ConfigMapList", apiVersion: "v1", metadata: { resourceVersion: "1", ...rest }, items };
+}
+
+/** What happens to the pod while somebody watches: one thing, and then nothing for as long as the client stays. */
+function watch(response: ServerResponse): void {
+  response.writeHead(200, { "content-type": "application/json" });
+  response.write(`${JSON.stringify({ type: "MODIFIED", object: pod })}\n`);
+}
 
 /** Five lines, one at a time, as a container that goes on writing. */
 function followLog(response: ServerResponse): void {
@@ -75,6 +111,21 @@ function followLog(response: ServerResponse): void {
     if (line === 5) response.end();
   }, 100);
   response.once("close", () => clearInterval(timer));
+}
+
+function refuse(response: ServerResponse, code: 401 | 403): void {
+  const reason = code === 401 ? "Unauthorized" : "Forbidden";
+  response.writeHead(code, { "content-type": "application/json" });
+  response.end(
+    JSON.stringify({
+      kind: "Status",
+      apiVersion: "v1",
+      status: "Failure",
+      message: "RBAC says no",
+      reason,
+      code,
+    }),
+  );
 }
 
 const success = { metadata: {}, status: "Success" };
@@ -88,7 +139,8 @@ const failure = (status: number): object => ({
 
 /** Runs a command as in a container: under a terminal of its own where one is asked for. */
 function start(query: URLSearchParams): ChildProcess {
-  const command = query.getAll("command");
+  // To attach is to a command that runs already.
+  const command = query.has("command") ? query.getAll("command") : ["cat"];
   if (query.get("tty") !== "true") return spawn(command[0] ?? "true", command.slice(1));
   const quoted = command.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
   return spawn("script", ["-qefc", quoted, "/dev/null"], { env: { ...process.env, SHELL: "/bin/sh" } });
@@ -152,11 +204,30 @@ function forwardPort(stream: SpdyStream): void {
   stream.onEnd = () => void socket.end();
 }
 
+/** Whether a request may be made, as authentication and RBAC say it: the status of the refusal, or `null`. */
+type Admits = (request: IncomingMessage) => 401 | 403 | null;
+
 /**
- * As much of a Kubernetes API server as `kubectl get`, `logs -f`, `exec`, `cp` and `port-forward` need, over
- * WebSocket and SPDY; the one pod there is runs its commands on this machine.
+ * Knows one user by its token, who may do nothing but act as others, and has a group whose members may do everything.
  */
-export async function startKubernetes(site: Site): Promise<KubernetesApi> {
+export const impersonation =
+  (token: string, group: string): Admits =>
+  ({ url = "", headers, rawHeaders }) => {
+    if (headers.authorization !== `Bearer ${token}`) return 401;
+    const groups = rawHeaders.filter(
+      (_, i) => i % 2 === 1 && /^impersonate-group$/i.test(rawHeaders[i - 1] ?? ""),
+    );
+    // What there is in a cluster, everybody may know.
+    const admitted = groups.includes(group) || !url.includes("/namespaces/");
+    return headers["impersonate-user"] !== undefined && admitted ? null : 403;
+  };
+
+/**
+ * As much of a Kubernetes API server as `kubectl get`, `apply`, `logs -f`, `exec`, `attach`, `cp` and `port-forward`
+ * need, over WebSocket and SPDY; the one pod there is runs its commands on this machine.
+ */
+export async function startKubernetes(site: Site, admits: Admits = () => null): Promise<KubernetesApi> {
+  let applied = 0;
   const requests: KubernetesApi["requests"] = [];
   const noted = (request: IncomingMessage): URL => {
     const { method = "", url = "", headers } = request;
@@ -167,8 +238,22 @@ export async function startKubernetes(site: Site): Promise<KubernetesApi> {
     { cert: readFileSync(`${site.folder}/server.crt`), key: readFileSync(`${site.folder}/server.key`) },
     (request, response) => {
       const { pathname, searchParams } = noted(request);
+      const refused = admits(request);
+      if (refused !== null) return refuse(response, refused);
+      if (request.method === "PATCH") {
+        request.on("data", (chunk: Buffer) => {
+          applied += chunk.length;
+        });
+        request.once("end", () => {
+          response.writeHead(200, { "content-type": "application/json" });
+          response.end(JSON.stringify(map(pathname.split("/").at(-1) ?? "")));
+        });
+        applied = 0;
+        return;
+      }
+      if (searchParams.get("watch") === "true") return watch(response);
       if (pathname.endsWith("/log") && searchParams.get("follow") === "true") return followLog(response);
-      const body = answers[pathname];
+      const body = pathname === maps ? list(searchParams) : answers[pathname];
       response.writeHead(body === undefined ? 404 : 200, { "content-type": "application/json" });
       const status = { kind: "Status", apiVersion: "v1", status: "Failure", reason: "NotFound", code: 404 };
       response.end(JSON.stringify(body ?? status));
@@ -183,6 +268,8 @@ export async function startKubernetes(site: Site): Promise<KubernetesApi> {
   });
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     const { pathname, searchParams } = noted(request);
+    if (admits(request) !== null)
+      return void socket.end("HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n");
     const forwarding = pathname.endsWith("/portforward");
     if (request.headers.upgrade?.toLowerCase() === "websocket") {
       sockets.handleUpgrade(request, socket, head, (webSocket) => {
@@ -217,6 +304,7 @@ export async function startKubernetes(site: Site): Promise<KubernetesApi> {
   return {
     port: (server.address() as AddressInfo).port,
     requests,
+    applied: () => applied,
     stop: () => {
       server.close();
       for (const socket of open) socket.destroy();
