@@ -1,9 +1,13 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { copyFileSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { connect as connectHttp2 } from "node:http2";
 import { resolve } from "node:path";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { parseAllDocuments } from "yaml";
 import type { RequestRecord } from "../../src/core/record.ts";
+import { acceptText } from "../../src/wire/websocket.ts";
 import { dial, readAll } from "../support/client.ts";
 import { RawUpstream, requestsIn } from "../support/http-front.ts";
 import { make, root } from "../support/pki.ts";
@@ -34,6 +38,7 @@ let heard: string[][] = [];
 /** Watches that nobody has said anything on. */
 const watching: (() => void)[] = [];
 
+const acceptOf = (key: string): string => createHash("sha1").update(acceptText(key)).digest("base64");
 const object =
   "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nAudit-Id: a-1\r\nContent-Length: 2\r\n\r\n{}";
 
@@ -46,7 +51,7 @@ before(async () => {
   const odd = await root({ subject: "CN=Odd" });
   writeFileSync(`${site.folder}/odd-ca.crt`, odd.cert);
   for (const [name, subject] of [
-    ["jose", "CN=josé,OU=équipe"],
+    ["accented", "CN=voilà,OU=équipe"],
     ["masters", "CN=mallory,OU=system:masters"],
     ["admin", "CN=system:admin"],
     ["cased", "CN=mallory,OU=SYSTEM:masters"],
@@ -64,8 +69,10 @@ before(async () => {
         socket.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
         watching.push(() => socket.write("6\r\nevent\n\r\n0\r\n\r\n"));
       } else if (/^upgrade: /im.test(head)) {
+        const [, protocol = ""] = /^upgrade: (.*)$/im.exec(head) ?? [];
+        const [, key = ""] = /^sec-websocket-key: (.*)$/im.exec(head) ?? [];
         socket.write(
-          "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\nhello",
+          `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\nSec-WebSocket-Accept: ${acceptOf(key)}\r\n\r\nhello`,
         );
         socket.end();
       } else socket.write(answer ?? object);
@@ -325,10 +332,10 @@ for (const [version, ask, skip] of versions)
       for (const as of ["masters", "admin", "cased", "spaced", "hidden"])
         assert.match(await ask({ name: "odd.test", as }), / 403[\s\S]*identity_not_allowed/, as);
       assert.deepEqual(heard, []);
-      assert.match(await ask({ name: "odd.test", as: "jose" }), / 200/);
+      assert.match(await ask({ name: "odd.test", as: "accented" }), / 200/);
       const utf8 = (text: string): string => Buffer.from(text).toString("latin1");
       assert.deepEqual(fieldsLike(heard[0], /^impersonate/i), [
-        `impersonate-user: ${utf8("josé")}`,
+        `impersonate-user: ${utf8("voilà")}`,
         `impersonate-group: ${utf8("équipe")}`,
       ]);
     });
@@ -411,6 +418,43 @@ describe("a kubernetes route", () => {
     const { reason } = await router.record((record) => record.event === "connection" && record.id === id);
     assert.equal(reason, "idle_timeout");
     assert.equal(requests().filter((one) => one.id === id && one.event === "request").length, 1);
+  });
+
+  it("holds a WebSocket over HTTP/2 to the same (RFC 8441)", async () => {
+    const from = router.records().length;
+    const socket = await dial(site, router.port, "kube.test", { as: "bob", ALPNProtocols: ["h2"] });
+    const session = connectHttp2("https://kube.test", { createConnection: () => socket });
+    await once(session, "remoteSettings");
+    const exec = async (more: Record<string, string>): Promise<unknown> => {
+      const stream = session.request(
+        {
+          ":method": "CONNECT",
+          ":protocol": "websocket",
+          ":scheme": "https",
+          ":path": `${path}/exec?command=id&access_token=spoofed`,
+          ":authority": "kube.test",
+          "sec-websocket-version": "13",
+          "sec-websocket-protocol": "base64url.bearer.authorization.k8s.io.spoofed, v5.channel.k8s.io",
+          ...more,
+        },
+        { endStream: false },
+      );
+      const [head] = (await once(stream, "response")) as [Record<string, unknown>];
+      stream.close();
+      return head[":status"];
+    };
+    assert.equal(await exec({ "impersonate-user": "admin" }), 403);
+    assert.deepEqual(heard, []);
+    assert.equal(await exec({}), 200);
+    assert.ok(!/spoofed/.test(heard.flat().join("\n")), heard.flat().join("\n"));
+    assert.deepEqual(fieldsLike(heard[0], /^impersonate-user/i), ["impersonate-user: bob"]);
+    const over: object = await router.record(
+      (one) => "verb" in one && "status" in one && one.status === 101,
+      from,
+    );
+    const { verb, subresource, user } = over as RequestRecord;
+    assert.deepEqual([verb, subresource, user], ["get", "exec", "bob"]);
+    session.destroy();
   });
 
   it("records a session in a container when it begins and when it is over", async () => {

@@ -24,7 +24,9 @@ const isForApp = ({ subresource, verb }: RequestInfo): boolean => subresource ==
 function read(request: HttpRequest): (Asked & { readonly info: RequestInfo }) | string {
   const asked = readRequest(request);
   if (typeof asked === "string") return asked;
-  const info = requestInfo(request.method, asked.target);
+  // An extended CONNECT goes on as a GET that upgrades (RFC 8441 §5).
+  const method = request.protocol === undefined ? request.method : "GET";
+  const info = requestInfo(method, asked.target);
   return "ambiguous" in info ? info.ambiguous : { ...asked, info };
 }
 
