@@ -10,7 +10,7 @@ export class IdleWatch {
   readonly #right: Connection;
   readonly #limits: RelayLimits;
   readonly #expired: () => void;
-  readonly #mayBeSilent: () => boolean;
+  #mayBeSilent: () => boolean;
   #limit: number;
   #seen = -1;
   #quiet = 0;
@@ -35,6 +35,8 @@ export class IdleWatch {
 
   /** One side has closed its sending half: from now on the shorter limit holds. */
   halfClosed(): void {
+    // Whoever hears nothing and says nothing any more may as well be gone.
+    this.#mayBeSilent = () => false;
     if (this.#limit <= this.#limits.halfCloseMs) return;
     this.#limit = this.#limits.halfCloseMs;
     this.#quiet = 0;

@@ -82,6 +82,7 @@ before(async () => {
   const upstream = `127.0.0.1:${api.port}`;
   const down = await freePort();
   router = await startRouter(site, {
+    SALLYPORT_HALF_CLOSE_TIMEOUT: "1s",
     SALLYPORT_ROUTE_KUBE: `kubernetes://${upstream}?sni=kube.test&upstream_tls=off&upstream_token=\${TOKEN}`,
     TOKEN: "tok.en-1",
     SALLYPORT_ROUTE_AS: `kubernetes://${upstream}?sni=as.test&upstream_tls=off&upstream_token=t&kube_as=user:deploy,group:ops,group:{group}&kube_as=user:*-bot&kube_as=user:system:serviceaccount:dev:*`,
@@ -409,15 +410,28 @@ describe("a kubernetes route", () => {
     // An idle connection, opened later, ends long before.
     const idle = await dial(site, router.port, "idle.test", { as: "bob", ALPNProtocols: ["http/1.1"] });
     idle.write(`GET ${path} HTTP/1.1\r\nHost: kube\r\n\r\n`);
+    idle.once("end", () => idle.end());
     await readAll(idle);
     await router.record(({ route, reason }) => route === "idle" && reason === "idle_timeout");
     for (const speak of watching.splice(0)) speak();
     // Then it is idle itself.
+    socket.once("end", () => socket.end());
     assert.match((await said).toString(), /event\n/);
     const { id } = requests().at(-1) as RequestRecord;
     const { reason } = await router.record((record) => record.event === "connection" && record.id === id);
     assert.equal(reason, "idle_timeout");
     assert.equal(requests().filter((one) => one.id === id && one.event === "request").length, 1);
+  });
+
+  it("ends a watch whose client is gone, though there is nothing to tell it", async () => {
+    const from = router.records().length;
+    const socket = await dial(site, router.port, "idle.test", { as: "bob", ALPNProtocols: ["http/1.1"] });
+    socket.write("GET /api/v1/services?watch=true HTTP/1.1\r\nHost: kube\r\n\r\n");
+    const watches = (one: object): boolean => "resource" in one && one.resource === "services";
+    await router.record(watches, from);
+    socket.end();
+    const over = await router.record((one) => watches(one) && (one.event as string) === "request", from);
+    assert.equal(over.reason, "client_closed");
   });
 
   it("holds a WebSocket over HTTP/2 to the same (RFC 8441)", async () => {
