@@ -189,6 +189,7 @@ export async function startServer(
 
   await revocations.start();
   const sweep = setInterval(() => router.sweep(Date.now()), sweepEveryMs);
+  page.start();
   const stopWatching = (): void => {
     clearInterval(sweep);
     page.close();

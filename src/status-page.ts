@@ -29,6 +29,8 @@ export interface OpenStatusPage extends StatusParts {
   /** A connection is over. */
   readonly recorded: (record: ConnectionRecord) => void;
   readonly dialled: RouterParts["dialled"];
+  /** Keeps a history from now on. */
+  start(): void;
   /** Ends the pages that are open, and keeps no history any more. */
   close(): void;
 }
@@ -54,12 +56,15 @@ export function openStatusPage(options: StatusPageOptions): OpenStatusPage {
   const show = async (): Promise<ReadonlyMap<string, string>> =>
     new Map(partsOf(await status.snapshot()).map(({ id, inside }) => [id, inside]));
   const watchers = new Watchers(caps, show, log);
-  const sampling = setInterval(() => status.sample(), sampleEveryMs);
+  let sampling: ReturnType<typeof setInterval> | undefined;
   return {
     recorded: (record) => status.recorded(record),
     snapshot: () => status.snapshot(),
     watch: (who, expires) => watchers.open(who, expires),
     dialled: (...dial) => status.dialled(...dial),
+    start: () => {
+      sampling = setInterval(() => status.sample(), sampleEveryMs);
+    },
     close: () => {
       clearInterval(sampling);
       watchers.close();

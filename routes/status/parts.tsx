@@ -24,9 +24,6 @@ export interface Part {
   readonly whole: Child;
 }
 
-/** `sallyport routes` lists more agents, the folder more certificates. */
-const maxRows = 200;
-
 function table<T>(
   title: string,
   caption: string,
@@ -35,7 +32,7 @@ function table<T>(
   none: string,
 ): Part {
   const id = title.toLowerCase();
-  const inside = String(<Rows columns={columns} rows={rows.slice(0, maxRows)} none={none} />);
+  const inside = String(<Rows columns={columns} rows={rows} none={none} />);
   const whole = (
     <Table id={id} caption={caption} columns={columns}>
       {raw(inside)}

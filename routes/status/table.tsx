@@ -1,5 +1,6 @@
 /** @jsxImportSource hono/jsx */
 import type { Child } from "hono/jsx";
+import { count } from "./format.ts";
 
 /** One column of a table whose rows are of type `T`. */
 export interface Column<T> {
@@ -37,6 +38,9 @@ function Row<T>({ row, columns }: { row: T; columns: readonly Column<T>[] }) {
   );
 }
 
+/** More is not shown, and said. */
+export const maxRows = 200;
+
 interface RowsProps<T> {
   readonly columns: readonly Column<T>[];
   readonly rows: readonly T[];
@@ -44,22 +48,29 @@ interface RowsProps<T> {
   readonly none: string;
 }
 
-/** The inside of a table's body. */
-export function Rows<T>({ columns, rows, none }: RowsProps<T>) {
-  if (rows.length > 0)
-    return (
-      <>
-        {rows.map((row) => (
-          <Row row={row} columns={columns} />
-        ))}
-      </>
-    );
+/** One cell all across. */
+function Note({ across, children }: { across: number; children: string }) {
   return (
     <tr {...as.row}>
-      <td {...as.cell} colspan={columns.length} class="none">
-        {none}
+      <td {...as.cell} colspan={across} class="none">
+        {children}
       </td>
     </tr>
+  );
+}
+
+/** The inside of a table's body. */
+export function Rows<T>({ columns, rows, none }: RowsProps<T>) {
+  if (rows.length === 0) return <Note across={columns.length}>{none}</Note>;
+  return (
+    <>
+      {rows.slice(0, maxRows).map((row) => (
+        <Row row={row} columns={columns} />
+      ))}
+      {rows.length > maxRows && (
+        <Note across={columns.length}>{`And ${count(rows.length - maxRows)} more.`}</Note>
+      )}
+    </>
   );
 }
 

@@ -138,7 +138,8 @@ describe("the status page", () => {
     assert.ok(agent !== undefined);
     const many = partsOf({ ...snapshotOf("x"), agents: Array(5000).fill(agent) });
     const inside = many.find(({ id }) => id === "agents")?.inside ?? "";
-    assert.equal(inside.split("<tr").length - 1, 200);
+    assert.equal(inside.split("<tr").length - 1, 201);
+    assert.match(inside, /And 4,800 more\./);
     assert.match(many[0]?.inside ?? "", /<dd>5,000<\/dd>/);
   });
 });
