@@ -15,7 +15,7 @@ const entry = join(root, "src", "main.ts");
 const makers = {
   bun: () => [bun(), ["build", "--compile", `--outfile=${values.out}`, entry]],
   // Fetches the runtime's half of the file from Deno's makers, the first time.
-  deno: () => [deno(), ["compile", "-A", "--no-check", "--output", values.out, entry]],
+  deno: () => [deno(), ["compile", "-A", "--unstable-net", "--no-check", "--output", values.out, entry]],
 };
 const maker = makers[values.with];
 if (maker === undefined) {

@@ -4,7 +4,7 @@ export interface AdminParts {
   /** `null` when ready, otherwise why not. */
   readonly unready: () => string | null;
   /** Prometheus text. */
-  readonly metrics: () => string;
+  readonly metrics: () => string | Promise<string>;
 }
 
 /** Plain HTTP for load balancers and operators, on the admin listener. */
@@ -15,8 +15,8 @@ export function createAdmin(parts: AdminParts): Hono {
     const why = parts.unready();
     return why === null ? c.text("ready\n") : c.text(`${why}\n`, 503);
   });
-  app.get("/metrics", (c) =>
-    c.text(parts.metrics(), 200, { "Content-Type": "text/plain; version=0.0.4; charset=utf-8" }),
+  app.get("/metrics", async (c) =>
+    c.text(await parts.metrics(), 200, { "Content-Type": "text/plain; version=0.0.4; charset=utf-8" }),
   );
   return app;
 }

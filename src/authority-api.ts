@@ -23,7 +23,7 @@ import { revokedIn, revokedSshKeysIn } from "./runtime/revoked-records.ts";
 /** How long a list of what is revoked is handed out before it is made anew. */
 const listMs = 60_000;
 
-export interface AuthorityWorld extends Pick<EnrolmentParts, "audit" | "log"> {
+export interface AuthorityWorld extends Pick<EnrolmentParts, "audit" | "log" | "rate"> {
   /** Trust anchors of the router's own pages, PEM. */
   readonly anchors: readonly string[];
   /** Verifies clients of the router's own pages, with all that the router knows of revocation. */
@@ -113,7 +113,7 @@ export async function openAuthorityApi(
   config: EnrolmentConfig,
   world: AuthorityWorld,
 ): Promise<AuthorityParts & { readonly mint: (user: string) => Promise<CertificateAndKey> }> {
-  const { audit, log, anchors, verifier } = world;
+  const { audit, log, rate, anchors, verifier } = world;
   const { issuer, root, between } = await openIssuerOf(config, anchors);
   // Another authority's certificate may be good for a route; it must not be turned into one of ours.
   const own = createClientVerifier([root]);
@@ -145,6 +145,7 @@ export async function openAuthorityApi(
     },
     perSource: config.perSource,
     perIdentity: config.perIdentity,
+    rate,
     audit,
     log,
   });

@@ -1,11 +1,11 @@
-import { createAdmin } from "../routes/admin.ts";
 import { createApp } from "../routes/app.tsx";
 import { createConnect } from "../routes/connect.ts";
 import { type App, appAdapter } from "./adapters/app.ts";
 import { refuseHttp } from "./adapters/http/index.ts";
+import { CancelKeys } from "./adapters/postgres/cancel-keys.ts";
 import { createAdapters } from "./adapters/registry.ts";
 import { tunnelAdapter } from "./adapters/tunnel/index.ts";
-import { certificatesFromPem } from "./authority/pem.ts";
+import { serveAdmin } from "./admin-listener.ts";
 import { assertionKeysOf, openAuthorityApi } from "./authority-api.ts";
 import { selectCertificate } from "./config/certificates.ts";
 import type { Config } from "./config/load.ts";
@@ -13,21 +13,20 @@ import { Admission, connectionRoom } from "./core/admission.ts";
 import { Assertions } from "./core/assertions.ts";
 import { TlsContexts } from "./core/contexts.ts";
 import type { ConnectionRecord, RequestRecord, StatementRecord } from "./core/record.ts";
-import type { Route } from "./core/route.ts";
 import { Router } from "./core/router.ts";
 import { ipOf } from "./core/source.ts";
 import { usableRoutes } from "./core/usable-routes.ts";
+import { Rate } from "./enrolment/rate.ts";
 import type { CertificateRecord } from "./enrolment/record.ts";
 import { ConfigError, cannotListen } from "./errors.ts";
-import { answerWithFetch } from "./http/fetch.ts";
 import { administers } from "./identity/administrators.ts";
-import type { Revocation } from "./identity/revocation/revocation.ts";
-import { type ClientVerifier, createClientVerifier } from "./identity/verifier.ts";
 import type { Log } from "./observe/log.ts";
 import { Metrics } from "./observe/metrics.ts";
 import type { ListFiles } from "./revocation/read-lists.ts";
 import { RevocationWatch } from "./revocation/watch.ts";
+import { verifiers } from "./route-verifiers.ts";
 import { openFiles } from "./runtime/open-files.ts";
+import { ownSocket } from "./runtime/unix-socket.ts";
 import { openStatusPage } from "./status-page.ts";
 import { Agents } from "./tunnel/agents.ts";
 import type { Connection, Endpoint, Listener, Runtime } from "./types.ts";
@@ -36,11 +35,10 @@ import { TokenFiles } from "./upstream/token-files.ts";
 import { version } from "./version.ts";
 import { servePlainFront } from "./websocket/plain-front.ts";
 import { Tunnels } from "./websocket/tunnels.ts";
+import type { Member } from "./workers/member.ts";
 
 /** How often open connections are held against the clock and what is revoked. */
 const sweepEveryMs = 1000;
-
-const adminLimits = { idleMs: 60_000, halfCloseMs: 10_000 };
 
 /** Of one name: more share no load, but hide a mistake. */
 const agentsPerName = 64;
@@ -55,7 +53,11 @@ export interface RunningServer {
   readonly connect: Endpoint | null;
   /** Listeners of one protocol each, by adapter. */
   readonly separate: Readonly<Record<string, Endpoint>>;
+  /** Every listener but the admin's, by the variable that asks for it. */
+  readonly listeners: Readonly<Record<string, Endpoint>>;
   readonly router: Router;
+  /** With what is asked for rather than counted. */
+  readonly metrics: () => Metrics;
   /** The agents that publish services through it. */
   readonly agents: Agents;
   /** Unready, then no new connections, then none at all: as long as the configuration allows. */
@@ -64,18 +66,29 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
-/** Puts the parts together and listens. Throws a `ConfigError` where an address can't be had. */
+/**
+ * Puts the parts together and listens. Throws a `ConfigError` where an address can't be had.
+ *
+ * @param member what is shared with the other processes of the router; `null` where this one is all of it
+ */
 export async function startServer(
   runtime: Runtime,
   config: Config,
   log: Log,
   audit: (record: ConnectionRecord | StatementRecord | RequestRecord | CertificateRecord) => void,
   files: ListFiles,
+  member: Member | null = null,
 ): Promise<RunningServer> {
+  const processes = member?.welcome.workers ?? 1;
   const metrics = new Metrics();
   metrics.build.set(1, version, `${runtime.name} ${runtime.version}`);
   const revocations = new RevocationWatch(config.revocation, files, log, metrics);
-  const contexts = new TlsContexts(runtime, (name) => selectCertificate(config.certificates, name));
+  const contexts = new TlsContexts(
+    runtime,
+    (name) => selectCertificate(config.certificates, name),
+    () => member?.ticketSecret ?? null,
+  );
+  if (member !== null) member.newTickets = () => contexts.renew();
   const verifierFor = verifiers(config, (route) => revocations.of(route.crl));
   const own = config.table.routes.find(({ adapter }) => adapter === "app");
   const authority =
@@ -86,16 +99,26 @@ export async function startServer(
           verifier: own === undefined || own.client === "none" ? null : verifierFor(own),
           audit,
           log,
+          rate: member?.rate ?? ((perMinute, what) => new Rate(perMinute, what)),
         });
-  const assertionKeys = await assertionKeysOf(config.jwtKey);
-  const agents = new Agents({ agents: config.tunnel.maxAgents, perName: agentsPerName }, (count) =>
-    metrics.tunnelAgents.set(count),
+  const assertionKeys = member?.assertionKeys ?? (await assertionKeysOf(config.jwtKey));
+  const agents: Agents = new Agents(
+    { agents: config.tunnel.maxAgents, perName: agentsPerName },
+    (count) => {
+      metrics.tunnelAgents.set(count);
+      member?.agentsChanged(agents.names);
+    },
+    member?.agentPlaces ?? null,
   );
-  const httpUpstreams = new HttpUpstreams();
+  metrics.tunnelAgents.set(0);
+  if (member !== null) agents.addSource(member.agentSource);
+  const cancelKeys = new CancelKeys(member?.cancelShares ?? null);
+  await member?.serve({ agents, cancelKeys }, ownSocket);
+  const httpUpstreams = new HttpUpstreams(processes);
   let unready: string | null = null;
   const page = openStatusPage({
     config,
-    runtime: `${runtime.name} ${runtime.version}`,
+    runtime: `${runtime.name} ${runtime.version}${member?.whichOne ?? ""}`,
     agents,
     httpUpstreams,
     router: () => router,
@@ -127,10 +150,9 @@ export async function startServer(
       },
       openTunnel: (key) => tunnels.open({ ...caller, headers: request.headers, upgrade }, key),
     });
-  const admission = new Admission({
-    ...config.caps,
-    connections: roomFor(config.caps.connections, log),
-  });
+  const room = roomFor(config.caps.connections, processes, log);
+  const admission =
+    member?.admission(config.caps, room) ?? new Admission({ ...config.caps, connections: room });
   const tokens = new TokenFiles(files, log);
   const tunnelled = tunnelAdapter({
     agents,
@@ -143,10 +165,11 @@ export async function startServer(
     runtime,
     table: config.table,
     adapters: new Map(
-      [...createAdapters(runtime), appAdapter(ownPages, refuseHttp), tunnelled].map((adapter) => [
-        adapter.name,
-        adapter,
-      ]),
+      [
+        ...createAdapters({ md5Hex: (data) => runtime.md5Hex(data), cancelKeys }),
+        appAdapter(ownPages, refuseHttp),
+        tunnelled,
+      ].map((adapter) => [adapter.name, adapter]),
     ),
     contexts,
     verifierFor,
@@ -168,6 +191,11 @@ export async function startServer(
     openService: (target) => agents.open(target),
     agentCount: () => agents.count,
     dialled: page.dialled,
+    usedElsewhere: async () => {
+      // What is kept for later has no user any more; other processes wait for it to end.
+      httpUpstreams.close();
+      await member?.usedElsewhere();
+    },
     metrics,
     log,
     httpUpstreams,
@@ -197,6 +225,7 @@ export async function startServer(
   };
 
   const listeners: Listener[] = [];
+  const addresses: Record<string, Endpoint> = {};
   const listen = async (
     variable: string,
     host: string,
@@ -204,14 +233,12 @@ export async function startServer(
     accept: (c: Connection) => void,
   ): Promise<Listener> => {
     try {
-      const listener = await runtime.listen(
-        { host, port },
-        {
-          connection: accept,
-          acceptFailed: (error) => log.warn("accepting failed; backing off", { error: error.message }),
-        },
-      );
+      const listener = await runtime.listen(member?.address(variable, { host, port }) ?? { host, port }, {
+        connection: accept,
+        acceptFailed: (error) => log.warn("accepting failed; backing off", { error: error.message }),
+      });
       listeners.push(listener);
+      addresses[variable] = listener.address;
       return listener;
     } catch (error) {
       stopWatching();
@@ -268,37 +295,37 @@ export async function startServer(
   const connect =
     config.connect === null
       ? null
-      : await listen("SALLYPORT_CONNECT_LISTEN", config.connect.host, config.connect.port, (connection) =>
-          servePlainFront(connection, connect === null ? "" : text(connect.address), {
-            runtime,
-            admission,
-            tunnels,
-            app: connectApp,
-            idleMs: config.idleMs,
-            draining: router.draining,
-          }),
+      : await listen(
+          "SALLYPORT_CONNECT_LISTEN",
+          config.connect.host,
+          config.connect.port,
+          (connection) =>
+            void servePlainFront(connection, connect === null ? "" : text(connect.address), {
+              runtime,
+              admission,
+              tunnels,
+              app: connectApp,
+              idleMs: config.idleMs,
+              draining: router.draining,
+            }),
         );
-  const adminApp = createAdmin({
-    unready: () => unready,
-    metrics: () => {
-      for (const { name, notAfter } of config.certificates.all) {
-        metrics.certificateExpiry.set(Math.round((notAfter.getTime() - Date.now()) / 1000), name);
-      }
-      return metrics.text();
-    },
-  });
+  const counted = (): Metrics => {
+    for (const { name, notAfter } of config.certificates.all) {
+      metrics.certificateExpiry.set(Math.round((notAfter.getTime() - Date.now()) / 1000), name);
+    }
+    return metrics;
+  };
   const adminDone = new AbortController();
+  const adminParts = { unready: () => unready, metrics: () => counted().text() };
   const admin =
-    config.admin === null
+    config.admin === null || member !== null
       ? null
-      : await listen("SALLYPORT_ADMIN_LISTEN", config.admin.host, config.admin.port, (connection) => {
-          const serving = {
-            handle: (exchange: Parameters<typeof answerWithFetch>[0]) =>
-              // Health checks name all sorts of hosts, or none.
-              answerWithFetch(exchange, `http://admin${exchange.request.target}`, (r) => adminApp.fetch(r)),
-          };
-          runtime.serveHttp(connection, null, serving, adminDone.signal, adminLimits).catch(() => {});
-        });
+      : await listen(
+          "SALLYPORT_ADMIN_LISTEN",
+          config.admin.host,
+          config.admin.port,
+          serveAdmin(runtime, adminParts, adminDone.signal),
+        );
 
   const close = async (): Promise<void> => {
     stopWatching();
@@ -319,7 +346,9 @@ export async function startServer(
     admin: admin?.address ?? null,
     connect: connect?.address ?? null,
     separate,
+    listeners: addresses,
     router,
+    metrics: counted,
     agents,
     close,
     drain: async () => {
@@ -340,10 +369,10 @@ export async function startServer(
 }
 
 /** The configured cap, or what the process may open, whichever is less. */
-function roomFor(connections: number, log: Log): number {
+function roomFor(connections: number, processes: number, log: Log): number {
   const files = openFiles();
   const room = files === null ? connections : connectionRoom(files);
-  if (room >= connections) return connections;
+  if (room * processes >= connections) return Math.min(room, connections);
   log.info("SALLYPORT_MAX_CONNECTIONS is more than this process may have open; raise its limit (ulimit -n)", {
     configured: connections,
     room,
@@ -354,31 +383,3 @@ function roomFor(connections: number, log: Log): number {
 
 const text = ({ address, port }: Endpoint): string =>
   `${address.includes(":") ? `[${address}]` : address}:${port}`;
-
-/** One verifier a set of anchors and revocation lists: routes that have both in common share what was verified. */
-function verifiers(
-  config: Config,
-  revocationOf: (route: Route) => Revocation | undefined,
-): (route: Route) => ClientVerifier {
-  const byAnchors = new Map<string, ClientVerifier>();
-  const byRoute = new Map<Route, ClientVerifier>();
-  for (const route of config.table.routes) {
-    if (route.client === "none") continue;
-    const key = JSON.stringify([route.anchors, route.crl]);
-    let verifier = byAnchors.get(key);
-    if (verifier === undefined) {
-      verifier = createClientVerifier(route.anchors.flatMap(certificatesFromPem), {
-        profile: config.profile,
-        groups: config.groups,
-        revocation: revocationOf(route),
-      });
-      byAnchors.set(key, verifier);
-    }
-    byRoute.set(route, verifier);
-  }
-  return (route) => {
-    const verifier = byRoute.get(route);
-    if (verifier === undefined) throw new TypeError(`route ${route.name} has no verifier`);
-    return verifier;
-  };
-}

@@ -83,6 +83,14 @@ export interface Listener {
 /** A TCP address, or the path of a Unix socket. */
 export type ListenAddress = { readonly host: string; readonly port: number } | { readonly path: string };
 
+/**
+ * Where several processes listen, so that each gets connections: a socket that all of them inherited, or, on runtimes
+ * that take none, a port at which each has a socket of its own.
+ */
+export type SharedAddress =
+  | { readonly fd: number }
+  | { readonly host: string; readonly port: number; readonly shared: true };
+
 export interface ListenHandlers {
   connection(connection: Connection): void;
   /** Accepting failed (too many open files …); the listener backs off and goes on by itself. */
@@ -99,6 +107,12 @@ export interface TlsServerOptions {
   readonly clientCas: readonly string[] | null;
   /** Keeps sessions of different routes apart; at most 32 ASCII characters. */
   readonly sessionContext: string;
+  /**
+   * What the keys of session tickets are derived from, together with certificate and authorities: contexts that have
+   * all of it in common take each other's tickets. Without it a context has keys of its own. Not every runtime lets
+   * keys be set.
+   */
+  readonly tickets?: { readonly secret: Uint8Array; readonly name: string };
 }
 
 /** Opaque: a runtime's prepared TLS server state. */
@@ -162,9 +176,12 @@ export interface LineSink {
 export interface Runtime {
   readonly name: "node" | "deno" | "bun";
   readonly version: string;
-  listen(at: ListenAddress, handlers: ListenHandlers): Promise<Listener>;
+  readonly processId: number;
+  listen(at: ListenAddress | SharedAddress, handlers: ListenHandlers): Promise<Listener>;
   /** Rejects with a `Refusal`: `upstream_unreachable`, or `upstream_refused` when its TLS is at fault. */
   dial(target: DialTarget): Promise<Connection>;
+  /** A connection to a Unix socket of this machine. Rejects where nobody answers there. */
+  dialLocal(path: string): Promise<Connection>;
   /** Throws when key or certificate can't be used. */
   tlsContext(options: TlsServerOptions): TlsContext;
   /** The server's handshake, over any connection. `alpn` is the one protocol to agree on; `null` when the client offered none. */

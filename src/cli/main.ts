@@ -14,6 +14,7 @@ import { proxy } from "./proxy.ts";
 import { routes } from "./routes.ts";
 import { serve } from "./serve.ts";
 import { status } from "./status.ts";
+import { worker } from "./worker.ts";
 
 const commands: readonly Command[] = [
   serve,
@@ -55,7 +56,8 @@ export async function main(args: readonly string[], env: CliIo["env"]): Promise<
     (name === undefined ? io.err : io.out)(overview());
     return name === undefined ? 2 : 0;
   }
-  const command = commands.find((one) => one.name === name);
+  // The last one is for no user.
+  const command = [...commands, worker].find((one) => one.name === name);
   if (command === undefined) {
     io.err(`sallyport: there is no command ${name}; "sallyport --help" lists them`);
     return 2;

@@ -1,27 +1,18 @@
 import { schemes } from "../adapters/registry.ts";
 import { loadConfig } from "../config/load.ts";
-import { ConfigError } from "../errors.ts";
 import { createLog } from "../observe/log.ts";
 import { files, isTerminal, lineSink } from "../runtime/files.ts";
 import { selectRuntime } from "../runtime/select.ts";
 import { onSignals } from "../runtime/signals.ts";
 import { selfTest } from "../self-test/self-test.ts";
 import { startServer } from "../server.ts";
-import type { LineSink } from "../types.ts";
+import type { Endpoint } from "../types.ts";
+import { openAudit } from "./audit-sink.ts";
 import type { Command } from "./command.ts";
 import { options } from "./options.ts";
+import { serveWithWorkers, workersOf } from "./serve-workers.ts";
 
-function openAudit(target: string): LineSink | null {
-  if (target === "off") return null;
-  try {
-    return lineSink(target === "-" ? 1 : target);
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new ConfigError([
-      { name: "SALLYPORT_AUDIT_LOG", message: `can't be written (${why}): expected -, off or a path` },
-    ]);
-  }
-}
+const at = ({ address, port }: Endpoint): string => `${address}:${port}`;
 
 export const serve: Command = {
   name: "serve",
@@ -38,9 +29,39 @@ SIGTERM or SIGINT drains; a second one ends at once.`,
     const config = loadConfig(io.env, schemes, files);
     const runtime = await selectRuntime();
     const errors = lineSink(2);
-    const log = createLog(errors, config.log.format ?? (isTerminal(2) ? "text" : "json"), config.log.level);
+    const logFormat = config.log.format ?? (isTerminal(2) ? "text" : "json");
+    const log = createLog(errors, logFormat, config.log.level);
     for (const warning of config.warnings) log.warn(warning);
     const audit = openAudit(config.audit);
+
+    const workers = workersOf(config);
+    const separate = new Map(config.separate.map(({ adapter, variable }) => [variable, adapter]));
+    const listening = (addresses: Readonly<Record<string, Endpoint>>, admin: Endpoint | null): void => {
+      const { SALLYPORT_LISTEN: address, SALLYPORT_CONNECT_LISTEN: connect, ...others } = addresses;
+      log.info("listening", {
+        address: address === undefined ? "" : at(address),
+        admin: admin === null ? "off" : at(admin),
+        ...(connect === undefined ? {} : { connect: at(connect) }),
+        ...Object.fromEntries(
+          Object.entries(others).flatMap(([variable, one]) => {
+            const adapter = separate.get(variable);
+            return adapter === undefined ? [] : [[adapter, at(one)]];
+          }),
+        ),
+        routes: config.table.routes.length,
+        ...(workers === 1 ? {} : { workers }),
+        runtime: `${runtime.name} ${runtime.version}`,
+      });
+    };
+    const end = async (status: number): Promise<number> => {
+      log.info("stopped");
+      await audit?.close();
+      await errors.close();
+      return status;
+    };
+    if (workers > 1) {
+      return end(await serveWithWorkers({ runtime, config, log, logFormat, errors, audit, listening }));
+    }
 
     await selfTest(runtime, files);
     const server = await startServer(
@@ -50,16 +71,7 @@ SIGTERM or SIGINT drains; a second one ends at once.`,
       (record) => audit?.write(JSON.stringify(record)),
       files,
     );
-    log.info("listening", {
-      address: `${server.address.address}:${server.address.port}`,
-      admin: server.admin === null ? "off" : `${server.admin.address}:${server.admin.port}`,
-      ...(server.connect === null ? {} : { connect: `${server.connect.address}:${server.connect.port}` }),
-      ...Object.fromEntries(
-        Object.entries(server.separate).map(([name, { address, port }]) => [name, `${address}:${port}`]),
-      ),
-      routes: config.table.routes.length,
-      runtime: `${runtime.name} ${runtime.version}`,
-    });
+    listening(server.listeners, server.admin);
 
     await new Promise<void>((resolve) => {
       let draining = false;
@@ -72,9 +84,6 @@ SIGTERM or SIGINT drains; a second one ends at once.`,
         server.drain().then(resolve, resolve);
       });
     });
-    log.info("stopped");
-    await audit?.close();
-    await errors.close();
-    return 0;
+    return end(0);
   },
 };

@@ -60,6 +60,8 @@ export interface Config {
   readonly caps: { readonly connections: number; readonly perSource: number; readonly perIdentity: number };
   /** Who may see what the router does for others; empty: nobody. */
   readonly adminAllow: readonly AllowRule[];
+  /** Processes that share the port; `auto`: one a core. */
+  readonly workers: number | "auto";
   readonly tunnel: {
     readonly rules: readonly TunnelRule[];
     readonly maxAgents: number;
@@ -201,6 +203,7 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
       perIdentity: values.SALLYPORT_MAX_CONNECTIONS_PER_IDENTITY ?? 0,
     },
     adminAllow: values.SALLYPORT_ADMIN_ALLOW ?? [],
+    workers: values.SALLYPORT_WORKERS ?? 1,
     tunnel: {
       rules: values.SALLYPORT_TUNNEL_ALLOW ?? [],
       maxAgents: values.SALLYPORT_TUNNEL_MAX_AGENTS ?? 0,

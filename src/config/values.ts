@@ -135,6 +135,16 @@ export const port = whole(1, 65_535, "port");
 /** Port 0 lets the system choose. */
 export const listenPort = whole(0, 65_535, "port");
 
+const number = whole(1, 256, "count");
+/** How many processes: so many, or as many as the machine has cores. */
+export const workers = z.string().transform((text, context): number | "auto" => {
+  if (text === "auto") return text;
+  const result = number.safeParse(text);
+  if (result.success) return result.data;
+  context.addIssue(`${result.error.issues[0]?.message}, or auto`);
+  return z.NEVER;
+});
+
 export interface Address {
   readonly host: string;
   readonly port: number;

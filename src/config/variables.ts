@@ -18,6 +18,7 @@ import {
   sshPrincipals,
   text,
   tunnelRules,
+  workers,
 } from "./values.ts";
 
 interface Variable<T> {
@@ -213,9 +214,9 @@ export const variables = {
   SALLYPORT_MAX_CONNECTIONS_PER_SOURCE: variable(count, "1000", "open connections from one source address"),
   SALLYPORT_MAX_CONNECTIONS_PER_IDENTITY: variable(count, "500", "open connections of one identity"),
   SALLYPORT_WORKERS: variable(
-    onlyAsYet("1", /^(auto|\d+)$/),
+    workers,
     "1",
-    "processes sharing the port; only `1` in this version",
+    "processes that share the port, `1` to `256`; `auto`: one a core",
   ),
   SALLYPORT_STATE_URL: variable(
     onlyAsYet("memory:", /^rediss?:/),

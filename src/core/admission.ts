@@ -17,9 +17,43 @@ const reservedFiles = 32;
 export const connectionRoom = (files: { readonly limit: number; readonly open: number }): number =>
   Math.max(1, Math.floor((files.limit - files.open - reservedFiles) / 2));
 
+/** One connection's place under the caps, taken at accept and given back when it ends. */
+export interface Place {
+  /** Once the source address is known (a PROXY header may bring it). Throws where it has too many. */
+  enterSource(address: string): void | Promise<void>;
+  /** Once the identity is known, by a key that names it. Throws where it has too many. */
+  enterIdentity(key: string): void | Promise<void>;
+  /** Once the route is known, by its name, where it has a cap of its own. Throws where it is full. */
+  enterRoute(name: string, cap: number): void | Promise<void>;
+  /** The handshake is over: no newer connection takes this place any more. */
+  established(): void;
+  leave(): void;
+}
+
+/** Who decides whether there is room. */
+export interface AdmissionControl {
+  /**
+   * At accept. Throws a `limit_reached` refusal where there is no room. `evict` is called when a newer connection
+   * takes this one's place; it must end the connection, which then leaves as usual.
+   */
+  enter(evict: (refusal: Refusal) => void): Place | Promise<Place>;
+}
+
+/** What a connection hears that there is no place for. */
+export const noRoom = {
+  connections: (cap: number) => new Refusal("limit_reached", `${cap} connections are open`),
+  source: (cap: number, address: string) =>
+    new Refusal("limit_reached", `${cap} connections are open from ${address}`),
+  identity: (cap: number) => new Refusal("limit_reached", `${cap} connections are open for this identity`),
+  route: (cap: number, name: string) =>
+    new Refusal("limit_reached", `${cap} connections are open on route ${name}`),
+  givenWay: () =>
+    new Refusal("limit_reached", "made room for a newer connection before its handshake was over"),
+};
+
 interface Source {
   count: number;
-  readonly halfOpen: Set<Place>;
+  readonly halfOpen: Set<OwnPlace>;
 }
 
 /**
@@ -27,51 +61,47 @@ interface Source {
  * cap is reached, the oldest half-open one gives way to the new one, so that a crowd that connects and
  * says nothing cannot keep others out. With none to evict the new one is refused.
  */
-export class Admission {
+export class Admission implements AdmissionControl {
   readonly caps: Caps;
   readonly sources = new Map<string, Source>();
   readonly identities = new Map<string, number>();
+  readonly routes = new Map<string, number>();
   /** In the order in which they came. */
-  readonly halfOpen = new Set<Place>();
+  readonly halfOpen = new Set<OwnPlace>();
   connections = 0;
 
   constructor(caps: Caps) {
     this.caps = caps;
   }
 
-  /**
-   * At accept. Throws a `limit_reached` refusal when there is no room. `evict` is called when a newer
-   * connection takes this one's place; it must end the connection, which then leaves as usual.
-   */
   enter(evict: (refusal: Refusal) => void): Place {
     if (this.connections >= this.caps.connections && !makeRoom(this.halfOpen)) {
-      throw new Refusal("limit_reached", `${this.caps.connections} connections are open`);
+      throw noRoom.connections(this.caps.connections);
     }
     this.connections++;
-    const place = new Place(this, evict);
+    const place = new OwnPlace(this, evict);
     this.halfOpen.add(place);
     return place;
   }
 }
 
-/** One connection's place under the caps, taken at accept and given back when it ends. */
-export class Place {
+class OwnPlace implements Place {
   readonly #admission: Admission;
   readonly #evict: (refusal: Refusal) => void;
   #address: string | undefined;
   #identity: string | undefined;
+  #route: string | undefined;
 
   constructor(admission: Admission, evict: (refusal: Refusal) => void) {
     this.#admission = admission;
     this.#evict = evict;
   }
 
-  /** Once the source address is known (a PROXY header may bring it). Throws when it has too many. */
   enterSource(address: string): void {
     const { sources, caps } = this.#admission;
     const source = sources.get(address) ?? { count: 0, halfOpen: new Set() };
     if (source.count >= caps.perSource && !makeRoom(source.halfOpen)) {
-      throw new Refusal("limit_reached", `${caps.perSource} connections are open from ${address}`);
+      throw noRoom.source(caps.perSource, address);
     }
     source.count++;
     source.halfOpen.add(this);
@@ -79,18 +109,22 @@ export class Place {
     this.#address = address;
   }
 
-  /** Once the identity is known, by a key that names it. Throws when it has too many. */
   enterIdentity(key: string): void {
     const { identities, caps } = this.#admission;
     const count = identities.get(key) ?? 0;
-    if (count >= caps.perIdentity) {
-      throw new Refusal("limit_reached", `${caps.perIdentity} connections are open for this identity`);
-    }
+    if (count >= caps.perIdentity) throw noRoom.identity(caps.perIdentity);
     identities.set(key, count + 1);
     this.#identity = key;
   }
 
-  /** The handshake is over: no newer connection takes this place any more. */
+  enterRoute(name: string, cap: number): void {
+    const { routes } = this.#admission;
+    const count = routes.get(name) ?? 0;
+    if (count >= cap) throw noRoom.route(cap, name);
+    routes.set(name, count + 1);
+    this.#route = name;
+  }
+
   established(): void {
     this.#admission.halfOpen.delete(this);
     if (this.#address !== undefined) this.#admission.sources.get(this.#address)?.halfOpen.delete(this);
@@ -99,26 +133,29 @@ export class Place {
   /** For a newer connection. */
   giveWay(): void {
     this.established();
-    this.#evict(
-      new Refusal("limit_reached", "made room for a newer connection before its handshake was over"),
-    );
+    this.#evict(noRoom.givenWay());
   }
 
   leave(): void {
     this.established();
-    const { sources, identities } = this.#admission;
+    const { sources, identities, routes } = this.#admission;
     this.#admission.connections--;
     const source = this.#address === undefined ? undefined : sources.get(this.#address);
     if (source !== undefined && this.#address !== undefined && --source.count === 0)
       sources.delete(this.#address);
-    if (this.#identity === undefined) return;
-    const count = (identities.get(this.#identity) ?? 1) - 1;
-    if (count === 0) identities.delete(this.#identity);
-    else identities.set(this.#identity, count);
+    countOut(identities, this.#identity);
+    countOut(routes, this.#route);
   }
 }
 
-function makeRoom(halfOpen: ReadonlySet<Place>): boolean {
+function countOut(counts: Map<string, number>, key: string | undefined): void {
+  if (key === undefined) return;
+  const count = (counts.get(key) ?? 1) - 1;
+  if (count === 0) counts.delete(key);
+  else counts.set(key, count);
+}
+
+function makeRoom(halfOpen: ReadonlySet<OwnPlace>): boolean {
   const [oldest] = halfOpen;
   if (oldest === undefined) return false;
   oldest.giveWay();

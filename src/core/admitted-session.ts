@@ -75,10 +75,16 @@ async function timedDial(
 function shared(parts: RouterParts, route: Route, captures: Readonly<Record<string, string>>): HttpClient {
   const { runtime, timeouts, httpUpstreams } = parts;
   const client = httpUpstreams.for(route, captures, () =>
-    balancedClient(runtime, timeouts.connectMs, route, captures, (server, alpn) =>
-      timedDial(parts, { route, captures, id: sharedId }, server, { alpn }, () => {
-        throw new TypeError("a shared connection says nothing of a client");
-      }),
+    balancedClient(
+      runtime,
+      timeouts.connectMs,
+      route,
+      captures,
+      (server, alpn) =>
+        timedDial(parts, { route, captures, id: sharedId }, server, { alpn }, () => {
+          throw new TypeError("a shared connection says nothing of a client");
+        }),
+      httpUpstreams.processes,
     ),
   );
   return { request: (request) => client.request(request), close: () => {} };

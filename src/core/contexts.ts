@@ -13,11 +13,23 @@ export interface CertificateAndKey {
 export class TlsContexts {
   readonly #runtime: Runtime;
   readonly #select: (serverName: string | null) => CertificateAndKey | null;
+  readonly #ticketSecret: () => Uint8Array | null;
   readonly #contexts = new Map<Route, Map<CertificateAndKey, TlsContext>>();
 
-  constructor(runtime: Runtime, select: (serverName: string | null) => CertificateAndKey | null) {
+  /** @param ticketSecret what several processes seal session tickets by; `null`: each context has keys of its own */
+  constructor(
+    runtime: Runtime,
+    select: (serverName: string | null) => CertificateAndKey | null,
+    ticketSecret: () => Uint8Array | null,
+  ) {
     this.#runtime = runtime;
     this.#select = select;
+    this.#ticketSecret = ticketSecret;
+  }
+
+  /** Makes all of them anew: the ticket secret is another one. */
+  renew(): void {
+    this.#contexts.clear();
   }
 
   /** The context for a hello that was matched to this route; `null` when no certificate is for its name. */
@@ -31,11 +43,13 @@ export class TlsContexts {
     }
     let context = contexts.get(certificate);
     if (context === undefined) {
+      const secret = this.#ticketSecret();
       context = this.#runtime.tlsContext({
         cert: certificate.cert,
         key: certificate.key,
         clientCas: route.client === "none" ? null : route.anchors,
         sessionContext: route.name.slice(0, 32),
+        ...(secret === null ? {} : { tickets: { secret, name: route.name } }),
       });
       contexts.set(certificate, context);
     }

@@ -6,7 +6,7 @@ import type { ServiceTarget } from "../tunnel/agents.ts";
 import type { Connection, Runtime } from "../types.ts";
 import type { HttpUpstreams } from "../upstream/http-upstreams.ts";
 import type { Cidr } from "../wire/ip.ts";
-import type { Admission } from "./admission.ts";
+import type { AdmissionControl } from "./admission.ts";
 import type { Assertions } from "./assertions.ts";
 import type { CertificateAndKey, TlsContexts } from "./contexts.ts";
 import type { RouteTable } from "./match.ts";
@@ -22,7 +22,7 @@ export interface RouterParts {
   readonly adapters: ReadonlyMap<string, Adapter>;
   readonly contexts: TlsContexts;
   readonly verifierFor: (route: Route) => ClientVerifier;
-  readonly admission: Admission;
+  readonly admission: AdmissionControl;
   readonly proxyProtocol: ProxyProtocol;
   /** Networks whose word on who their clients are is taken. */
   readonly forwardedFrom: readonly Cidr[];
@@ -41,6 +41,8 @@ export interface RouterParts {
   readonly openService: (target: ServiceTarget) => Promise<Connection>;
   /** Connections of agents that are open. */
   readonly agentCount: () => number;
+  /** Resolves once no other process has a user for an agent of this one, and at once where there is no other. */
+  readonly usedElsewhere: () => Promise<void>;
   /** An upstream was dialled: how long it took, and why it did not come about, if it did not. */
   readonly dialled: (route: Route, server: string, ms: number, failure: Refusal | null) => void;
   readonly metrics: Metrics;

@@ -105,29 +105,23 @@ export class Router {
     return this.#openings.filter((one) => one.adapter.name === adapter);
   }
 
-  /** Counts a connection in on its route. False when the route is full. */
-  enterRoute(route: Route): boolean {
-    const count = this.#perRoute.get(route) ?? 0;
-    if (route.maxConnections !== null && count >= route.maxConnections) return false;
-    this.#perRoute.set(route, count + 1);
-    this.parts.metrics.active.set(count + 1, route.name);
-    return true;
-  }
-
-  leaveRoute(route: Route): void {
-    const count = (this.#perRoute.get(route) ?? 1) - 1;
+  /** Counts a connection on its route: in with 1, out with -1. */
+  countOn(route: Route, by: 1 | -1): void {
+    const count = (this.#perRoute.get(route) ?? 0) + by;
     this.#perRoute.set(route, count);
     this.parts.metrics.active.set(count, route.name);
   }
 
   /**
    * Asks every connection to end in its own time; resolves when none is left. Agents' are no reason to wait for long
-   * once they are the last ones: streams that others keep for later have no user any more.
+   * once they are the last ones, and nobody elsewhere uses them: streams that others keep for later have no user any
+   * more.
    */
   async drain(): Promise<void> {
     this.#draining.abort();
     const { agentCount } = this.parts;
     await this.#until(() => this.#visits.size <= agentCount());
+    await this.parts.usedElsewhere();
     let late: ReturnType<typeof setTimeout> | undefined;
     const patience = new Promise<void>((resolve) => {
       late = setTimeout(resolve, lastAgentsMs);

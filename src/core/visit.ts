@@ -56,7 +56,7 @@ export class Visit {
     });
     let failure: Refusal | undefined;
     try {
-      this.#place = admission.enter((refusal) => this.#end(refusal));
+      this.#place = await admission.enter((refusal) => this.#end(refusal));
       await this.#greet();
       const hello = await this.#readHello();
       if (hello !== null) {
@@ -71,7 +71,7 @@ export class Visit {
     }
     late.cancel();
     this.#record(failure);
-    if (this.#onRoute && this.#hit !== undefined) this.#router.leaveRoute(this.#hit.route);
+    if (this.#onRoute && this.#hit !== undefined) this.#router.countOn(this.#hit.route, -1);
     this.#place?.leave();
     (this.#tls ?? this.#connection).abort();
   }
@@ -141,7 +141,7 @@ export class Visit {
     const source = ipOf(this.#source);
     // A balancer's address stands for all of its clients.
     if (!forwardedFrom.some((cidr) => cidrContains(cidr, source)))
-      this.#place?.enterSource(this.#source.address);
+      await this.#place?.enterSource(this.#source.address);
   }
 
   async #readHello(): Promise<ClientHello | null> {
@@ -168,11 +168,14 @@ export class Visit {
     });
     if (!match.ok) throw await this.#refuse(new Refusal(match.reason, match.detail));
     this.#hit = match;
-    this.#onRoute = this.#router.enterRoute(match.route);
-    if (!this.#onRoute) {
-      const detail = `${match.route.maxConnections} connections are open on route ${match.route.name}`;
-      throw await this.#refuse(new Refusal("limit_reached", detail));
+    const { name, maxConnections } = match.route;
+    try {
+      if (maxConnections !== null) await this.#place?.enterRoute(name, maxConnections);
+    } catch (error) {
+      throw error instanceof Refusal ? await this.#refuse(error) : error;
     }
+    this.#router.countOn(match.route, 1);
+    this.#onRoute = true;
     return match;
   }
 
@@ -213,7 +216,7 @@ export class Visit {
       }
       const limit = brokenLimit(identity, route.upstream === null ? null : route.name, ipOf(this.#source));
       if (limit !== null) throw new Refusal(limit.reason, `${identity.subject}: ${limit.detail}`);
-      this.#place?.enterIdentity(identity.keyFingerprint);
+      await this.#place?.enterIdentity(identity.keyFingerprint);
     } catch (error) {
       const refusal = this.#verdict ?? asRefusal(error, false);
       // Decided: that the client is slow to hear it does not change why.

@@ -14,7 +14,7 @@ import type { IssuedStore } from "./issued-record.ts";
 import { findToken, hashOf, type JoinTokenStore, refuseOldToken, spend } from "./join-token.ts";
 import { keyHash } from "./key-hash.ts";
 import { refuseOtherNames } from "./named-identity.ts";
-import { Rate, sourceKey } from "./rate.ts";
+import { type RateLimit, sourceKey } from "./rate.ts";
 import type { CertificateRecord } from "./record.ts";
 import { EnrolmentRefusal } from "./refusal.ts";
 import {
@@ -47,6 +47,8 @@ export interface EnrolmentParts {
   /** Requests a minute. */
   readonly perSource: number;
   readonly perIdentity: number;
+  /** Makes what counts them; `what` is for messages. */
+  readonly rate: (perMinute: number, what: string) => RateLimit;
   readonly audit: (record: CertificateRecord) => void;
   readonly log: Log;
 }
@@ -69,13 +71,13 @@ type Result = Pick<CertificateRecord, "reason"> &
 /** Issues certificates to whoever shows who they are, and records every request. */
 export class Enrolment {
   readonly #parts: EnrolmentParts;
-  readonly #perSource: Rate;
-  readonly #perIdentity: Rate;
+  readonly #perSource: RateLimit;
+  readonly #perIdentity: RateLimit;
 
   constructor(parts: EnrolmentParts) {
     this.#parts = parts;
-    this.#perSource = new Rate(parts.perSource, "from this source");
-    this.#perIdentity = new Rate(parts.perIdentity, "for this identity");
+    this.#perSource = parts.rate(parts.perSource, "from this source");
+    this.#perIdentity = parts.rate(parts.perIdentity, "for this identity");
   }
 
   /**
@@ -85,7 +87,7 @@ export class Enrolment {
   async issue(body: unknown, applicant: Applicant, now = Date.now()): Promise<IssuedCertificate> {
     const notes: Notes = { credential: null, voucher: null, identity: null };
     try {
-      this.#perSource.take(sourceKey(applicant.source.address), now);
+      await this.#perSource.take(sourceKey(applicant.source.address), now);
       const issued = await this.#issue(readApplication(body), applicant.presented, notes, now);
       this.#record(applicant, notes, { reason: "ok", ...issued });
       return issued;
@@ -110,7 +112,7 @@ export class Enrolment {
     notes.identity = identityOf(person);
     checkPerson(person);
     refuseOtherNames(request, person);
-    this.#perIdentity.take(JSON.stringify([person.commonName, person.uris]), now);
+    await this.#perIdentity.take(JSON.stringify([person.commonName, person.uris]), now);
     const issued = await issuer.issueClient({ publicKey: request.publicKey, person, ...kept }, now);
     const made = await identityIn(issued.certificate);
     if (renewed !== undefined) checkSameHolder(renewed, made);

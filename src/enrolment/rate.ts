@@ -10,8 +10,22 @@ interface Bucket {
   at: number;
 }
 
+/** Counts requests by a key; throws a `limit_reached` refusal where there were too many. */
+export interface RateLimit {
+  /** @param now Unix milliseconds */
+  take(key: string, now: number): void | Promise<void>;
+}
+
+/** What whoever asks too often hears. */
+export const tooMany = (perMinute: number, what: string, seconds: number): EnrolmentRefusal =>
+  new EnrolmentRefusal(
+    "limit_reached",
+    `more than ${perMinute} requests a minute ${what}; try again in ${seconds} s`,
+    seconds,
+  );
+
 /** So many a minute for each key, in a row or spread out (a token bucket). */
-export class Rate {
+export class Rate implements RateLimit {
   readonly #perMinute: number;
   readonly #what: string;
   readonly #buckets = new LruMap<string, Bucket>(capacity);
@@ -29,11 +43,7 @@ export class Rate {
     const tokens = Math.min(this.#perMinute, refilled);
     if (tokens < 1) {
       const seconds = Math.ceil(((1 - tokens) * 60) / this.#perMinute);
-      throw new EnrolmentRefusal(
-        "limit_reached",
-        `more than ${this.#perMinute} requests a minute ${this.#what}; try again in ${seconds} s`,
-        seconds,
-      );
+      throw tooMany(this.#perMinute, this.#what, seconds);
     }
     this.#buckets.set(key, { tokens: tokens - 1, at: now });
   }

@@ -1,4 +1,4 @@
-import { calculateJwkThumbprint, exportJWK, generateKeyPair, importPKCS8, type JWK } from "jose";
+import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, importPKCS8, type JWK } from "jose";
 
 /** The keys that sign identity assertions, as those who check them see it: public halves alone (RFC 7517 §5). */
 export interface KeySet {
@@ -69,8 +69,8 @@ export async function givenKeys(pem: string): Promise<AssertionKeys> {
   return { signing: async () => first, published: async () => published };
 }
 
-async function newKey(): Promise<SigningKey> {
-  const { publicKey, privateKey } = await generateKeyPair("ES256");
+async function newKey(extractable: boolean): Promise<SigningKey> {
+  const { publicKey, privateKey } = await generateKeyPair("ES256", { extractable });
   return { key: privateKey, alg: "ES256", jwk: await publicHalf(publicKey, "ES256") };
 }
 
@@ -82,13 +82,23 @@ interface Generated {
   readonly since: number;
 }
 
+function publishedOf({ current, next, last, since }: Generated, now: number): KeySet {
+  const old = last !== null && now - since < retiredMs ? [last] : [];
+  return { keys: [current, next, ...old].map(({ jwk }) => jwk) };
+}
+
 /** Keys of a day each. The next one is published before it signs, the last one until nothing it signed is good. */
 export class GeneratedKeys implements AssertionKeys {
   #state: Promise<Generated>;
+  readonly #shared: boolean;
 
-  /** @param now Unix milliseconds */
-  constructor(now: number) {
-    this.#state = Promise.all([newKey(), newKey()]).then(([current, next]) => ({
+  /**
+   * @param now Unix milliseconds
+   * @param shared other processes are to sign with them: see `exported`
+   */
+  constructor(now: number, shared = false) {
+    this.#shared = shared;
+    this.#state = Promise.all([newKey(shared), newKey(shared)]).then(([current, next]) => ({
       current,
       next,
       last: null,
@@ -101,9 +111,18 @@ export class GeneratedKeys implements AssertionKeys {
   }
 
   async published(now: number): Promise<KeySet> {
+    return publishedOf(await this.#at(now), now);
+  }
+
+  /** For the other processes of this router, private halves among it. */
+  async exported(now: number): Promise<ExportedKeys> {
     const { current, next, last, since } = await this.#at(now);
-    const old = last !== null && now - since < retiredMs ? [last] : [];
-    return { keys: [current, next, ...old].map(({ jwk }) => jwk) };
+    return {
+      current: await exportedKey(current),
+      next: await exportedKey(next),
+      last: last === null ? null : await exportedKey(last),
+      since,
+    };
   }
 
   /** One after the other, so that a key is replaced once. */
@@ -111,8 +130,63 @@ export class GeneratedKeys implements AssertionKeys {
     this.#state = this.#state.then(async (state) =>
       now - state.since < keyMs
         ? state
-        : { current: state.next, next: await newKey(), last: state.current, since: now },
+        : { current: state.next, next: await newKey(this.#shared), last: state.current, since: now },
     );
     return this.#state;
+  }
+}
+
+/** A signing key as JSON has it. */
+interface ExportedKey {
+  readonly alg: string;
+  readonly jwk: Readonly<Record<string, unknown>>;
+}
+
+/** Generated keys on their way to another process. */
+export interface ExportedKeys {
+  readonly current: ExportedKey;
+  readonly next: ExportedKey;
+  readonly last: ExportedKey | null;
+  readonly since: number;
+}
+
+const exportedKey = async ({ key, alg }: SigningKey): Promise<ExportedKey> => ({
+  alg,
+  jwk: { ...(await exportJWK(key)) },
+});
+
+async function importedKey({ alg, jwk }: ExportedKey): Promise<SigningKey> {
+  const key = await importJWK(jwk as JWK, alg, { extractable: true });
+  if (key instanceof Uint8Array) throw new TypeError("a signing key is a pair");
+  return { key, alg, jwk: await publicHalf(key, alg) };
+}
+
+/** Keys that another process of this router generates, and replaces. */
+export class SharedKeys implements AssertionKeys {
+  #state: Promise<Generated>;
+
+  constructor(keys: ExportedKeys) {
+    this.#state = SharedKeys.#read(keys);
+  }
+
+  replace(keys: ExportedKeys): void {
+    this.#state = SharedKeys.#read(keys);
+  }
+
+  async signing(): Promise<SigningKey> {
+    return (await this.#state).current;
+  }
+
+  async published(now: number): Promise<KeySet> {
+    return publishedOf(await this.#state, now);
+  }
+
+  static async #read({ current, next, last, since }: ExportedKeys): Promise<Generated> {
+    return {
+      current: await importedKey(current),
+      next: await importedKey(next),
+      last: last === null ? null : await importedKey(last),
+      since,
+    };
   }
 }

@@ -13,8 +13,17 @@ const nothing = (): void => {};
 /** For who has no operator to speak to. */
 export const silentLog: Log = { debug: nothing, info: nothing, warn: nothing, error: nothing };
 
-/** The operator's log: one line a message, JSON for machines or text for a terminal. */
-export function createLog(sink: LineSink, format: "json" | "text", level: LogLevel): Log {
+/**
+ * The operator's log: one line a message, JSON for machines or text for a terminal.
+ *
+ * @param always facts that stand in every line
+ */
+export function createLog(
+  sink: LineSink,
+  format: "json" | "text",
+  level: LogLevel,
+  always: Readonly<Record<string, unknown>> = {},
+): Log {
   const from = logLevels.indexOf(level);
   const at =
     (name: LogLevel) =>
@@ -22,10 +31,10 @@ export function createLog(sink: LineSink, format: "json" | "text", level: LogLev
       if (logLevels.indexOf(name) < from) return;
       const time = new Date().toISOString();
       if (format === "json") {
-        sink.write(JSON.stringify({ time, level: name, message, ...facts }));
+        sink.write(JSON.stringify({ time, level: name, message, ...always, ...facts }));
         return;
       }
-      const pairs = Object.entries(facts).map(
+      const pairs = Object.entries({ ...always, ...facts }).map(
         ([key, value]) => ` ${key}=${typeof value === "string" ? value : JSON.stringify(value)}`,
       );
       sink.write(`${time.slice(11, 19)} ${name.padEnd(5)} ${message}${pairs.join("")}`);

@@ -1,6 +1,17 @@
 /** Label values in the order in which the metric declares its label names. */
 type Labels = readonly string[];
 
+/** One series of a metric, as processes tell it to each other: a number, or a histogram's counts. */
+export interface Series {
+  readonly labels: Labels;
+  readonly value: number;
+  /** By bucket, of a histogram. */
+  readonly counts?: readonly number[] | undefined;
+}
+
+/** Everything that was counted, by metric. */
+export type Snapshot = Readonly<Record<string, readonly Series[]>>;
+
 const escapeLabel = (value: string): string =>
   value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
 
@@ -27,6 +38,11 @@ abstract class Metric {
 
   abstract samples(): Iterable<string>;
 
+  abstract series(): readonly Series[];
+
+  /** Adds what another process counted. */
+  abstract absorb(series: Series): void;
+
   *lines(): Iterable<string> {
     yield `# HELP ${this.name} ${this.help}`;
     yield `# TYPE ${this.name} ${this.type}`;
@@ -37,6 +53,19 @@ abstract class Metric {
 /** A counter or a gauge: one number for each set of label values. */
 export class Value extends Metric {
   readonly #values = new Map<string, { readonly labels: Labels; value: number }>();
+  readonly #together: "sum" | "least";
+
+  /** @param together what the values of several processes make: `least` where each says the same of one thing */
+  constructor(
+    type: "counter" | "gauge",
+    name: string,
+    help: string,
+    labels: readonly string[],
+    together: "sum" | "least" = "sum",
+  ) {
+    super(type, name, help, labels);
+    this.#together = together;
+  }
 
   add(amount: number, ...labels: string[]): void {
     const key = keyOf(labels);
@@ -47,6 +76,16 @@ export class Value extends Metric {
 
   set(value: number, ...labels: string[]): void {
     this.#values.set(keyOf(labels), { labels, value });
+  }
+
+  series(): readonly Series[] {
+    return [...this.#values.values()].map(({ labels, value }) => ({ labels, value }));
+  }
+
+  absorb({ labels, value }: Series): void {
+    const known = this.#values.get(keyOf(labels))?.value;
+    if (this.#together === "sum") this.add(value, ...labels);
+    else this.set(Math.min(value, known ?? value), ...labels);
   }
 
   *samples(): Iterable<string> {
@@ -63,13 +102,33 @@ const bounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
 export class Histogram extends Metric {
   readonly #series = new Map<string, { readonly labels: Labels; readonly counts: number[]; sum: number }>();
 
-  observe(seconds: number, ...labels: string[]): void {
+  #of(labels: Labels): { readonly counts: number[]; sum: number } {
     const key = keyOf(labels);
     let series = this.#series.get(key);
     if (series === undefined) {
       series = { labels, counts: new Array(bounds.length + 1).fill(0), sum: 0 };
       this.#series.set(key, series);
     }
+    return series;
+  }
+
+  series(): readonly Series[] {
+    return [...this.#series.values()].map(({ labels, counts, sum }) => ({
+      labels,
+      value: sum,
+      counts: [...counts],
+    }));
+  }
+
+  absorb({ labels, value, counts = [] }: Series): void {
+    const series = this.#of(labels);
+    series.sum += value;
+    for (const [i, count] of counts.slice(0, bounds.length + 1).entries())
+      series.counts[i] = (series.counts[i] ?? 0) + count;
+  }
+
+  observe(seconds: number, ...labels: string[]): void {
+    const series = this.#of(labels);
     let bucket = 0;
     while (bucket < bounds.length && seconds > (bounds[bucket] ?? 0)) bucket++;
     series.counts[bucket] = (series.counts[bucket] ?? 0) + 1;
@@ -131,12 +190,14 @@ export class Metrics {
     "sallyport_certificate_expiry_seconds",
     "Seconds until a server certificate expires.",
     ["name"],
+    "least",
   );
   readonly crlExpiry = new Value(
     "gauge",
     "sallyport_crl_expiry_seconds",
     "Seconds until a source's first revocation list expires.",
     ["source"],
+    "least",
   );
   readonly crlRefresh = new Value(
     "counter",
@@ -158,10 +219,23 @@ export class Metrics {
     "Configurations read anew, by how it went.",
     ["result"],
   );
-  readonly build = new Value("gauge", "sallyport_build_info", "What is running.", ["version", "runtime"]);
+  readonly build = new Value(
+    "gauge",
+    "sallyport_build_info",
+    "What is running.",
+    ["version", "runtime"],
+    "least",
+  );
+  readonly workers = new Value("gauge", "sallyport_workers", "Worker processes that are ready.", []);
+  readonly workersStarted = new Value(
+    "counter",
+    "sallyport_workers_started_total",
+    "Worker processes that were started, the first ones and those that replaced others.",
+    [],
+  );
 
-  text(): string {
-    const all: Metric[] = [
+  get #all(): readonly Metric[] {
+    return [
       this.connections,
       this.active,
       this.handshake,
@@ -175,7 +249,24 @@ export class Metrics {
       this.tunnelAgents,
       this.reloads,
       this.build,
+      this.workers,
+      this.workersStarted,
     ];
-    return `${all.flatMap((metric) => [...metric.lines()]).join("\n")}\n`;
+  }
+
+  snapshot(): Snapshot {
+    return Object.fromEntries(this.#all.map((metric) => [metric.name, metric.series()]));
+  }
+
+  /** Adds what another process counted; of one that is gone, `counters` alone: it has nothing open any more. */
+  absorb(snapshot: Snapshot, which: "all" | "counters" = "all"): void {
+    for (const metric of this.#all) {
+      if (which === "counters" && metric.type === "gauge") continue;
+      for (const series of snapshot[metric.name] ?? []) metric.absorb(series);
+    }
+  }
+
+  text(): string {
+    return `${this.#all.flatMap((metric) => [...metric.lines()]).join("\n")}\n`;
   }
 }

@@ -9,6 +9,7 @@ import type {
   ListenHandlers,
   RelayEnd,
   RelayLimits,
+  SharedAddress,
   Taps,
   TlsClientOptions,
   TlsConnection,
@@ -92,9 +93,12 @@ export class BunRuntime extends NodeRuntime {
   override readonly name = "bun";
   override readonly version: string = Bun.version;
 
-  override async listen(at: ListenAddress, handlers: ListenHandlers): Promise<Listener> {
+  override async listen(at: ListenAddress | SharedAddress, handlers: ListenHandlers): Promise<Listener> {
+    if ("fd" in at) throw new TypeError("Bun listens at no socket that it inherited");
     const server = Bun.listen({
-      ...("path" in at ? { unix: at.path } : { hostname: at.host, port: at.port }),
+      ...("path" in at
+        ? { unix: at.path }
+        : { hostname: at.host, port: at.port, ...("shared" in at ? { reusePort: true } : {}) }),
       allowHalfOpen: true,
       socket: {
         ...socketHandlers,
@@ -118,6 +122,10 @@ export class BunRuntime extends NodeRuntime {
     const connection = new BunConnection(socket);
     if (target.preamble !== undefined) connection.push(target.preamble);
     return connection;
+  }
+
+  override async dialLocal(path: string): Promise<Connection> {
+    return new BunConnection(await Bun.connect({ unix: path, allowHalfOpen: true, socket: dialHandlers }));
   }
 
   override async terminate(

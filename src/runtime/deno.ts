@@ -9,6 +9,7 @@ import type {
   ListenHandlers,
   RelayEnd,
   RelayLimits,
+  SharedAddress,
   Taps,
   TlsClientOptions,
   TlsConnection,
@@ -24,9 +25,13 @@ import { chainOf, handshake, NodeTlsConnection, NodeTlsContext } from "./tls-con
 declare const Deno: {
   readonly version: { readonly deno: string };
   listen(
-    options: { hostname: string; port: number; tcpBacklog?: number } | { transport: "unix"; path: string },
+    options:
+      | { hostname: string; port: number; tcpBacklog?: number; reusePort?: boolean }
+      | { transport: "unix"; path: string },
   ): NativeListener;
-  connect(options: { hostname: string; port: number }): Promise<NativeConn>;
+  connect(
+    options: { hostname: string; port: number } | { transport: "unix"; path: string },
+  ): Promise<NativeConn>;
 };
 
 interface NativeListener {
@@ -50,11 +55,17 @@ export class DenoRuntime extends NodeRuntime {
   override readonly name = "deno";
   override readonly version: string = Deno.version.deno;
 
-  override async listen(at: ListenAddress, handlers: ListenHandlers): Promise<Listener> {
+  override async listen(at: ListenAddress | SharedAddress, handlers: ListenHandlers): Promise<Listener> {
+    if ("fd" in at) throw new TypeError("Deno listens at no socket that it inherited");
     const listener = Deno.listen(
       "path" in at
         ? { transport: "unix", path: at.path }
-        : { hostname: at.host, port: at.port, tcpBacklog: 4096 },
+        : {
+            hostname: at.host,
+            port: at.port,
+            tcpBacklog: 4096,
+            ...("shared" in at ? { reusePort: true } : {}),
+          },
     );
     let open = true;
     const accept = async (): Promise<void> => {
@@ -98,6 +109,10 @@ export class DenoRuntime extends NodeRuntime {
       });
     if (target.tls === undefined) return connection;
     return secured(connection, target.tls, target.withinMs, `${target.host}:${target.port}`);
+  }
+
+  override async dialLocal(path: string): Promise<Connection> {
+    return adopt(await Deno.connect({ transport: "unix", path }));
   }
 
   override secure(

@@ -23,6 +23,7 @@ import type {
   RelayEnd,
   RelayLimits,
   Runtime,
+  SharedAddress,
   Taps,
   TlsClientOptions,
   TlsConnection,
@@ -45,8 +46,9 @@ const backlog = 4096;
 export class NodeRuntime implements Runtime {
   readonly name: Runtime["name"] = "node";
   readonly version: string = process.versions.node;
+  readonly processId: number = process.pid;
 
-  listen(at: ListenAddress, handlers: ListenHandlers): Promise<Listener> {
+  listen(at: ListenAddress | SharedAddress, handlers: ListenHandlers): Promise<Listener> {
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => {
       // A peer that is gone before we looked has no address; there is nothing to serve or to record.
       if (socket.remoteAddress === undefined && !("path" in at)) {
@@ -57,7 +59,8 @@ export class NodeRuntime implements Runtime {
     });
     return new Promise((resolve, reject) => {
       server.once("error", reject);
-      server.listen({ ...at, backlog }, () => {
+      const where = "shared" in at ? { host: at.host, port: at.port, reusePort: true } : at;
+      server.listen({ ...where, backlog }, () => {
         server.off("error", reject);
         server.on("error", handlers.acceptFailed);
         const { address, port } = "path" in at ? noEndpoint : (server.address() as AddressInfo);
@@ -77,6 +80,17 @@ export class NodeRuntime implements Runtime {
     if (target.preamble !== undefined) socket.write(target.preamble);
     connection = new SocketConnection(socket);
     return connection;
+  }
+
+  dialLocal(path: string): Promise<Connection> {
+    return new Promise((resolve, reject) => {
+      const socket = connect({ path, allowHalfOpen: true });
+      socket.once("error", reject);
+      socket.once("connect", () => {
+        socket.off("error", reject);
+        resolve(new SocketConnection(socket));
+      });
+    });
   }
 
   tlsContext(options: TlsServerOptions): TlsContext {

@@ -2,6 +2,18 @@ import type { Connection, Endpoint } from "../types.ts";
 
 const nowhere: Endpoint = { address: "", port: 0 };
 
+/** All of standard input, as text. Rejects where it is longer. */
+export async function allOfStdin(maxBytes: number): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of process.stdin as AsyncIterable<Uint8Array>) {
+    length += chunk.length;
+    if (length > maxBytes) throw new Error(`more than ${maxBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
 /** Standard input and output as a connection, for programs that start us in place of one. */
 export class StdioConnection implements Connection {
   readonly remote = nowhere;

@@ -1,4 +1,4 @@
-import type { X509Certificate } from "node:crypto";
+import { createHash, hkdfSync, type X509Certificate } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { createSecureContext, type SecureContext, TLSSocket } from "node:tls";
 import { Refusal } from "../errors.ts";
@@ -22,6 +22,18 @@ const ciphers = [
   "ECDHE-RSA-CHACHA20-POLY1305",
 ].join(":");
 
+/** Bytes of the keys that seal tickets, in the one piece that `node:tls` takes. */
+const ticketKeyBytes = 48;
+
+/** Keys for everything that the context is made of: another route, certificate or authority has others (RFC 5869). */
+function ticketKeys({ tickets, cert, clientCas }: TlsServerOptions): Buffer | undefined {
+  if (tickets === undefined) return undefined;
+  // Hashed, since HKDF bounds how long its context may be.
+  const about = createHash("sha256").update(JSON.stringify([tickets.name, cert, clientCas]));
+  const info = `sallyport session tickets ${about.digest("hex")}`;
+  return Buffer.from(hkdfSync("sha256", tickets.secret, new Uint8Array(0), info, ticketKeyBytes));
+}
+
 /** A `node:tls` context with what the handshake needs beside it. */
 export class NodeTlsContext implements TlsContext {
   readonly secureContext: SecureContext;
@@ -37,6 +49,8 @@ export class NodeTlsContext implements TlsContext {
       // Without it OpenSSL cuts off every client that resumes a session and was asked for a certificate.
       sessionIdContext: options.sessionContext,
       ...(options.clientCas === null ? {} : { ca: [...options.clientCas] }),
+      // Deno and Bun ignore them (2.9, 1.4): there a session is known to the process alone that made it.
+      ticketKeys: ticketKeys(options),
     });
   }
 }

@@ -31,6 +31,8 @@ export interface ServiceTarget {
 
 /** Agents that are connected somewhere else. */
 export interface AgentSource {
+  /** Whether it knows one of that name, as far as it heard. */
+  has(name: string): boolean;
   list(): Promise<readonly AgentInfo[]>;
   /** A connection, or `null` where it knows no such agent. Rejects with a `Refusal`. */
   open(target: ServiceTarget): Promise<Connection | null>;
@@ -39,6 +41,13 @@ export interface AgentSource {
 export interface AgentCaps {
   readonly agents: number;
   readonly perName: number;
+}
+
+/** Places that all processes of the router have together. */
+export interface SharedPlaces {
+  /** False where there is none left under that key. */
+  take(key: string, cap: number): Promise<boolean>;
+  leave(): void;
 }
 
 /** One connection's place among them. */
@@ -58,15 +67,20 @@ const leastAttemptMs = 250;
 export class Agents {
   readonly #caps: AgentCaps;
   readonly #changed: (count: number) => void;
+  readonly #shared: (() => SharedPlaces) | null;
   readonly #byName = new Map<string, Set<ConnectedAgent>>();
   readonly #perName = new Map<string, number>();
   readonly #sources: AgentSource[] = [];
   #count = 0;
 
-  constructor(caps: AgentCaps, changed: (count: number) => void) {
+  /**
+   * @param changed agents came, or went: how many there are
+   * @param shared asks for an agent's places where other processes count with this one
+   */
+  constructor(caps: AgentCaps, changed: (count: number) => void, shared: (() => SharedPlaces) | null = null) {
+    this.#shared = shared;
     this.#caps = caps;
     this.#changed = changed;
-    changed(0);
   }
 
   /** Agents that this process does not have itself. */
@@ -79,6 +93,11 @@ export class Agents {
     return this.#count;
   }
 
+  /** Names of those of this process that may be asked for their services. */
+  get names(): readonly string[] {
+    return [...this.#byName.keys()];
+  }
+
   /** Those of this process. */
   local(): readonly AgentInfo[] {
     return [...this.#byName.values()].flatMap((group) => [...group].map(({ info }) => info));
@@ -89,34 +108,49 @@ export class Agents {
     return [...this.local(), ...others.flat()];
   }
 
-  /** A place for an agent of this name. Throws a `limit_reached` refusal where there is none. */
-  enter(name: string): AgentPlace {
-    if (this.#count >= this.#caps.agents)
-      throw new Refusal("limit_reached", `${this.#caps.agents} agents are connected`);
+  /** A place for an agent of this name. Rejects with a `limit_reached` refusal where there is none. */
+  async enter(name: string): Promise<AgentPlace> {
+    const { agents, perName } = this.#caps;
+    const fullOf = (cap: number, what: string): Refusal =>
+      new Refusal("limit_reached", `${cap} agents ${what}are connected`);
     const count = this.#perName.get(name) ?? 0;
-    if (count >= this.#caps.perName)
-      throw new Refusal("limit_reached", `${this.#caps.perName} agents ${name} are connected`);
+    if (this.#count >= agents) throw fullOf(agents, "");
+    if (count >= perName) throw fullOf(perName, `${name} `);
     this.#perName.set(name, count + 1);
     this.#changed(++this.#count);
+    const shared = this.#shared?.() ?? null;
+    const leave = (): void => {
+      shared?.leave();
+      const left = (this.#perName.get(name) ?? 1) - 1;
+      if (left === 0) this.#perName.delete(name);
+      else this.#perName.set(name, left);
+      this.#changed(--this.#count);
+    };
+    try {
+      if ((await shared?.take("agents", agents)) === false) throw fullOf(agents, "");
+      if ((await shared?.take(`agent ${name}`, perName)) === false) throw fullOf(perName, `${name} `);
+    } catch (error) {
+      leave();
+      throw error;
+    }
     let joined: ConnectedAgent | undefined;
     const withdraw = (): void => {
       const group = this.#byName.get(name);
       if (joined === undefined || group?.delete(joined) !== true) return;
       if (group.size === 0) this.#byName.delete(name);
+      this.#changed(this.#count);
     };
     return {
       join: (agent) => {
         joined = agent;
         const group = this.#byName.get(name) ?? new Set();
         this.#byName.set(name, group.add(agent));
+        this.#changed(this.#count);
       },
       withdraw,
       leave: () => {
         withdraw();
-        const left = (this.#perName.get(name) ?? 1) - 1;
-        if (left === 0) this.#perName.delete(name);
-        else this.#perName.set(name, left);
-        this.#changed(--this.#count);
+        leave();
       },
     };
   }
@@ -126,10 +160,15 @@ export class Agents {
    * can't, the next. Rejects with a `Refusal`.
    */
   async open(target: ServiceTarget): Promise<Connection> {
-    const failure = await this.openLocal(target);
+    const until = performance.now() + target.withinMs;
+    const elsewhere = this.#sources.filter((source) => source.has(target.agent));
+    // One that does not answer must leave time for those of others.
+    const failure = await this.openLocal({ ...target, withinMs: target.withinMs / (elsewhere.length + 1) });
     if (!(failure instanceof Refusal)) return failure;
-    for (const source of this.#sources) {
-      const connection = await source.open(target);
+    for (const source of elsewhere) {
+      const withinMs = until - performance.now();
+      if (withinMs < leastAttemptMs) break;
+      const connection = await source.open({ ...target, withinMs });
       if (connection !== null) return connection;
     }
     throw failure;

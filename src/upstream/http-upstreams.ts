@@ -19,13 +19,18 @@ function protocolOf({ scheme, upstream, kubernetes }: Route): HttpProtocol {
   return scheme === "h2c" ? "h2" : "http/1.1";
 }
 
-/** HTTP to the servers of a route's upstream, over connections that `dial` makes. */
+/**
+ * HTTP to the servers of a route's upstream, over connections that `dial` makes.
+ *
+ * @param processes share what the route lets be under way at a server
+ */
 export function balancedClient(
   runtime: Runtime,
   waitMs: number,
   route: Route,
   captures: Readonly<Record<string, string>>,
   dial: ServerDial,
+  processes = 1,
 ): BalancedClient {
   const protocol = protocolOf(route);
   const { maxRequests } = httpRulesOf(route);
@@ -34,13 +39,19 @@ export function balancedClient(
       const dialServer: HttpDial = (alpn) => dial(server, alpn);
       return [serverText(route, captures, server), runtime.httpClient(protocol, dialServer)] as const;
     }),
-    { maxRequests, waitMs },
+    { maxRequests: Math.max(1, Math.floor(maxRequests / processes)), waitMs },
   );
 }
 
 /** The upstreams that HTTP is spoken with, and what is known of their servers: one for all clients of a route. */
 export class HttpUpstreams {
+  /** How many processes have some for the same routes. */
+  readonly processes: number;
   readonly #byRoute = new Map<Route, Map<string, BalancedClient>>();
+
+  constructor(processes: number) {
+    this.processes = processes;
+  }
 
   for(route: Route, captures: Readonly<Record<string, string>>, make: () => BalancedClient): BalancedClient {
     const upstreams = this.#byRoute.get(route) ?? new Map<string, BalancedClient>();

@@ -1,13 +1,13 @@
 import type { Hono } from "hono";
 import type { ConnectBindings } from "../../routes/connect.ts";
-import type { Admission, Place } from "../core/admission.ts";
+import type { AdmissionControl, Place } from "../core/admission.ts";
 import { answerWithFetch } from "../http/fetch.ts";
 import type { Connection, Runtime } from "../types.ts";
 import type { Tunnels } from "./tunnels.ts";
 
 interface Parts {
   readonly runtime: Runtime;
-  readonly admission: Admission;
+  readonly admission: AdmissionControl;
   readonly tunnels: Tunnels;
   readonly app: Hono<{ Bindings: ConnectBindings }>;
   readonly idleMs: number;
@@ -15,13 +15,13 @@ interface Parts {
 }
 
 /** Connection upgrades over plain HTTP, from balancers that end TLS. What is inside them is TLS to us all the same. */
-export function servePlainFront(connection: Connection, listener: string, parts: Parts): void {
+export async function servePlainFront(connection: Connection, listener: string, parts: Parts): Promise<void> {
   const { runtime, admission, tunnels, app, idleMs, draining } = parts;
   const arrival = { own: null, only: null, listener, tunnelled: false };
   const source = connection.remote;
   let place: Place;
   try {
-    place = admission.enter(() => connection.abort());
+    place = await admission.enter(() => connection.abort());
   } catch {
     connection.abort();
     return;
@@ -39,6 +39,11 @@ export function servePlainFront(connection: Connection, listener: string, parts:
         }),
       ),
   };
-  const leave = (): void => place.leave();
-  runtime.serveHttp(connection, null, serving, draining, { idleMs, halfCloseMs: idleMs }).then(leave, leave);
+  try {
+    await runtime.serveHttp(connection, null, serving, draining, { idleMs, halfCloseMs: idleMs });
+  } catch {
+    // A connection that broke has nobody to tell.
+  } finally {
+    place.leave();
+  }
 }

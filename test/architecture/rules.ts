@@ -133,6 +133,9 @@ export function rules(dependencies: readonly string[]): readonly Rule[] {
       under("src/local", "src/websocket", "src/tunnel"),
       (specifier) => under("src/runtime", "src/config", "src/adapters", "src/cli")(specifier),
     ),
+    imports("workers are given their runtime", under("src/workers"), (specifier) =>
+      under("src/runtime", "src/cli", "routes")(specifier),
+    ),
     code(
       "the environment is read only by the entry and the commands",
       (path) => shipped(path) && !under("src/main.ts", "src/cli")(path),

@@ -60,8 +60,8 @@ describe("serve does not start, and says why, with", () => {
     ],
     [
       "what this version does not have",
-      () => ({ SALLYPORT_WORKERS: "2" }),
-      /SALLYPORT_WORKERS: .*not available/,
+      () => ({ SALLYPORT_STATE_URL: "redis://127.0.0.1" }),
+      /SALLYPORT_STATE_URL: .*not available/,
     ],
   ];
   for (const [what, env, message] of cases) {

@@ -9,6 +9,7 @@ import { type AuthorityWorld, openAuthorityApi } from "../../src/authority-api.t
 import { ca } from "../../src/cli/ca.ts";
 import { parseProvider } from "../../src/config/provider-url.ts";
 import { newRequest } from "../../src/enrolment/new-request.ts";
+import { Rate } from "../../src/enrolment/rate.ts";
 import type { CertificateRecord } from "../../src/enrolment/record.ts";
 import { newSshRequest } from "../../src/enrolment/ssh-request.ts";
 import { ConfigError, Refusal } from "../../src/errors.ts";
@@ -81,6 +82,7 @@ async function start(setting: Setting = {}) {
       {
         anchors,
         verifier: setting.verifier ?? createClientVerifier(anchors.flatMap(certificatesFromPem)),
+        rate: (perMinute, what) => new Rate(perMinute, what),
         audit: (record) => void records.push(record),
         log: createLog({ write: (line) => void logged.push(line), close: async () => {} }, "text", "info"),
       },

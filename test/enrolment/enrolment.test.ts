@@ -4,6 +4,7 @@ import { Enrolment } from "../../src/enrolment/enrolment.ts";
 import { IdTokens } from "../../src/enrolment/id-token.ts";
 import type { JoinTokenRecord } from "../../src/enrolment/join-token.ts";
 import { newJoinToken } from "../../src/enrolment/join-token.ts";
+import { Rate } from "../../src/enrolment/rate.ts";
 import type { CertificateRecord } from "../../src/enrolment/record.ts";
 import { EnrolmentRefusal } from "../../src/enrolment/refusal.ts";
 import { createLog } from "../../src/observe/log.ts";
@@ -54,6 +55,7 @@ describe("a join token", () => {
       verify: () => Promise.reject(new Error("not asked for")),
       perSource: 10,
       perIdentity: 10,
+      rate: (perMinute, what) => new Rate(perMinute, what),
       audit: (record) => void records.push(record),
       log: createLog({ write: (line) => void logged.push(line), close: async () => {} }, "text", "info"),
     });

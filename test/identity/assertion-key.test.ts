@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { calculateJwkThumbprint, exportPKCS8, generateKeyPair } from "jose";
-import { GeneratedKeys, givenKeys } from "../../src/identity/assertion-key.ts";
+import { calculateJwkThumbprint, exportPKCS8, generateKeyPair, importJWK, jwtVerify, SignJWT } from "jose";
+import { GeneratedKeys, givenKeys, SharedKeys } from "../../src/identity/assertion-key.ts";
 
 const secret = ["d", "p", "q", "dp", "dq", "qi", "k", "oth"];
 
@@ -45,6 +45,23 @@ describe("the key of assertions", () => {
     const after = await ids(day + 119_999);
     assert.deepEqual([after[0], after[2], after.length], [second, first, 3]);
     assert.deepEqual(await ids(day + 120_000), after.slice(0, 2));
+  });
+
+  it("made anew, goes to other processes, which sign with it and follow when it is replaced", async () => {
+    const day = 86_400_000;
+    const keys = new GeneratedKeys(0, true);
+    const shared = new SharedKeys(JSON.parse(JSON.stringify(await keys.exported(0))));
+    assert.deepEqual(await shared.published(0), await keys.published(0));
+    const { key, alg } = await shared.signing();
+    const token = await new SignJWT({}).setProtectedHeader({ alg }).sign(key);
+    const [jwk] = (await keys.published(0)).keys;
+    assert.ok(jwk !== undefined);
+    await jwtVerify(token, await importJWK(jwk, alg));
+    shared.replace(JSON.parse(JSON.stringify(await keys.exported(day))));
+    assert.deepEqual(await shared.published(day), await keys.published(day));
+    assert.equal((await shared.signing()).jwk.kid, (await keys.signing(day)).jwk.kid);
+    // Nobody exports those of a router of one process.
+    await assert.rejects(new GeneratedKeys(0).exported(0));
   });
 
   it("may be several: the first signs, all are published", async () => {

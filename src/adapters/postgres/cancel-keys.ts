@@ -1,5 +1,4 @@
 import { LruMap } from "../../core/lru-map.ts";
-import type { Route } from "../../core/route.ts";
 import { sourceKey } from "../../enrolment/rate.ts";
 import type { Identity } from "../../identity/identity.ts";
 import type { CancelKey } from "./wire.ts";
@@ -7,9 +6,18 @@ import type { CancelKey } from "./wire.ts";
 /** Who holds a session, or asks to cancel what runs in one. */
 export interface Holder {
   readonly source: string;
-  /** `null` for a request in the clear, which comes to no route. */
-  readonly route: Route | null;
-  readonly identity: Identity | null;
+  /** Its name; `null` for a request in the clear, which comes to no route. */
+  readonly route: string | null;
+  readonly identity: Pick<Identity, "keyFingerprint" | "subject" | "dnsNames" | "emails" | "uris"> | null;
+}
+
+/** Where the router is several processes: which keys are whose. */
+export interface CancelKeyShares {
+  /** This process's number, from 0 on, and how many there are: it gives out the keys whose number says so. */
+  readonly own: number;
+  readonly of: number;
+  /** Asks the process that gave out a key; `false` too where it is not there. */
+  cancel(at: number, key: CancelKey, asking: Holder): Promise<boolean>;
 }
 
 interface Entry {
@@ -33,11 +41,13 @@ function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return differ === 0;
 }
 
-const namesOf = ({ subject, dnsNames, emails, uris }: Identity): string =>
+type Known = NonNullable<Holder["identity"]>;
+
+const namesOf = ({ subject, dnsNames, emails, uris }: Known): string =>
   JSON.stringify([subject, dnsNames, emails, uris]);
 
 /** The same key, or the same names under the same authorities: certificates are renewed while sessions last. */
-const sameIdentity = (a: Identity, b: Identity): boolean =>
+const sameIdentity = (a: Known, b: Known): boolean =>
   a.keyFingerprint === b.keyFingerprint || (namesOf(a) === namesOf(b) && namesOf(a) !== '["",[],[],[]]');
 
 /** Whether one may cancel what the other runs. Without an identity to go by, where both come from says it. */
@@ -54,8 +64,14 @@ function mayCancel(asking: Holder, running: Holder): boolean {
  * one. As many as there are sessions.
  */
 export class CancelKeys {
+  readonly #shares: CancelKeyShares | null;
   readonly #entries = new Map<number, Entry>();
   readonly #failed = new LruMap<string, { count: number; readonly since: number }>(10_000);
+
+  /** @param shares `null` where this process is the whole router */
+  constructor(shares: CancelKeyShares | null) {
+    this.#shares = shares;
+  }
 
   /** A new key for a session. `release` when it ends. */
   issue(
@@ -66,7 +82,7 @@ export class CancelKeys {
     const number = new Uint32Array(1);
     let pid = 0;
     // Process ids are positive, and clients keep them in 32 bits with a sign.
-    while (pid === 0 || this.#entries.has(pid)) {
+    while (pid === 0 || this.#entries.has(pid) || !this.#isOurs(pid)) {
       crypto.getRandomValues(number);
       pid = (number[0] ?? 0) >>> 1;
     }
@@ -79,22 +95,35 @@ export class CancelKeys {
    * Cancels what runs in the session with that key. `false`: there is none that this client may cancel, or too many
    * of its keys were wrong; nobody learns which.
    */
-  async cancel({ pid, secret }: CancelKey, asking: Holder, now: number): Promise<boolean> {
+  async cancel(key: CancelKey, asking: Holder, now: number): Promise<boolean> {
     const source = asking.identity?.keyFingerprint ?? sourceKey(asking.source);
     const failed = this.#failed.get(source);
     const recent = failed !== undefined && now - failed.since < perMs ? failed : { count: 0, since: now };
     if (recent.count >= guesses) return false;
+    const done =
+      this.#shares === null || this.#isOurs(key.pid)
+        ? await this.cancelOwn(key, asking)
+        : await this.#shares.cancel(key.pid % this.#shares.of, key, asking);
+    if (done) return true;
+    recent.count++;
+    this.#failed.set(source, recent);
+    return false;
+  }
+
+  /** The same for a key of this process, whoever was asked first, and counted there. */
+  async cancelOwn({ pid, secret }: CancelKey, asking: Holder): Promise<boolean> {
     const entry = this.#entries.get(pid);
-    if (entry === undefined || !sameBytes(entry.secret, secret) || !mayCancel(asking, entry.holder)) {
-      recent.count++;
-      this.#failed.set(source, recent);
+    if (entry === undefined || !sameBytes(entry.secret, secret) || !mayCancel(asking, entry.holder))
       return false;
-    }
     // One at a time is as good as many.
     entry.underWay ??= entry.cancel().finally(() => {
       entry.underWay = undefined;
     });
     await entry.underWay;
     return true;
+  }
+
+  #isOurs(pid: number): boolean {
+    return this.#shares === null || pid % this.#shares.of === this.#shares.own;
   }
 }

@@ -6,7 +6,7 @@ import { Refusal } from "../../errors.ts";
 import type { Connection } from "../../types.ts";
 import { parsePostgresOpening, postgresFatal } from "../../wire/postgres.ts";
 import { judge } from "./asked.ts";
-import { CancelKeys } from "./cancel-keys.ts";
+import type { CancelKeys } from "./cancel-keys.ts";
 import { establish, type Outbox, told } from "./establish.ts";
 import { clearOpening } from "./opening.ts";
 import { ownLogin } from "./own-login.ts";
@@ -25,6 +25,7 @@ const loginMs = 60_000;
 export interface PostgresNeeds {
   /** Lower-case hexadecimal. */
   md5Hex(data: Uint8Array): string;
+  readonly cancelKeys: CancelKeys;
 }
 
 interface Lateness {
@@ -99,7 +100,7 @@ async function startupOf(session: Session, keys: CancelKeys) {
   const bytes = first.head.subarray(0, first.used);
   if (first.value === "cancel") {
     const key = parseCancel(bytes);
-    const asking = { source: source.address, route, identity };
+    const asking = { source: source.address, route: route.name, identity };
     const done = key.kind === "ok" && (await keys.cancel(key.value, asking, Date.now()));
     await lingeringClose(client);
     if (!done)
@@ -142,7 +143,7 @@ async function open(session: Session, keys: CancelKeys, needs: PostgresNeeds): P
         client: box,
         issue: (real) => {
           release();
-          const holder = { source: source.address, route, identity };
+          const holder = { source: source.address, route: route.name, identity };
           const issued = keys.issue(real, holder, () => cancelUpstream(session, asked.user, real));
           release = issued.release;
           return issued.key;
@@ -162,7 +163,7 @@ async function open(session: Session, keys: CancelKeys, needs: PostgresNeeds): P
 
 /** Postgres: who may be whom in which database, login at the upstream, requests to cancel; then bytes are bytes. */
 export function postgresAdapter(needs: PostgresNeeds): Adapter {
-  const keys = new CancelKeys();
+  const keys = needs.cancelKeys;
   const handler = {
     async handle(session: Session): Promise<void> {
       let opened: Open | null;

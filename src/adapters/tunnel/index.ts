@@ -63,7 +63,7 @@ export function tunnelAdapter({ agents, rules, maxStreams, changed }: TunnelPart
   /** Throws a `Refusal`, once the agent was told. */
   const admit = async (session: Session, hello: AgentHello): Promise<readonly [string, AgentPlace]> => {
     try {
-      return [publisher(session, hello.name, rules), agents.enter(hello.name)];
+      return [publisher(session, hello.name, rules), await agents.enter(hello.name)];
     } catch (error) {
       if (error instanceof Refusal) {
         await refuse(session, error);

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { CancelKeys, type Holder } from "../../../src/adapters/postgres/cancel-keys.ts";
-import type { Route } from "../../../src/core/route.ts";
 import type { Identity } from "../../../src/identity/identity.ts";
 
 const identity = (subject: string, key: string): Identity => ({
@@ -22,14 +21,14 @@ const identity = (subject: string, key: string): Identity => ({
   keyFingerprint: key,
   expires: "",
 });
-const route = { name: "a" } as Route;
-const other = { name: "b" } as Route;
+const route = "a";
+const other = "b";
 const alice: Holder = { source: "192.0.2.1", route, identity: identity("CN=alice", "k1") };
 const clear = (source: string): Holder => ({ source, route: null, identity: null });
 const real = { pid: 4711, secret: Uint8Array.of(1, 2, 3, 4) };
 
 function issued(holder: Holder = alice, secret = real.secret) {
-  const keys = new CancelKeys();
+  const keys = new CancelKeys(null);
   let cancels = 0;
   const { key, release } = keys.issue({ ...real, secret }, holder, async () => {
     cancels++;
@@ -39,7 +38,7 @@ function issued(holder: Holder = alice, secret = real.secret) {
 
 describe("keys for cancelling", () => {
   it("are not the server's, and never the same", () => {
-    const keys = new CancelKeys();
+    const keys = new CancelKeys(null);
     const seen = new Set<number>();
     for (let i = 0; i < 1000; i++) {
       const { key } = keys.issue(real, alice, async () => {});
@@ -119,7 +118,7 @@ describe("keys for cancelling", () => {
   });
 
   it("are used once at a time", async () => {
-    const keys = new CancelKeys();
+    const keys = new CancelKeys(null);
     let dials = 0;
     let done = (): void => {};
     const { key } = keys.issue(real, alice, () => {

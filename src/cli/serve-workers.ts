@@ -1,0 +1,125 @@
+import { serveAdmin } from "../admin-listener.ts";
+import type { Config } from "../config/load.ts";
+import { ConfigError, cannotListen } from "../errors.ts";
+import type { Log } from "../observe/log.ts";
+import { cores } from "../runtime/cores.ts";
+import { privateFolder, removeFolder } from "../runtime/private-folder.ts";
+import { sharePort } from "../runtime/shared-ports.ts";
+import { onSignals } from "../runtime/signals.ts";
+import { ownSocket } from "../runtime/unix-socket.ts";
+import { startWorker } from "../runtime/worker-process.ts";
+import type { Endpoint, LineSink, Listener, Runtime } from "../types.ts";
+import { listenersOf } from "../workers/listeners.ts";
+import { Primary, type SharedListener, WorkerFailed } from "../workers/primary.ts";
+import { newSecret } from "../workers/secret.ts";
+import { RouterSecrets } from "../workers/secrets.ts";
+
+/** How many processes a configuration asks for. */
+export const workersOf = ({ workers }: Config): number => (workers === "auto" ? cores() : workers);
+
+/** What every worker gets a share of must be enough for all. */
+function checkShares(config: Config, workers: number): void {
+  const problems = config.table.routes.flatMap(({ variable, http }) => {
+    const most = http?.maxRequests ?? workers;
+    const message = `max_requests=${most} is for each worker in part: expected ${workers} at least, with SALLYPORT_WORKERS=${config.workers}`;
+    return most < workers ? [{ name: variable, message }] : [];
+  });
+  if (problems.length > 0) throw new ConfigError(problems);
+}
+
+async function shareListeners(runtime: Runtime, config: Config): Promise<readonly SharedListener[]> {
+  const shared: SharedListener[] = [];
+  for (const { variable, host, port } of listenersOf(config)) {
+    try {
+      shared.push({ variable, ...(await sharePort(runtime, host, port)) });
+    } catch (error) {
+      for (const one of shared) one.close();
+      throw new ConfigError([{ name: variable, message: cannotListen(`${host}:${port}`, error) }]);
+    }
+  }
+  return shared;
+}
+
+/** The admin listener, which is the primary's alone: it speaks for all workers. */
+async function listenForAdmin(
+  runtime: Runtime,
+  config: Config,
+  log: Log,
+  primary: Primary,
+  done: AbortSignal,
+): Promise<Listener | null> {
+  if (config.admin === null) return null;
+  const parts = { unready: () => primary.unready(), metrics: () => primary.metrics() };
+  const acceptFailed = (error: Error): void =>
+    log.warn("accepting failed; backing off", { error: error.message });
+  const { host, port } = config.admin;
+  try {
+    return await runtime.listen(
+      { host, port },
+      { connection: serveAdmin(runtime, parts, done), acceptFailed },
+    );
+  } catch (error) {
+    const message = cannotListen(`${host}:${port}`, error);
+    throw new ConfigError([{ name: "SALLYPORT_ADMIN_LISTEN", message }]);
+  }
+}
+
+/** What `serve` has made already. */
+export interface Serving {
+  readonly runtime: Runtime;
+  readonly config: Config;
+  readonly log: Log;
+  readonly logFormat: "json" | "text";
+  readonly errors: LineSink;
+  readonly audit: LineSink | null;
+  /** Says that it listens. */
+  readonly listening: (addresses: Readonly<Record<string, Endpoint>>, admin: Endpoint | null) => void;
+}
+
+/** Runs the router as several processes, until a signal ends it; resolves with the exit status. */
+export async function serveWithWorkers(serving: Serving): Promise<number> {
+  const { runtime, config, log, logFormat, errors, audit, listening } = serving;
+  const workers = workersOf(config);
+  checkShares(config, workers);
+  const folder = privateFolder();
+  const done = new AbortController();
+  let admin: Listener | null = null;
+  try {
+    const primary = new Primary({
+      runtime,
+      workers,
+      listeners: await shareListeners(runtime, config),
+      secrets: new RouterSecrets(config.jwtKey === null, Date.now()),
+      secret: newSecret(),
+      folder,
+      log,
+      logFormat,
+      drainMs: config.timeouts.drainMs,
+      start: (summons, inherited) =>
+        startWorker(["worker"], JSON.stringify(summons), inherited, {
+          out: (line) => audit?.write(line),
+          error: (line) => errors.write(line),
+        }),
+      protect: ownSocket,
+    });
+    admin = await listenForAdmin(runtime, config, log, primary, done.signal);
+    listening(await primary.start(), admin?.address ?? null);
+    await new Promise<void>((resolve) => {
+      let draining = false;
+      onSignals(["SIGTERM", "SIGINT"], () => {
+        const over = draining ? primary.close() : primary.drain();
+        draining = true;
+        void over.then(resolve, resolve);
+      });
+    });
+    return 0;
+  } catch (error) {
+    // It has said why.
+    if (error instanceof WorkerFailed) return error.status;
+    throw error;
+  } finally {
+    done.abort();
+    await admin?.close();
+    removeFolder(folder);
+  }
+}

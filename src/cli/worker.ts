@@ -1,0 +1,77 @@
+import { schemes } from "../adapters/registry.ts";
+import { loadConfig } from "../config/load.ts";
+import { createLog } from "../observe/log.ts";
+import { files, lineSink } from "../runtime/files.ts";
+import { removeFolder } from "../runtime/private-folder.ts";
+import { selectRuntime } from "../runtime/select.ts";
+import { onSignals } from "../runtime/signals.ts";
+import { allOfStdin } from "../runtime/stdio.ts";
+import { selfTest } from "../self-test/self-test.ts";
+import { startServer } from "../server.ts";
+import { type Ending, Member } from "../workers/member.ts";
+import { summons } from "../workers/messages.ts";
+import { openAudit } from "./audit-sink.ts";
+import { type Command, UsageError } from "./command.ts";
+import { options } from "./options.ts";
+
+const byServe = 'sallyport worker is started by "sallyport serve" alone, with SALLYPORT_WORKERS above 1';
+
+async function summoned(): Promise<ReturnType<typeof summons.parse>> {
+  try {
+    return summons.parse(JSON.parse(await allOfStdin(16 * 1024)));
+  } catch {
+    throw new UsageError(byServe);
+  }
+}
+
+/** One of the processes of a router, which its primary starts. */
+export const worker: Command = {
+  name: "worker",
+  summary: "one of the processes of a router that has several",
+  usage: `Usage: none. ${byServe}.`,
+
+  async run(args, io) {
+    options(args, {});
+    // A terminal, and service managers, send them to all processes; the primary says what comes of it.
+    onSignals(["SIGTERM", "SIGINT", "SIGHUP"], () => {});
+    const asked = await summoned();
+    const config = loadConfig(io.env, schemes, files);
+    const runtime = await selectRuntime();
+    const member = await Member.join(runtime, asked);
+    const words: Ending[] = [];
+    let listen = (_: Ending): void => {};
+    member.onEnd((how) => {
+      words.push(how);
+      listen(how);
+    });
+    const errors = lineSink(2);
+    const log = createLog(errors, member.welcome.log, config.log.level, { worker: asked.number });
+    const audit = openAudit(config.audit);
+    await selfTest(runtime, files);
+    const server = await startServer(
+      runtime,
+      config,
+      log,
+      (record) => audit?.write(JSON.stringify(record)),
+      files,
+      member,
+    );
+    member.ready(server.listeners, () => server.metrics().snapshot());
+
+    const last = await new Promise<Ending>((resolve) => {
+      listen = (how) => {
+        const over = how === "drain" ? server.drain() : server.close();
+        void over.finally(() => resolve(how));
+      };
+      for (const how of words) listen(how);
+    });
+    member.leave();
+    await audit?.close();
+    if (last === "abandoned") {
+      log.error("the primary process is gone: stopped");
+      removeFolder(asked.folder);
+    }
+    await errors.close();
+    return last === "abandoned" ? 1 : 0;
+  },
+};

@@ -1,0 +1,168 @@
+import { type AdmissionControl, type Caps, noRoom, type Place } from "../core/admission.ts";
+import type { Refusal } from "../errors.ts";
+
+/** Places that all workers have together, in the primary. */
+export interface PoolClient {
+  /** False where there is none left; rejects where the primary is gone. */
+  take(holder: number, key: string, cap: number, evicts: boolean): Promise<boolean>;
+  established(holder: number): void;
+  leave(holder: number): void;
+}
+
+/** Of a cap, what all workers together may give out without asking: one part in so many. */
+const unaskedPart = 8;
+
+interface Group {
+  count: number;
+  readonly halfOpen: Set<SharedPlace>;
+}
+
+/**
+ * One worker's side of caps that hold for all of them. Each has a small part of every cap to itself, which it gives out
+ * at once; everything above is taken from what the workers have in common, and the primary says. So the cap is never
+ * exceeded, and whoever is far from it costs no question.
+ */
+export class SharedAdmission implements AdmissionControl {
+  readonly caps: Caps;
+  readonly pool: PoolClient;
+  readonly #workers: number;
+  readonly #room: number;
+  readonly #groups = new Map<string, Group>();
+  readonly #open: Group = { count: 0, halfOpen: new Set() };
+  readonly #places = new Map<number, SharedPlace>();
+  #holders = 0;
+
+  /** @param room what this process may have open, whatever the caps say */
+  constructor(caps: Caps, workers: number, room: number, pool: PoolClient) {
+    this.caps = caps;
+    this.pool = pool;
+    this.#workers = workers;
+    this.#room = room;
+  }
+
+  /** A number for whoever is to hold places in the pool. */
+  holder(): number {
+    return ++this.#holders;
+  }
+
+  async enter(evict: (refusal: Refusal) => void): Promise<Place> {
+    const place = new SharedPlace(this, evict);
+    const cap = this.caps.connections;
+    if (this.#open.count >= this.#room && !makeRoom(this.#open)) throw noRoom.connections(this.#room);
+    this.#places.set(place.holder, place);
+    this.#open.count++;
+    this.#open.halfOpen.add(place);
+    try {
+      await this.take(place, "connections", cap, true, () => noRoom.connections(cap));
+    } catch (error) {
+      place.leave();
+      throw error;
+    }
+    return place;
+  }
+
+  /** Counts a place in under a key. Rejects with a refusal where there is no room. */
+  async take(
+    place: SharedPlace,
+    key: string,
+    cap: number,
+    evicts: boolean,
+    refused: () => Refusal,
+  ): Promise<void> {
+    const own = Math.floor(cap / (unaskedPart * this.#workers));
+    if ((this.#groups.get(key)?.count ?? 0) >= own) {
+      if (await this.pool.take(place.holder, key, cap - own * this.#workers, evicts)) {
+        place.asked = true;
+        return;
+      }
+      const full = this.#groups.get(key);
+      if (!evicts || full === undefined || !makeRoom(full)) throw refused();
+    }
+    const group = this.#groups.get(key) ?? { count: 0, halfOpen: new Set() };
+    group.count++;
+    if (evicts && place.isHalfOpen) group.halfOpen.add(place);
+    place.keys.push(key);
+    this.#groups.set(key, group);
+  }
+
+  settle(place: SharedPlace): void {
+    this.#open.halfOpen.delete(place);
+    for (const key of place.keys) this.#groups.get(key)?.halfOpen.delete(place);
+  }
+
+  leave(place: SharedPlace): void {
+    this.#open.count--;
+    for (const key of place.keys) {
+      const group = this.#groups.get(key);
+      if (group !== undefined && --group.count === 0) this.#groups.delete(key);
+    }
+    if (place.asked) this.pool.leave(place.holder);
+    this.#places.delete(place.holder);
+  }
+
+  /** The primary has given the place to a newer connection. */
+  evict(holder: number): void {
+    const place = this.#places.get(holder);
+    if (place?.isHalfOpen === true) place.giveWay();
+  }
+}
+
+class SharedPlace implements Place {
+  readonly holder: number;
+  /** What it is counted under in this worker. */
+  readonly keys: string[] = [];
+  /** Whether the primary counts it, too. */
+  asked = false;
+  isHalfOpen = true;
+  readonly #admission: SharedAdmission;
+  readonly #evict: (refusal: Refusal) => void;
+
+  constructor(admission: SharedAdmission, evict: (refusal: Refusal) => void) {
+    this.#admission = admission;
+    this.#evict = evict;
+    this.holder = admission.holder();
+  }
+
+  enterSource(address: string): Promise<void> {
+    const cap = this.#admission.caps.perSource;
+    return this.#take(`source ${address}`, cap, true, () => noRoom.source(cap, address));
+  }
+
+  enterIdentity(key: string): Promise<void> {
+    const cap = this.#admission.caps.perIdentity;
+    return this.#take(`identity ${key}`, cap, false, () => noRoom.identity(cap));
+  }
+
+  enterRoute(name: string, cap: number): Promise<void> {
+    return this.#take(`route ${name}`, cap, false, () => noRoom.route(cap, name));
+  }
+
+  established(): void {
+    if (!this.isHalfOpen) return;
+    this.isHalfOpen = false;
+    this.#admission.settle(this);
+    if (this.asked) this.#admission.pool.established(this.holder);
+  }
+
+  giveWay(): void {
+    this.established();
+    this.#evict(noRoom.givenWay());
+  }
+
+  leave(): void {
+    this.isHalfOpen = false;
+    this.#admission.settle(this);
+    this.#admission.leave(this);
+  }
+
+  #take(key: string, cap: number, evicts: boolean, refused: () => Refusal): Promise<void> {
+    return this.#admission.take(this, key, cap, evicts, refused);
+  }
+}
+
+function makeRoom({ halfOpen }: Group): boolean {
+  const [oldest] = halfOpen;
+  if (oldest === undefined) return false;
+  oldest.giveWay();
+  return true;
+}

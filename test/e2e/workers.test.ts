@@ -1,0 +1,345 @@
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { createServer } from "node:net";
+import { after, before, describe, it } from "node:test";
+import type { TLSSocket } from "node:tls";
+import { dial, firstBytes, readAll } from "../support/client.ts";
+import { startAgent, type TestAgent } from "../support/local-proxy.ts";
+import {
+  createSite,
+  environment,
+  runtimeName,
+  type Site,
+  sallyport,
+  startRouter,
+  type TestRouter,
+} from "../support/router.ts";
+import { run } from "../support/run.ts";
+import { echo, tcpUpstream, type Upstream } from "../support/upstreams.ts";
+
+const tcp = { ALPNProtocols: ["sallyport-tcp"] };
+/** So many connections that none of two workers gets all of them by chance. */
+const many = 24;
+
+let site: Site;
+let upstream: Upstream;
+let router: TestRouter;
+let agent: TestAgent | undefined;
+
+before(async () => {
+  site = await createSite(["localhost", "a.test", "b.test", "full.test", "agent.test"]);
+  const edge = { commonName: "edge-1", groups: ["edge"] };
+  site.save("edge-1", await site.authority.client(edge, 86_400_000));
+  upstream = await tcpUpstream(echo);
+  router = await startRouter(site, { ...routes(), SALLYPORT_WORKERS: "2" });
+});
+after(async () => {
+  await agent?.stop();
+  await router?.stop();
+  upstream?.close();
+  site?.remove();
+});
+
+const routes = () => ({
+  SALLYPORT_ROUTE_A: `tcp://127.0.0.1:${upstream.port}?sni=a.test`,
+  SALLYPORT_ROUTE_B: `tcp://127.0.0.1:${upstream.port}?sni=b.test`,
+  SALLYPORT_ROUTE_FULL: `tcp://127.0.0.1:${upstream.port}?sni=full.test&max_connections=5`,
+  SALLYPORT_ROUTE_AGENT: "tcp://echo?sni=agent.test&via=edge-1",
+  SALLYPORT_TUNNEL_ALLOW: "edge-1=cn:edge-1",
+});
+
+const isThere = (pid: number): boolean =>
+  existsSync(`/proc/${pid}`) && !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+
+/** The worker processes that were ready, the last ones of each number. */
+function pids(of: TestRouter): number[] {
+  const found = new Map<number, number>();
+  for (const line of of.errors().split("\n")) {
+    if (!line.includes('"worker ready"')) continue;
+    const { worker, pid } = JSON.parse(line) as { worker: number; pid: number };
+    found.set(worker, pid);
+  }
+  return [...found.values()];
+}
+
+const links = (pid: number): string[] =>
+  readdirSync(`/proc/${pid}/fd`).map((fd) => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${fd}`);
+    } catch {
+      return "";
+    }
+  });
+
+/** How many of these connections each worker has, as the system knows it. */
+function dealt(connections: readonly TLSSocket[]): number[] {
+  const port = (field = ""): number => Number.parseInt(field.split(":")[1] ?? "", 16);
+  const clients = new Set(connections.map(({ localPort }) => localPort));
+  const theirs = readFileSync("/proc/net/tcp", "utf8")
+    .split("\n")
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, local, remote]) => port(local) === router.port && clients.has(port(remote)))
+    .map((fields) => `socket:[${fields[9]}]`);
+  return pids(router).map((pid) => links(pid).filter((link) => theirs.includes(link)).length);
+}
+
+const get = async (path: string): Promise<readonly [number, string]> => {
+  const response = await fetch(`http://127.0.0.1:${router.adminPort}${path}`);
+  return [response.status, await response.text()];
+};
+
+async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  for (let i = 0; i < 600; i++) {
+    if (await holds()) return;
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+  throw new Error(`it never came to ${what}: ${router.errors()}`);
+}
+
+/** Open connections that have carried something. */
+async function opened(name: string, count: number): Promise<TLSSocket[]> {
+  return Promise.all(
+    Array.from({ length: count }, async () => {
+      const socket = await dial(site, router.port, name, tcp);
+      socket.write("hello");
+      assert.equal((await firstBytes(socket))?.toString(), "hello");
+      return socket;
+    }),
+  );
+}
+
+/** Whether a connection that is open still carries something. */
+async function answers(socket: TLSSocket): Promise<boolean> {
+  if (socket.destroyed || socket.readableEnded) return false;
+  socket.write("still here");
+  return (await firstBytes(socket))?.toString() === "still here";
+}
+
+async function over(connections: readonly TLSSocket[]): Promise<void> {
+  await Promise.all(
+    connections.map((socket) => {
+      socket.end();
+      return readAll(socket);
+    }),
+  );
+}
+
+describe("several workers", { timeout: 120_000 }, () => {
+  it("all take connections, and are counted together", async () => {
+    assert.equal(pids(router).length, 2);
+    const held = await opened("a.test", many);
+    const [first = 0, second = 0] = dealt(held);
+    assert.ok(first > 0 && second > 0 && first + second === many, `${first} and ${second}`);
+    assert.match((await get("/metrics"))[1], /^sallyport_connections_active\{route="a"\} 24$/m);
+    await over(held);
+    await router.record((record) => record.route === "a");
+    await until("all recorded", () => router.records().length === many);
+    const [, text] = await get("/metrics");
+    for (const line of [
+      /^sallyport_connections_total\{route="a",outcome="served",reason="ok"\} 24$/m,
+      /^sallyport_bytes_total\{route="a",direction="in"\} 120$/m,
+      /^sallyport_handshake_seconds_count 24$/m,
+      /^sallyport_workers 2$/m,
+      /^sallyport_build_info\{[^}]*\} 1$/m,
+    ])
+      assert.match(text, line);
+    assert.deepEqual(await get("/readyz"), [200, "ready\n"]);
+  });
+
+  it("hold caps together", async () => {
+    const from = router.records().length;
+    const held = await opened("full.test", 5);
+    for (let i = 0; i < 6; i++) await dial(site, router.port, "full.test", tcp).catch(() => null);
+    await until("six refused", () => router.records().length === from + 6);
+    for (const { reason, detail } of router.records().slice(from))
+      assert.deepEqual([reason, detail], ["limit_reached", "5 connections are open on route full"]);
+    await over(held);
+    await until("room again", () => router.records().length === from + 11);
+    await over(await opened("full.test", 5));
+  });
+
+  it("sign with the same keys", async () => {
+    const seen = new Set<string>();
+    for (let i = 0; i < 8; i++) {
+      const socket = await dial(site, router.port, "localhost", { ALPNProtocols: ["http/1.1"] });
+      socket.write("GET /.well-known/jwks.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+      const answer = (await readAll(socket)).toString();
+      assert.match(answer, /"kid"/);
+      seen.add(JSON.stringify(answer.match(/"kid":"[^"]+"/g)));
+    }
+    assert.equal(seen.size, 1);
+  });
+
+  it("take each other's sessions where keys can be set, at the same route alone", async () => {
+    const options = { ...tcp, maxVersion: "TLSv1.2" } as const;
+    const first = await dial(site, router.port, "a.test", options);
+    first.write("first");
+    await firstBytes(first);
+    const session = first.getSession();
+    assert.ok(session !== undefined);
+    await over([first]);
+    const again = async (name: string): Promise<boolean> => {
+      const socket = await dial(site, router.port, name, { ...options, session });
+      socket.write("again");
+      assert.equal((await firstBytes(socket))?.toString(), "again");
+      const resumed = socket.isSessionReused();
+      await over([socket]);
+      return resumed;
+    };
+    const resumed: boolean[] = [];
+    for (let i = 0; i < 10; i++) resumed.push(await again("a.test"));
+    if (runtimeName.startsWith("node"))
+      assert.deepEqual(
+        resumed,
+        resumed.map(() => true),
+      );
+    for (let i = 0; i < 6; i++) assert.equal(await again("b.test"), false);
+  });
+
+  it("reach an agent that is connected to one of them", async () => {
+    const service = `--service=echo=127.0.0.1:${upstream.port}`;
+    agent = await startAgent(site, { router: `localhost:${router.port}`, as: "edge-1" }, [
+      "--name=edge-1",
+      service,
+    ]);
+    const held = await opened("agent.test", many);
+    assert.ok(
+      dealt(held).every((count) => count > 0),
+      `${dealt(held)}`,
+    );
+    const big = Buffer.alloc(300_000, 0x61);
+    const answers = await Promise.all(
+      held.map((socket) => {
+        const answer = readAll(socket);
+        socket.end(big);
+        return answer;
+      }),
+    );
+    for (const answer of answers) assert.equal(answer.length, big.length);
+    assert.match((await get("/metrics"))[1], /^sallyport_tunnel_agents 1$/m);
+  });
+
+  it("are replaced when they die, and the others go on", async () => {
+    const from = router.records().length;
+    const held = await opened("a.test", many);
+    const [victim = 0, other = 0] = pids(router);
+    const load = Array.from({ length: 4 }, async () => {
+      // Those that the dead one had are cut; whoever comes anew is served.
+      for (let i = 0; i < 10; i++)
+        await opened("b.test", 1).then(over, () => new Promise((resolve) => setTimeout(resolve, 50)));
+    });
+    process.kill(victim, "SIGKILL");
+    await until("another worker", () => !pids(router).includes(victim) && pids(router).length === 2);
+    await Promise.all(load);
+    await until("ready", async () => (await get("/readyz"))[0] === 200);
+    assert.ok(pids(router).includes(other), "the other one was left alone");
+    const answered = await Promise.all(held.map(answers));
+    const alive = held.filter((_, i) => answered[i]);
+    assert.ok(alive.length > 0 && alive.length < many, `${alive.length} of ${many} went on`);
+    await over(alive);
+    await until("none open", async () =>
+      /^sallyport_connections_active\{route="a"\} 0$/m.test((await get("/metrics"))[1]),
+    );
+    assert.match(router.errors(), /"message":"a worker ended; another takes its place","worker":1/);
+    await over(await opened("full.test", 5));
+    const [, text] = await get("/metrics");
+    assert.match(text, /^sallyport_workers_started_total 3$/m);
+    const total = /^sallyport_connections_total\{route="full",outcome="served",reason="ok"\} (\d+)$/m;
+    await until("counted", async () => total.exec((await get("/metrics"))[1])?.[1] === "15");
+    for (const line of router.records().slice(from)) assert.equal(line.event, "connection");
+  });
+
+  it("end with their primary, however it ends", async () => {
+    const workers = pids(router);
+    const held = await opened("a.test", 4);
+    process.kill(router.process.pid ?? 0, "SIGKILL");
+    await until("no worker", () => !workers.some(isThere));
+    for (const socket of held) socket.destroy();
+    await assert.rejects(dial(site, router.port, "a.test", tcp));
+  });
+});
+
+describe("a router with workers", { timeout: 120_000 }, () => {
+  it("drains, and ends with all of its workers", async () => {
+    router = await startRouter(site, {
+      ...routes(),
+      SALLYPORT_WORKERS: "2",
+      SALLYPORT_DRAIN_DELAY: "1s",
+      SALLYPORT_DRAIN_TIMEOUT: "60s",
+    });
+    const workers = pids(router);
+    const held = await opened("a.test", 6);
+    router.process.kill("SIGTERM");
+    await until("unready", async () => (await get("/readyz"))[0] === 503);
+    assert.equal((await get("/readyz"))[1], "draining\n");
+    await over(await opened("a.test", 1));
+    await until("the port closed", () =>
+      opened("a.test", 1).then(
+        async (socket) => {
+          await over(socket);
+          return false;
+        },
+        () => true,
+      ),
+    );
+    for (const answered of await Promise.all(held.map(answers))) assert.ok(answered);
+    await over(held);
+    await until("its end", () => router.process.exitCode !== null);
+    assert.equal(router.process.exitCode, 0);
+    assert.ok(!workers.some(isThere));
+  });
+
+  const failing = async (env: Readonly<Record<string, string>>) => {
+    const [command, ...args] = sallyport;
+    return run(command, [...args, "serve"], {
+      env: environment({
+        SALLYPORT_ADMIN_LISTEN: "off",
+        SALLYPORT_CERT: `${site.folder}/server.crt`,
+        SALLYPORT_KEY: `${site.folder}/server.key`,
+        SALLYPORT_CLIENT_CA: `${site.folder}/ca.crt`,
+        SALLYPORT_LOG_FORMAT: "json",
+        SALLYPORT_WORKERS: "2",
+        ...env,
+      }),
+    });
+  };
+
+  it("does not start where its port is taken, and says so once", async () => {
+    const taken = createServer();
+    await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
+    const { port } = taken.address() as { port: number };
+    const { status, err } = await failing({ SALLYPORT_LISTEN: `127.0.0.1:${port}` });
+    taken.close();
+    assert.equal(status, 2, err);
+    assert.deepEqual(
+      err.match(/SALLYPORT_LISTEN: can't listen on .*: another program listens there/g)?.length,
+      1,
+      err,
+    );
+  });
+
+  it("ends with the status of a first worker that does not start, and its words", async () => {
+    const { status, err } = await failing({
+      SALLYPORT_LISTEN: "127.0.0.1:0",
+      SALLYPORT_AUTHORITY: `${site.folder}/no-authority`,
+    });
+    assert.equal(status, 2, err);
+    assert.deepEqual(err.match(/SALLYPORT_AUTHORITY: /g)?.length, 1, err);
+  });
+
+  it("does not start where a worker's part of something would be nothing", async () => {
+    const { status, err } = await failing({
+      SALLYPORT_LISTEN: "127.0.0.1:0",
+      SALLYPORT_ROUTE_WEB: "http://127.0.0.1:1?sni=a.test&max_requests=1",
+    });
+    assert.equal(status, 2, err);
+    assert.match(err, /SALLYPORT_ROUTE_WEB: max_requests=1 .*expected 2 at least/);
+  });
+
+  it("takes no worker that nobody sent for", async () => {
+    const [command, ...args] = sallyport;
+    const { status, err } = await run(command, [...args, "worker"], { env: environment({}) });
+    assert.equal(status, 2, err);
+    assert.match(err, /started by "sallyport serve" alone/);
+  });
+});

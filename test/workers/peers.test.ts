@@ -1,0 +1,127 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { CancelKeys, type Holder } from "../../src/adapters/postgres/cancel-keys.ts";
+import { Refusal } from "../../src/errors.ts";
+import type { Identity } from "../../src/identity/identity.ts";
+import { selectRuntime } from "../../src/runtime/select.ts";
+import { ownSocket } from "../../src/runtime/unix-socket.ts";
+import { Agents } from "../../src/tunnel/agents.ts";
+import type { Runtime } from "../../src/types.ts";
+import { PeerServer, Peers } from "../../src/workers/peers.ts";
+import { encodeMessage } from "../../src/workers/wire.ts";
+import { atEnd } from "../support/at-end.ts";
+
+const identity = {
+  keyFingerprint: "k1",
+  subject: "CN=alice",
+  dnsNames: [],
+  emails: [],
+  uris: [],
+} as unknown as Identity;
+const alice: Holder = { source: "192.0.2.1", route: "orders", identity };
+const real = { pid: 4711, secret: Uint8Array.of(1, 2, 3, 4) };
+const secret = "the secret of this router";
+
+let runtime: Runtime;
+let folder: string;
+before(async () => {
+  runtime = await selectRuntime();
+  folder = mkdtempSync(join(tmpdir(), "sallyport-test-"));
+});
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+/** The second of two workers, which has what the first one asks for. */
+async function second(name: string) {
+  const socket = join(folder, name);
+  const cancelKeys = new CancelKeys({ own: 1, of: 2, cancel: async () => false });
+  const agents = new Agents({ agents: 1, perName: 1 }, () => {});
+  const server = new PeerServer({ runtime, secret, agents, cancelKeys });
+  const listener = await runtime.listen(
+    { path: socket },
+    { connection: (connection) => void server.serve(connection), acceptFailed: () => {} },
+  );
+  ownSocket(socket);
+  atEnd(() => void listener.close());
+  return { socket, cancelKeys };
+}
+
+function first(socket: string, known = secret): Peers {
+  const peers = new Peers(runtime, known, 1);
+  atEnd(() => peers.close());
+  peers.update([
+    { number: 1, socket: "", agents: [] },
+    { number: 2, socket, agents: ["edge-1"] },
+  ]);
+  return peers;
+}
+
+describe("a request to cancel", () => {
+  it("reaches the worker that gave out the key, for whoever may use it", async () => {
+    const { socket, cancelKeys } = await second("a.sock");
+    assert.equal(statSync(socket).mode & 0o777, 0o600);
+    let cancels = 0;
+    const { key } = cancelKeys.issue(real, alice, async () => void cancels++);
+    assert.equal(key.pid % 2, 1);
+    const peers = first(socket);
+    const keys = new CancelKeys({ own: 0, of: 2, cancel: (at, asked, who) => peers.cancel(at, asked, who) });
+    const others: Holder[] = [
+      { ...alice, route: "web" },
+      { ...alice, identity: null },
+      { ...alice, identity: { ...identity, keyFingerprint: "k2", subject: "CN=bob" } },
+    ];
+    for (const other of others) assert.equal(await keys.cancel(key, other, 0), false);
+    assert.equal(await keys.cancel({ ...key, secret: Uint8Array.of(9, 9, 9, 9) }, alice, 0), false);
+    assert.equal(cancels, 0);
+    assert.equal(await keys.cancel(key, alice, 0), true);
+    assert.equal(cancels, 1);
+    // One that this worker gave out itself is nobody else's.
+    const own = keys.issue(real, alice, async () => void cancels++);
+    assert.equal(own.key.pid % 2, 0);
+    assert.equal(await keys.cancel(own.key, alice, 0), true);
+    assert.equal(cancels, 2);
+  });
+
+  it("says no where that worker is gone", async () => {
+    const peers = first(join(folder, "nobody.sock"));
+    assert.equal(await peers.cancel(1, real, alice), false);
+    assert.equal(await peers.cancel(7, real, alice), false);
+  });
+});
+
+describe("another worker", () => {
+  const target = { agent: "edge-1", service: "ssh", connection: "c", withinMs: 1000 };
+
+  it("says why an agent can't be reached", async () => {
+    const { socket } = await second("b.sock");
+    const peers = first(socket);
+    assert.equal(peers.has("edge-1"), true);
+    assert.equal(peers.has("edge-2"), false);
+    assert.deepEqual(await peers.list(), []);
+    await assert.rejects(
+      peers.open(target),
+      (error) => error instanceof Refusal && /no agent edge-1 is connected/.test(error.message),
+    );
+    assert.equal(await peers.open({ ...target, agent: "edge-2" }), null);
+  });
+
+  it("answers nobody who does not know the secret, or says something else", async () => {
+    const { socket, cancelKeys } = await second("c.sock");
+    const { key } = cancelKeys.issue(real, alice, () => assert.fail("cancelled"));
+    const stranger = first(socket, "another");
+    assert.equal(await stranger.cancel(1, key, alice), false);
+    await assert.rejects(stranger.open(target), Refusal);
+    for (const said of [
+      { type: "streams", secret: "another" },
+      { type: "agents" },
+      { type: "agents", secret: 7 },
+      { type: "other", secret },
+    ]) {
+      const connection = await runtime.dialLocal(socket);
+      await connection.write(encodeMessage(said));
+      assert.equal(await connection.read().catch(() => null), null);
+    }
+  });
+});
