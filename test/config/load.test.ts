@@ -60,6 +60,7 @@ describe("the environment", () => {
     assert.deepEqual(config.log, { format: null, level: "info" });
     assert.deepEqual(config.proxyProtocol, { mode: "off", from: [] });
     assert.equal(config.audit, "-");
+    assert.equal(config.workers, 1);
     assert.deepEqual(config.table.routes, []);
   });
 
@@ -82,7 +83,7 @@ describe("the environment", () => {
       SALLYPORT_LOG_LEVEL: "debug",
       SALLYPORT_AUDIT_LOG: "off",
       SALLYPORT_LISTENER_MODE: "multiplex",
-      SALLYPORT_WORKERS: "1",
+      SALLYPORT_WORKERS: "auto",
       SALLYPORT_STATE_URL: "memory:",
     });
     assert.deepEqual(config.listen, { host: "::1", port: 0 });
@@ -98,6 +99,7 @@ describe("the environment", () => {
       drainDelayMs: 0,
     });
     assert.deepEqual(config.caps, { connections: 5, perSource: 6, perIdentity: 7 });
+    assert.equal(config.workers, "auto");
     assert.deepEqual(config.log, { format: "text", level: "debug" });
     assert.equal(config.audit, "off");
   });
