@@ -3,8 +3,10 @@ import type { Connection } from "../types.ts";
 import { type FrameType, headerBytes, putFrameHeader } from "../wire/yamux.ts";
 
 /** A batch on a busy session, and on one that says little. */
-const largeBatch = 64 * 1024;
+const largeBatch = 256 * 1024;
 const smallBatch = 4 * 1024;
+/** So many small batches in a row, and the session is no longer busy. */
+const quietAfter = 8;
 /** Kept for the few frames that concern the whole session. */
 const reserved = 4 * headerBytes;
 
@@ -19,6 +21,8 @@ export class Outbox {
   #batch = new Uint8Array(0);
   #length = 0;
   #size = smallBatch;
+  /** Small batches since the last larger one. */
+  #small = 0;
   #full = false;
 
   /** @param drained the connection has room again */
@@ -63,7 +67,9 @@ export class Outbox {
   /** Hands the batch to the connection. */
   flush(): void {
     const bytes = this.#batch.subarray(0, this.#length);
-    const size = this.#length > smallBatch / 2 ? largeBatch : smallBatch;
+    this.#small = this.#length > smallBatch / 2 ? 0 : this.#small + 1;
+    // A few words in between don't cost a busy session its room.
+    const size = this.#small === 0 ? largeBatch : this.#small < quietAfter ? this.#size : smallBatch;
     const under = this.#under;
     this.#length = 0;
     let free = false;

@@ -20,7 +20,7 @@ export interface StreamHost {
 }
 
 /** What one stream sends before the next one has its turn. */
-const quantum = 16 * 1024;
+const quantum = 64 * 1024;
 
 /** The peer ended the stream without an orderly end. */
 export const streamReset = new Error("the stream was reset");

@@ -193,10 +193,10 @@ describe("a session", () => {
 
   it("stays while pings are answered", async () => {
     const pair = await sessionPair(pairs, {
-      agent: { pingEveryMs: 20, silentMs: 100 },
-      router: { pingEveryMs: 20, silentMs: 100 },
+      agent: { pingEveryMs: 20, silentMs: 500 },
+      router: { pingEveryMs: 20, silentMs: 500 },
     });
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await new Promise((resolve) => setTimeout(resolve, 700));
     assert.ok(pair.agent.rttMs > 0);
     assert.equal(pair.agent.failure, undefined);
     const [near] = await pair.open();
