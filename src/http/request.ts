@@ -1,7 +1,11 @@
 import type { HttpFields, HttpRequest } from "./exchange.ts";
+import { announcesBody } from "./hop-by-hop.ts";
 import { type Problem, problem } from "./problem.ts";
 
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+// The case of a method counts (RFC 9110 §9.1), and a library for HTTP/1.1 sends them all in capitals: none may become
+// another on its way.
+const methodToken = /^[!#$%&'*+\-.^_`|~0-9A-Z]+$/;
 // RFC 9110 §5.5; above ASCII as it came.
 const value = /^[\t\x20-\x7e\x80-\xff]*$/;
 const originForm = /^\/[\x21-\x7e\x80-\xff]*$/;
@@ -32,8 +36,8 @@ export interface Asked {
  * carry and HTTP/1.1 can't (RFC 9113 §8.2, §10.3). Checked here because the runtimes' libraries check it each in
  * its own way: in words, or `null` where all is well.
  */
-function malformed({ method, version, fields }: HttpRequest): string | null {
-  if (!token.test(method)) return "a method that is no token";
+function malformed({ method, version, fields, body }: HttpRequest): string | null {
+  if (!methodToken.test(method)) return "a method that is no token in capitals";
   for (const [name, text] of fields) {
     if (!token.test(name)) return "a field name that is no token";
     if (!value.test(text)) return `a control character in ${name}`;
@@ -42,6 +46,9 @@ function malformed({ method, version, fields }: HttpRequest): string | null {
     if (version === "2" && (connectionOnly.has(name) || (name === "te" && text.toLowerCase() !== "trailers")))
       return `${name} in HTTP/2 (RFC 9113 §8.2.2)`;
   }
+  // Whoever asks to switch protocols has no body here, whether or not we let it: an upstream that was told of one
+  // would take the next request on its connection for it.
+  if (body === null && announcesBody(fields)) return "a request to switch protocols with a body";
   return ambiguousFraming(fields, version);
 }
 

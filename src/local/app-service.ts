@@ -1,5 +1,5 @@
 import type { HttpClient, HttpExchange, HttpFields } from "../http/exchange.ts";
-import { announcesBody, endToEnd, upgradeAsked } from "../http/hop-by-hop.ts";
+import { endToEnd, upgradeAsked } from "../http/hop-by-hop.ts";
 import { isFromElsewhere } from "../http/origin.ts";
 import { problem } from "../http/problem.ts";
 import { hostOf, readRequest } from "../http/request.ts";
@@ -70,8 +70,6 @@ async function forward(
     );
   const there = `https://${authority}`;
   const upgrade = request.version === "1.1" ? upgradeAsked(request.fields) : null;
-  if (upgrade !== null && announcesBody(request.fields))
-    return exchange.respond(problem(400, "protocol_error", "a request to switch protocols with a body"));
   const fields: HttpFields = [
     ...endToEnd(request.fields)
       .filter(([name]) => name !== "host" && name !== "expect")

@@ -13,6 +13,11 @@ describe("forwarded fields", () => {
     assert.equal(fields.get("x-forwarded-port"), "8443");
   });
 
+  it("leave no host a way to say more than a host", () => {
+    const fields = new Map(forwardedFields([], { ...about, host: "a;for=127.0.0.1" }));
+    assert.equal(fields.get("forwarded"), 'for="[2001:db8::1]";host="a;for=127.0.0.1";proto=https');
+  });
+
   it("replace the peer's, however it spells them", () => {
     const names = [
       "forwarded",

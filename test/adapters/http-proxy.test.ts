@@ -458,13 +458,35 @@ describe("a request to switch protocols", () => {
     });
   }
 
-  it("with a body is refused: nobody could tell where the body ends", async () => {
+  for (const version of ["1.1", "1.0"])
+    for (const token of ["websocket", "h2c"])
+      for (const body of [
+        "Content-Length: 5\r\n\r\nhello",
+        "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+      ])
+        it(`with a body is refused, whether or not it is let through: HTTP/${version}, ${token}, ${JSON.stringify(body)}`, async () => {
+          const upstream = track(await answering());
+          const client = await connect(await proxy({ upstreamPort: upstream.port }));
+          client.socket.write(
+            `POST / HTTP/${version}\r\nHost: app.test\r\nConnection: Upgrade\r\nUpgrade: ${token}\r\n${body}`,
+          );
+          assert.match(await client.all(), /^HTTP\/1\.1 400 /);
+          assert.deepEqual(upstream.seen, []);
+        });
+
+  it("with a body is refused over HTTP/2, too", async () => {
     const upstream = track(await answering());
-    const client = await connect(await proxy({ upstreamPort: upstream.port }));
-    client.socket.write(
-      "POST / HTTP/1.1\r\nHost: app.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 5\r\n\r\nhello",
-    );
-    assert.match(await client.all(), /^HTTP\/1\.1 400 [\s\S]*protocol_error/);
+    const client = await connect(await proxy({ upstreamPort: upstream.port, alpn: "h2" }));
+    const [, ...rest] = get();
+    const asked = [
+      [":method", "CONNECT"],
+      [":protocol", "websocket"],
+      ...rest,
+      ["sec-websocket-version", "13"],
+      ["content-length", "5"],
+    ] as const;
+    client.socket.write(Buffer.concat([preface, headers(1, asked, false), data(1, "hello", false)]));
+    await client.until(() => over(client.bytes, 1));
     assert.deepEqual(upstream.seen, []);
   });
 });

@@ -3,13 +3,15 @@ import { describe, it } from "node:test";
 import type { HttpRequest } from "../../src/http/exchange.ts";
 import { hostOf, readRequest } from "../../src/http/request.ts";
 
+async function* someBody(): AsyncGenerator<Uint8Array> {}
+
 const request = (more: Partial<HttpRequest>): HttpRequest => ({
   method: "GET",
   target: "/",
   authority: "a.test",
   version: "1.1",
   fields: [],
-  body: null,
+  body: someBody(),
   ...more,
 });
 const refused = (more: Partial<HttpRequest>): void =>
@@ -63,6 +65,7 @@ describe("a request", () => {
   it("with what HTTP/1.1 has no place for is refused", () => {
     refused({ method: "GET /" });
     refused({ method: "" });
+    for (const method of ["connect", "post", "gEt"]) refused({ version: "2", method });
     for (const field of [
       ["a b", ""],
       ["a:", ""],
@@ -113,6 +116,15 @@ describe("ambiguous framing", () => {
     const fields = [["transfer-encoding", "chunked"]] as const;
     refused({ version: "1.0", fields });
     refused({ version: "2", fields });
+  });
+
+  it("is a body that is announced where there is none", () => {
+    for (const field of [
+      ["content-length", "5"],
+      ["transfer-encoding", "chunked"],
+    ] as const)
+      refused({ body: null, fields: [field] });
+    assert.equal(typeof readRequest(request({ body: null, fields: [["content-length", "0"]] })), "object");
   });
 
   it("is not seen where there is none", () => {

@@ -37,6 +37,8 @@ export interface Forwarding {
   readonly assertion: string | null;
 }
 
+const tokenOnly = /^[A-Za-z0-9._~-]+$/;
+
 /** Said in fields that are made anew for the upstream. */
 const madeAnew: ReadonlySet<string> = new Set(["host", "expect", "cookie"]);
 
@@ -46,7 +48,8 @@ const madeAnew: ReadonlySet<string> = new Set(["host", "expect", "cookie"]);
  */
 export function forwardedFields(fields: HttpFields, about: Forwarding): HttpFields {
   const node = about.address.includes(":") ? `"[${about.address}]"` : about.address;
-  const host = about.host.includes(":") ? `"${about.host}"` : about.host;
+  // Whatever a host may hold ends no value there: neither a quote nor a backslash stands in one (RFC 7239 §4).
+  const host = tokenOnly.test(about.host) ? about.host : `"${about.host}"`;
   const theirs = endToEnd(fields).filter(([name]) => !madeAnew.has(name) && !isOurs(name));
   // HTTP/2 takes cookies apart, which HTTP/1.1 has in one field (RFC 9113 §8.2.3).
   const cookies = fields.filter(([name]) => name === "cookie").map(([, value]) => value);

@@ -1,5 +1,5 @@
 import type { HttpClientRequest, HttpClientResponse, HttpFields, HttpRequest } from "../../http/exchange.ts";
-import { announcesBody, endToEnd, upgradeAsked } from "../../http/hop-by-hop.ts";
+import { endToEnd, upgradeAsked } from "../../http/hop-by-hop.ts";
 import { acceptOf, newKey } from "../../websocket/handshake.ts";
 
 /** A request to switch protocols, whichever way each side says it: `Upgrade` or an extended CONNECT (RFC 8441). */
@@ -29,7 +29,6 @@ export function switchingAsked(request: HttpRequest): Switching | string | null 
   }
   const upgrade = request.version === "1.1" ? upgradeAsked(fields) : null;
   if (upgrade === null) return null;
-  if (announcesBody(fields)) return "a request to switch protocols with a body";
   return { protocol: upgrade, request: { method, body: null, upgrade }, fields: [] };
 }
 

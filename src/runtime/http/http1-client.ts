@@ -165,6 +165,8 @@ class TooLate extends Refusal {}
 function framed({ authority, fields, body, upgrade, expectContinue }: HttpClientRequest) {
   const headers: Record<string, string | string[]> = grouped([["host", authority], ...fields]);
   headers.host = authority;
+  // The next request would be taken for the body that was announced.
+  if (body === null) delete headers["content-length"];
   if (body !== null && contentLength(fields) === null) headers["transfer-encoding"] = "chunked";
   if (expectContinue === true) headers.expect = "100-continue";
   if (upgrade !== undefined) {
