@@ -5,16 +5,16 @@ import { certificatesFromPem } from "./authority/pem.ts";
 import { SshAuthority, sshKeyFiles } from "./authority/ssh-authority.ts";
 import { sshRevocationList } from "./authority/ssh-revocations.ts";
 import type { EnrolmentConfig } from "./config/enrolment.ts";
+import type { Files } from "./config/pem.ts";
 import type { CertificateAndKey } from "./core/contexts.ts";
 import { Enrolment, type EnrolmentParts } from "./enrolment/enrolment.ts";
 import { IdTokens } from "./enrolment/id-token.ts";
 import type { SshIssuer } from "./enrolment/ssh-issuer.ts";
 import { ConfigError, Refusal } from "./errors.ts";
 import { type AssertionKeys, GeneratedKeys, givenKeys } from "./identity/assertion-key.ts";
-import { sameBytes } from "./identity/same-bytes.ts";
+import { bytesKey, sameBytes } from "./identity/same-bytes.ts";
 import { type ClientVerifier, createClientVerifier } from "./identity/verifier.ts";
 import type { Log } from "./observe/log.ts";
-import { files } from "./runtime/files.ts";
 import { issuedRecordFiles } from "./runtime/issued-records.ts";
 import { joinTokenFiles } from "./runtime/join-tokens.ts";
 import { exists } from "./runtime/key-files.ts";
@@ -24,6 +24,7 @@ import { revokedIn, revokedSshKeysIn } from "./runtime/revoked-records.ts";
 const listMs = 60_000;
 
 export interface AuthorityWorld extends Pick<EnrolmentParts, "audit" | "log" | "rate"> {
+  readonly files: Files;
   /** Trust anchors of the router's own pages, PEM. */
   readonly anchors: readonly string[];
   /** Verifies clients of the router's own pages, with all that the router knows of revocation. */
@@ -38,6 +39,7 @@ export interface AuthorityWorld extends Pick<EnrolmentParts, "audit" | "log" | "
 export async function openIssuerOf(
   { directory }: EnrolmentConfig,
   anchors: readonly string[],
+  files: Files,
 ): Promise<{ readonly issuer: Issuer; readonly root: Uint8Array; readonly between: readonly Uint8Array[] }> {
   const fail = (name: string, message: string): never => {
     throw new ConfigError([{ name, message }]);
@@ -67,8 +69,19 @@ export async function assertionKeysOf(pem: string | null): Promise<AssertionKeys
   }
 }
 
+/** The authority's API, and what it was opened with. */
+export interface OpenAuthorityApi extends AuthorityParts {
+  readonly mint: (user: string) => Promise<CertificateAndKey>;
+  /** The certificates and keys, in one text; what else is not the environment's is the verifier. */
+  readonly openedWith: string;
+  readonly verifier: ClientVerifier | null;
+}
+
 /** What SSH certificates are made with, once there are keys for them; `sallyport ca ssh` makes them at any time. */
-function sshIssuerOf({ directory, sshPrincipals }: EnrolmentConfig): () => Promise<SshIssuer | null> {
+function sshIssuerOf(
+  { directory, sshPrincipals }: EnrolmentConfig,
+  files: Files,
+): () => Promise<SshIssuer | null> {
   let opened: Promise<SshIssuer> | undefined;
   const open = async (): Promise<SshIssuer> => {
     const [users, hosts] = await Promise.all(
@@ -108,13 +121,21 @@ function kept<T>(make: () => Promise<T>, log: Log): () => Promise<T> {
   };
 }
 
-/** The parts of the authority's API. Throws a `ConfigError`. */
+/**
+ * The parts of the authority's API. Throws a `ConfigError`.
+ *
+ * @param before stays, with its counts of who asked how often, where it was opened with nothing else
+ */
 export async function openAuthorityApi(
   config: EnrolmentConfig,
   world: AuthorityWorld,
-): Promise<AuthorityParts & { readonly mint: (user: string) => Promise<CertificateAndKey> }> {
-  const { audit, log, rate, anchors, verifier } = world;
-  const { issuer, root, between } = await openIssuerOf(config, anchors);
+  before: OpenAuthorityApi | null,
+): Promise<OpenAuthorityApi> {
+  const { audit, log, rate, anchors, verifier, files } = world;
+  const { issuer, root, between } = await openIssuerOf(config, anchors, files);
+  const sshKeys = Object.values(sshKeyFiles).map((name) => files.stamp(`${config.directory}/${name}`));
+  const openedWith = JSON.stringify([issuer.chain, between.map(bytesKey), sshKeys]);
+  if (before !== null && before.openedWith === openedWith && before.verifier === verifier) return before;
   // Another authority's certificate may be good for a route; it must not be turned into one of ours.
   const own = createClientVerifier([root]);
   const records = issuedRecordFiles(config.directory);
@@ -123,7 +144,7 @@ export async function openAuthorityApi(
     tokens: joinTokenFiles(config.directory),
     idTokens: new IdTokens(config.providers),
     issued: records,
-    ssh: sshIssuerOf(config),
+    ssh: sshIssuerOf(config, files),
     lifetimeMs: config.lifetimeMs,
     renewalSpanMs: config.renewalSpanMs,
     verify: async (presented, now) => {
@@ -157,6 +178,8 @@ export async function openAuthorityApi(
     }, log),
   };
   return {
+    openedWith,
+    verifier,
     mint: minting(issuer),
     issue: (body, applicant) => enrolment.issue(body, applicant),
     bundle: issuer.chain.map((pem) => `${pem.trimEnd()}\n`).join(""),

@@ -1,4 +1,3 @@
-import { createApp } from "../routes/app.tsx";
 import { createConnect } from "../routes/connect.ts";
 import { type App, appAdapter } from "./adapters/app.ts";
 import { refuseHttp } from "./adapters/http/index.ts";
@@ -6,29 +5,26 @@ import { CancelKeys } from "./adapters/postgres/cancel-keys.ts";
 import { createAdapters } from "./adapters/registry.ts";
 import { tunnelAdapter } from "./adapters/tunnel/index.ts";
 import { serveAdmin } from "./admin-listener.ts";
-import { assertionKeysOf, openAuthorityApi } from "./authority-api.ts";
-import { selectCertificate } from "./config/certificates.ts";
 import type { Config } from "./config/load.ts";
+import type { Files } from "./config/pem.ts";
+import { type Configured, configure } from "./configured.ts";
 import { Admission, connectionRoom } from "./core/admission.ts";
 import { Assertions } from "./core/assertions.ts";
-import { TlsContexts } from "./core/contexts.ts";
 import type { ConnectionRecord, RequestRecord, StatementRecord } from "./core/record.ts";
 import { Router } from "./core/router.ts";
-import { ipOf } from "./core/source.ts";
-import { usableRoutes } from "./core/usable-routes.ts";
+import type { RouterParts } from "./core/router-parts.ts";
 import { Rate } from "./enrolment/rate.ts";
 import type { CertificateRecord } from "./enrolment/record.ts";
 import { ConfigError, cannotListen } from "./errors.ts";
-import { administers } from "./identity/administrators.ts";
 import type { Log } from "./observe/log.ts";
 import { Metrics } from "./observe/metrics.ts";
-import type { ListFiles } from "./revocation/read-lists.ts";
+import { ownPages } from "./own-pages.ts";
+import { attemptReload } from "./reload/attempt.ts";
 import { RevocationWatch } from "./revocation/watch.ts";
-import { verifiers } from "./route-verifiers.ts";
 import { openFiles } from "./runtime/open-files.ts";
 import { ownSocket } from "./runtime/unix-socket.ts";
 import { openStatusPage } from "./status-page.ts";
-import { Agents } from "./tunnel/agents.ts";
+import { Agents, type ServiceTarget } from "./tunnel/agents.ts";
 import type { Connection, Endpoint, Listener, Runtime } from "./types.ts";
 import { HttpUpstreams } from "./upstream/http-upstreams.ts";
 import { TokenFiles } from "./upstream/token-files.ts";
@@ -60,6 +56,11 @@ export interface RunningServer {
   readonly metrics: () => Metrics;
   /** The agents that publish services through it. */
   readonly agents: Agents;
+  /**
+   * Takes up what `read` gives for connections that come afterwards, all of it or nothing. Never rejects: how it went is
+   * in the log and the metrics. One at a time.
+   */
+  reload(why: string, read: () => Config): Promise<void>;
   /** Unready, then no new connections, then none at all: as long as the configuration allows. */
   drain(): Promise<void>;
   /** At once. */
@@ -76,32 +77,25 @@ export async function startServer(
   config: Config,
   log: Log,
   audit: (record: ConnectionRecord | StatementRecord | RequestRecord | CertificateRecord) => void,
-  files: ListFiles,
+  files: Files,
   member: Member | null = null,
 ): Promise<RunningServer> {
   const processes = member?.welcome.workers ?? 1;
   const metrics = new Metrics();
   metrics.build.set(1, version, `${runtime.name} ${runtime.version}`);
   const revocations = new RevocationWatch(config.revocation, files, log, metrics);
-  const contexts = new TlsContexts(
+  const lasting = {
     runtime,
-    (name) => selectCertificate(config.certificates, name),
-    () => member?.ticketSecret ?? null,
-  );
-  if (member !== null) member.newTickets = () => contexts.renew();
-  const verifierFor = verifiers(config, (route) => revocations.of(route.crl));
-  const own = config.table.routes.find(({ adapter }) => adapter === "app");
-  const authority =
-    config.enrolment === null
-      ? null
-      : await openAuthorityApi(config.enrolment, {
-          anchors: own?.anchors ?? [],
-          verifier: own === undefined || own.client === "none" ? null : verifierFor(own),
-          audit,
-          log,
-          rate: member?.rate ?? ((perMinute, what) => new Rate(perMinute, what)),
-        });
-  const assertionKeys = member?.assertionKeys ?? (await assertionKeysOf(config.jwtKey));
+    revocations,
+    files,
+    audit,
+    log,
+    rate: member?.rate ?? ((perMinute: number, what: string) => new Rate(perMinute, what)),
+    ticketSecret: () => member?.ticketSecret ?? null,
+    assertionKeys: member?.assertionKeys ?? null,
+  };
+  let active = await configure(lasting, config, null);
+  if (member !== null) member.newTickets = () => active.contexts.renew();
   const agents: Agents = new Agents(
     { agents: config.tunnel.maxAgents, perName: agentsPerName },
     (count) => {
@@ -117,7 +111,7 @@ export async function startServer(
   const httpUpstreams = new HttpUpstreams(processes);
   let unready: string | null = null;
   const page = openStatusPage({
-    config,
+    config: () => active.config,
     runtime: `${runtime.name} ${runtime.version}${member?.whichOne ?? ""}`,
     agents,
     httpUpstreams,
@@ -125,31 +119,10 @@ export async function startServer(
     unready: () => unready,
     log,
   });
-  const app = createApp({
-    version,
-    assertionKeys: () => assertionKeys.published(Date.now()),
-    administers: (identity, source) =>
-      administers(config.adminAllow, identity, ipOf(source), own?.name ?? "", Date.now()),
-    agents: () => agents.list(),
-    authority,
-    status: page,
-  });
-  const ownPages: App = (request, caller, upgrade) =>
-    app.fetch(request, {
-      ...caller,
-      usableRoutes: async () => {
-        if (caller.presented === null) return [];
-        const user = { presented: caller.presented, source: ipOf(caller.source) };
-        const usable = await usableRoutes(config.table.routes, user, verifierFor, Date.now());
-        return usable.map(({ name, scheme, names, alpn }) => ({
-          name,
-          scheme,
-          sni: names.map(({ text }) => text),
-          alpn,
-        }));
-      },
-      openTunnel: (key) => tunnels.open({ ...caller, headers: request.headers, upgrade }, key),
-    });
+  const assertions = new Assertions(active.assertionKeys, issuerOf(config));
+  const pagesOf = (configured: Configured): App =>
+    ownPages(configured, { assertions, agents, status: page, tunnels: () => tunnels });
+  let pages = pagesOf(active);
   const room = roomFor(config.caps.connections, processes, log);
   const admission =
     member?.admission(config.caps, room) ?? new Admission({ ...config.caps, connections: room });
@@ -161,34 +134,29 @@ export async function startServer(
     changed: (what, { name, services, address, subject }) =>
       log.info(`agent ${what}`, { agent: name, services: services.join(" "), address, subject }),
   });
-  const router = new Router({
+  const fixed = {
     runtime,
-    table: config.table,
     adapters: new Map(
       [
         ...createAdapters({ md5Hex: (data) => runtime.md5Hex(data), cancelKeys }),
-        appAdapter(ownPages, refuseHttp),
+        // Whoever is connected sees the pages as they are now.
+        appAdapter((request, caller, upgrade) => pages(request, caller, upgrade), refuseHttp),
         tunnelled,
       ].map((adapter) => [adapter.name, adapter]),
     ),
-    contexts,
-    verifierFor,
     admission,
-    proxyProtocol: config.proxyProtocol,
-    forwardedFrom: config.forwardedFrom,
-    timeouts: config.timeouts,
-    audit: (record) => {
+    audit: (record: ConnectionRecord | StatementRecord | RequestRecord) => {
       audit(record);
       if (record.event === "connection") page.recorded(record);
     },
-    mint: (user) => {
+    mint: (user: string) => {
       // The configuration has no route that asks for one without an authority.
-      if (authority === null) throw new TypeError("no authority makes certificates here");
-      return authority.mint(user);
+      if (active.authority === null) throw new TypeError("no authority makes certificates here");
+      return active.authority.mint(user);
     },
-    tokenIn: (path) => tokens.token(path, performance.now()),
-    assertions: new Assertions(assertionKeys, `https://${config.host}`),
-    openService: (target) => agents.open(target),
+    tokenIn: (path: string) => tokens.token(path, performance.now()),
+    assertions,
+    openService: (target: ServiceTarget) => agents.open(target),
     agentCount: () => agents.count,
     dialled: page.dialled,
     usedElsewhere: async () => {
@@ -199,7 +167,22 @@ export async function startServer(
     metrics,
     log,
     httpUpstreams,
+  };
+  const partsOf = ({ config, contexts, verifiers }: Configured): RouterParts => ({
+    ...fixed,
+    table: config.table,
+    contexts,
+    verifierFor: (route) => verifiers.of(route),
+    proxyProtocol: config.proxyProtocol,
+    forwardedFrom: config.forwardedFrom,
+    timeouts: config.timeouts,
   });
+  const letGo = (): void => {
+    httpUpstreams.keepOnly((route) => router.isInUse(route));
+    revocations.keepOnly(router.routesInReach().map(({ crl }) => crl));
+  };
+  const router = new Router(partsOf(active), letGo);
+  metrics.lastReload.set(Math.floor(Date.now() / 1000));
   // A page that is open would keep its connection, and the router waiting.
   router.draining.addEventListener("abort", () => page.close(), { once: true });
 
@@ -208,14 +191,6 @@ export async function startServer(
     config.forwardedFrom,
   );
 
-  // Every context once now: what the TLS stack would not take should stop the start, not a client.
-  for (const route of config.table.routes.filter((one) => one.terminates)) {
-    for (const { suffix, variables } of route.names) {
-      contexts.for(route, [...variables.map(() => "any"), suffix].join("."));
-    }
-  }
-
-  await revocations.start();
   const sweep = setInterval(() => router.sweep(Date.now()), sweepEveryMs);
   page.start();
   const stopWatching = (): void => {
@@ -283,7 +258,7 @@ export async function startServer(
       route.port,
       (connection) =>
         void router.accept(connection, {
-          own: route,
+          own: router.routeNamed(route.name),
           only: null,
           listener: text(own.address),
           tunnelled: false,
@@ -310,7 +285,8 @@ export async function startServer(
             }),
         );
   const counted = (): Metrics => {
-    for (const { name, notAfter } of config.certificates.all) {
+    metrics.certificateExpiry.clear();
+    for (const { name, notAfter } of active.config.certificates.all) {
       metrics.certificateExpiry.set(Math.round((notAfter.getTime() - Date.now()) / 1000), name);
     }
     return metrics;
@@ -351,6 +327,24 @@ export async function startServer(
     metrics: counted,
     agents,
     close,
+    reload: (why, read) =>
+      attemptReload(why, {
+        log,
+        metrics,
+        before: active.config,
+        read,
+        apply: async (next) => {
+          try {
+            active = await configure(lasting, next, active);
+          } catch (error) {
+            letGo();
+            throw error;
+          }
+          pages = pagesOf(active);
+          assertions.replace(active.assertionKeys, issuerOf(next));
+          router.replace(partsOf(active));
+        },
+      }),
     drain: async () => {
       unready = "draining";
       const { drainMs, drainDelayMs } = config.timeouts;
@@ -380,6 +374,8 @@ function roomFor(connections: number, processes: number, log: Log): number {
   });
   return room;
 }
+
+const issuerOf = ({ host }: Config): string => `https://${host}`;
 
 const text = ({ address, port }: Endpoint): string =>
   `${address.includes(":") ? `[${address}]` : address}:${port}`;

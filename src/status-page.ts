@@ -14,7 +14,7 @@ import { version } from "./version.ts";
 const caps = { watchers: 32, perIdentity: 8 };
 
 interface StatusPageOptions {
-  readonly config: Config;
+  readonly config: () => Config;
   /** Such as `node 20.20.2`. */
   readonly runtime: string;
   readonly agents: Agents;
@@ -40,12 +40,12 @@ export function openStatusPage(options: StatusPageOptions): OpenStatusPage {
   const status = new Status({
     version,
     runtime,
-    routes: config.table.routes,
+    routes: () => config().table.routes,
     router,
     agents: () => agents.list(),
     servers: (route) => httpUpstreams.states(route),
     serverCertificates: () =>
-      config.certificates.all.map(({ name, names, notAfter }) => ({
+      config().certificates.all.map(({ name, names, notAfter }) => ({
         use: "server",
         name,
         names,

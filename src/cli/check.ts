@@ -111,7 +111,7 @@ and exits with 2 where the router would not start.`,
     const config = loadConfig(io.env, schemes, files);
     const own = config.table.routes.find(({ adapter }) => adapter === "app");
     await assertionKeysOf(config.jwtKey);
-    if (config.enrolment !== null) await openIssuerOf(config.enrolment, own?.anchors ?? []);
+    if (config.enrolment !== null) await openIssuerOf(config.enrolment, own?.anchors ?? [], files);
     if (flags.json === true) {
       const { listen, admin, host, warnings } = config;
       io.out(

@@ -18,7 +18,7 @@ import { RouterSecrets } from "../workers/secrets.ts";
 export const workersOf = ({ workers }: Config): number => (workers === "auto" ? cores() : workers);
 
 /** What every worker gets a share of must be enough for all. */
-function checkShares(config: Config, workers: number): void {
+export function checkShares(config: Config, workers: number): void {
   const problems = config.table.routes.flatMap(({ variable, http }) => {
     const most = http?.maxRequests ?? workers;
     const message = `max_requests=${most} is for each worker in part: expected ${workers} at least, with SALLYPORT_WORKERS=${config.workers}`;
@@ -106,6 +106,7 @@ export async function serveWithWorkers(serving: Serving): Promise<number> {
     listening(await primary.start(), admin?.address ?? null);
     await new Promise<void>((resolve) => {
       let draining = false;
+      onSignals(["SIGHUP"], () => primary.reload());
       onSignals(["SIGTERM", "SIGINT"], () => {
         const over = draining ? primary.close() : primary.drain();
         draining = true;

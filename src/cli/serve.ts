@@ -1,6 +1,8 @@
 import { schemes } from "../adapters/registry.ts";
-import { loadConfig } from "../config/load.ts";
+import { type Config, loadConfig } from "../config/load.ts";
 import { createLog } from "../observe/log.ts";
+import { Reloader } from "../reload/reloader.ts";
+import { SeenFiles } from "../reload/seen-files.ts";
 import { files, isTerminal, lineSink } from "../runtime/files.ts";
 import { selectRuntime } from "../runtime/select.ts";
 import { onSignals } from "../runtime/signals.ts";
@@ -22,11 +24,14 @@ export const serve: Command = {
 Runs the router. It is configured by SALLYPORT_* environment variables alone:
 docs/configuration.md lists them, and "sallyport check" tells whether they are right.
 
-SIGTERM or SIGINT drains; a second one ends at once.`,
+SIGHUP reads the files that they name anew, as does a change in one of them: docs/operating.md
+says what that does. SIGTERM or SIGINT drains; a second one ends at once.`,
 
   async run(args, io) {
     options(args, {});
-    const config = loadConfig(io.env, schemes, files);
+    const seen = new SeenFiles(files);
+    const read = (): Config => loadConfig(io.env, schemes, seen);
+    const config = read();
     const runtime = await selectRuntime();
     const errors = lineSink(2);
     const logFormat = config.log.format ?? (isTerminal(2) ? "text" : "json");
@@ -69,13 +74,16 @@ SIGTERM or SIGINT drains; a second one ends at once.`,
       config,
       log,
       (record) => audit?.write(JSON.stringify(record)),
-      files,
+      seen,
     );
+    const reloader = new Reloader(seen, (why) => server.reload(why, read));
+    onSignals(["SIGHUP"], () => void reloader.now("SIGHUP"));
     listening(server.listeners, server.admin);
 
     await new Promise<void>((resolve) => {
       let draining = false;
       onSignals(["SIGTERM", "SIGINT"], () => {
+        reloader.stop();
         if (draining) {
           server.close().then(resolve, resolve);
           return;

@@ -1,6 +1,8 @@
 import { schemes } from "../adapters/registry.ts";
-import { loadConfig } from "../config/load.ts";
+import { type Config, loadConfig } from "../config/load.ts";
 import { createLog } from "../observe/log.ts";
+import { Reloader } from "../reload/reloader.ts";
+import { SeenFiles } from "../reload/seen-files.ts";
 import { files, lineSink } from "../runtime/files.ts";
 import { removeFolder } from "../runtime/private-folder.ts";
 import { selectRuntime } from "../runtime/select.ts";
@@ -13,6 +15,7 @@ import { summons } from "../workers/messages.ts";
 import { openAudit } from "./audit-sink.ts";
 import { type Command, UsageError } from "./command.ts";
 import { options } from "./options.ts";
+import { checkShares } from "./serve-workers.ts";
 
 const byServe = 'sallyport worker is started by "sallyport serve" alone, with SALLYPORT_WORKERS above 1';
 
@@ -33,9 +36,13 @@ export const worker: Command = {
   async run(args, io) {
     options(args, {});
     // A terminal, and service managers, send them to all processes; the primary says what comes of it.
-    onSignals(["SIGTERM", "SIGINT", "SIGHUP"], () => {});
+    onSignals(["SIGTERM", "SIGINT"], () => {});
+    let reloader: Reloader | null = null;
+    onSignals(["SIGHUP"], () => void reloader?.now("SIGHUP"));
     const asked = await summoned();
-    const config = loadConfig(io.env, schemes, files);
+    const seen = new SeenFiles(files);
+    const read = (): Config => loadConfig(io.env, schemes, seen);
+    const config = read();
     const runtime = await selectRuntime();
     const member = await Member.join(runtime, asked);
     const words: Ending[] = [];
@@ -53,13 +60,20 @@ export const worker: Command = {
       config,
       log,
       (record) => audit?.write(JSON.stringify(record)),
-      files,
+      seen,
       member,
     );
+    const readAgain = (): Config => {
+      const found = read();
+      checkShares(found, member.welcome.workers);
+      return found;
+    };
+    reloader = new Reloader(seen, (why) => server.reload(why, readAgain));
     member.ready(server.listeners, () => server.metrics().snapshot());
 
     const last = await new Promise<Ending>((resolve) => {
       listen = (how) => {
+        reloader?.stop();
         const over = how === "drain" ? server.drain() : server.close();
         void over.finally(() => resolve(how));
       };

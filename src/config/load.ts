@@ -22,6 +22,7 @@ import { chainFrom, clientAnchorsFrom, type Files, pemOrPath } from "./pem.ts";
 import { denyListFrom, sourcesFrom } from "./revocation.ts";
 import { expectedRouteName, routeName } from "./route-name.ts";
 import { type Environment, parseRoute, type RouteDefaults } from "./route-url.ts";
+import { readRoutesFile, type WrittenRoute } from "./routes-file.ts";
 import type { SchemeInfo } from "./scheme.ts";
 import { type SeparateListener, separateListeners } from "./separate.ts";
 import { didYouMean } from "./suggest.ts";
@@ -131,8 +132,11 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
   const jwtKey =
     jwtKeyText === null ? null : attempt("SALLYPORT_JWT_KEY", () => pemOrPath(jwtKeyText, files));
   const idleTimeoutMs = values.SALLYPORT_IDLE_TIMEOUT ?? 0;
+  const routesFile = values.SALLYPORT_ROUTES_FILE;
+  const listed = routesFile === null ? [] : readRoutesFile(routesFile, files, env, problems);
   // Where the anchors can't be read, routes are not blamed for lacking them.
   const routes = readRoutes(
+    [...routesIn(env, problems), ...listed],
     env,
     schemes,
     files,
@@ -177,7 +181,7 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
     );
   if (problems.length > 0) throw new ConfigError(problems);
   if (routes.length === 0)
-    warnings.push("no SALLYPORT_ROUTE_* is set: only the router's own pages are served");
+    warnings.push("there is no SALLYPORT_ROUTE_*: only the router's own pages are served");
 
   return {
     listen: values.SALLYPORT_LISTEN ?? { host: "", port: 0 },
@@ -288,25 +292,31 @@ function readCertificates(
   return certificateStore(fallback, more);
 }
 
+/** The routes that variables of their own say. */
+function routesIn(env: Environment, problems: ConfigProblem[]): WrittenRoute[] {
+  return Object.keys(env)
+    .sort()
+    .flatMap((variable) => {
+      const value = env[variable];
+      if (!variable.startsWith(routePrefix) || value === undefined || value === "") return [];
+      const name = routeName(variable.slice(routePrefix.length));
+      if (name === null) problems.push({ name: variable, message: expectedRouteName });
+      return name === null ? [] : [{ variable, name, value }];
+    });
+}
+
 function readRoutes(
+  written: readonly WrittenRoute[],
   env: Environment,
   schemes: readonly SchemeInfo[],
   files: Files,
   defaults: RouteDefaults,
   problems: ConfigProblem[],
 ): Route[] {
-  const routes: Route[] = [];
-  for (const variable of Object.keys(env).sort()) {
-    const value = env[variable];
-    if (!variable.startsWith(routePrefix) || value === undefined || value === "") continue;
-    const name = routeName(variable);
-    if (name === null) {
-      problems.push({ name: variable, message: expectedRouteName });
-      continue;
-    }
+  return written.flatMap(({ variable, name, value }) => {
     const route = parseRoute(variable, name, value, schemes, env, files, defaults);
-    if ("message" in route) problems.push(route);
-    else routes.push(route);
-  }
-  return routes;
+    if (!("message" in route)) return [route];
+    problems.push(route);
+    return [];
+  });
 }

@@ -168,6 +168,11 @@ export const variables = {
   SALLYPORT_PORT_POSTGRES: separatePort("postgres", 5432),
   SALLYPORT_PORT_REDIS: separatePort("redis", 6379),
   SALLYPORT_PORT_MONGODB: separatePort("mongodb", 27017),
+  SALLYPORT_ROUTES_FILE: variable(
+    text,
+    null,
+    "the path of a file with more routes, watched: a line `NAME=URL` for each, NAME as after `SALLYPORT_ROUTE_`; `#` begins a comment",
+  ),
   SALLYPORT_PROXY_PROTOCOL: variable(
     oneOf("off", "optional", "required"),
     "off",

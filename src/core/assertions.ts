@@ -1,5 +1,5 @@
 import { SignJWT } from "jose";
-import { type AssertionKeys, assertionMs } from "../identity/assertion-key.ts";
+import { type AssertionKeys, assertionMs, type KeySet } from "../identity/assertion-key.ts";
 import type { Identity } from "../identity/identity.ts";
 import { LruMap } from "./lru-map.ts";
 
@@ -11,14 +11,27 @@ const maxKept = 4096;
 
 /** Signed words on who a client is, for one upstream: a JWT (RFC 7519), kept for some seconds. */
 export class Assertions {
-  readonly #kept = new LruMap<string, { readonly token: Promise<string>; readonly at: number }>(maxKept);
-  readonly #keys: AssertionKeys;
-  readonly #issuer: string;
+  #kept = new LruMap<string, { readonly token: Promise<string>; readonly at: number }>(maxKept);
+  #keys: AssertionKeys;
+  #issuer: string;
 
   /** @param issuer `iss`, a URL */
   constructor(keys: AssertionKeys, issuer: string) {
     this.#keys = keys;
     this.#issuer = issuer;
+  }
+
+  /** From here on it signs with these, for connections that are open too: those before are published no longer. */
+  replace(keys: AssertionKeys, issuer: string): void {
+    if (keys === this.#keys && issuer === this.#issuer) return;
+    this.#keys = keys;
+    this.#issuer = issuer;
+    this.#kept = new LruMap(maxKept);
+  }
+
+  /** What its assertions are checked by, public halves alone. */
+  published(now: number): Promise<KeySet> {
+    return this.#keys.published(now);
   }
 
   /**

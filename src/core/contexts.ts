@@ -1,5 +1,5 @@
 import type { Runtime, TlsContext } from "../types.ts";
-import type { Route } from "./route.ts";
+import { fingerprintOf, type Route } from "./route.ts";
 
 export interface CertificateAndKey {
   readonly cert: string;
@@ -8,28 +8,35 @@ export interface CertificateAndKey {
 
 /**
  * TLS contexts, one a route and certificate, and never shared: a session made on one route is unknown to
- * every other, since its tickets are sealed by another context's keys.
+ * every other, since its tickets are sealed by another context's keys. So it is to the same route once that
+ * was changed: what it was made by may not hold any more.
  */
 export class TlsContexts {
   readonly #runtime: Runtime;
   readonly #select: (serverName: string | null) => CertificateAndKey | null;
   readonly #ticketSecret: () => Uint8Array | null;
-  readonly #contexts = new Map<Route, Map<CertificateAndKey, TlsContext>>();
+  /** Forgotten with their routes and certificates. */
+  #contexts: WeakMap<Route, WeakMap<CertificateAndKey, TlsContext>>;
 
-  /** @param ticketSecret what several processes seal session tickets by; `null`: each context has keys of its own */
+  /**
+   * @param ticketSecret what several processes seal session tickets by; `null`: each context has keys of its own
+   * @param before whose contexts go on, where neither route nor certificate was changed
+   */
   constructor(
     runtime: Runtime,
     select: (serverName: string | null) => CertificateAndKey | null,
     ticketSecret: () => Uint8Array | null,
+    before?: TlsContexts,
   ) {
     this.#runtime = runtime;
     this.#select = select;
     this.#ticketSecret = ticketSecret;
+    this.#contexts = before === undefined ? new WeakMap() : before.#contexts;
   }
 
   /** Makes all of them anew: the ticket secret is another one. */
   renew(): void {
-    this.#contexts.clear();
+    this.#contexts = new WeakMap();
   }
 
   /** The context for a hello that was matched to this route; `null` when no certificate is for its name. */
@@ -38,18 +45,19 @@ export class TlsContexts {
     if (certificate === null) return null;
     let contexts = this.#contexts.get(route);
     if (contexts === undefined) {
-      contexts = new Map();
+      contexts = new WeakMap();
       this.#contexts.set(route, contexts);
     }
     let context = contexts.get(certificate);
     if (context === undefined) {
       const secret = this.#ticketSecret();
+      const made = this.#runtime.sha256Hex(fingerprintOf(route));
       context = this.#runtime.tlsContext({
         cert: certificate.cert,
         key: certificate.key,
         clientCas: route.client === "none" ? null : route.anchors,
-        sessionContext: route.name.slice(0, 32),
-        ...(secret === null ? {} : { tickets: { secret, name: route.name } }),
+        sessionContext: made.slice(0, 32),
+        ...(secret === null ? {} : { tickets: { secret, name: made } }),
       });
       contexts.set(certificate, context);
     }

@@ -133,6 +133,12 @@ export interface Route {
   readonly maxConnections: number | null;
 }
 
+/** All that a route is, in one text: two with the same one are the same route. Holds its secrets. */
+export const fingerprintOf = (route: Route): string =>
+  JSON.stringify({ ...route, allow: route.allow.map(({ text }) => text) }, (_, value: unknown) =>
+    value === Number.POSITIVE_INFINITY ? "without end" : value,
+  );
+
 /** Puts captured labels into a template such as `{node}.internal`. */
 export const fillIn = (template: string, captures: Readonly<Record<string, string>>): string =>
   template.replace(/\{([a-z][a-z0-9_]*)\}/g, (_, name: string) => captures[name] ?? "");

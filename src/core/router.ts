@@ -2,10 +2,9 @@ import type { Connection } from "../types.ts";
 import type { ClientHello } from "../wire/client-hello.ts";
 import { ja4, ja4Key } from "../wire/ja4.ts";
 import type { Arrival } from "./arrival.ts";
-import type { OpeningHere } from "./hello.ts";
+import { Generation } from "./generation.ts";
 import type { LiveConnection, Traffic } from "./live.ts";
 import { LruMap } from "./lru-map.ts";
-import { RouteTable } from "./match.ts";
 import type { Route } from "./route.ts";
 import type { RouterParts } from "./router-parts.ts";
 import { Visit } from "./visit.ts";
@@ -15,24 +14,51 @@ const lastAgentsMs = 5000;
 
 /** Takes accepted connections through: inspect, match, terminate, verify, authorise, adapter, record. */
 export class Router {
-  readonly parts: RouterParts;
+  #current: Generation;
+  /** Those before, as long as connections are open that came under them. */
+  readonly #former = new Set<Generation>();
   readonly #visits = new Set<Visit>();
   readonly #draining = new AbortController();
-  readonly #perRoute = new Map<Route, number>();
+  /** Open connections by the route as it stood when they came, and by its name, whose cap outlives it. */
+  readonly #onRoute = new Map<Route, number>();
+  readonly #perName = new Map<string, number>();
   readonly #onLeave: (() => void)[] = [];
   readonly #fingerprints = new LruMap<string, string>(1000);
-  readonly #tables = new Map<string, RouteTable>();
-  readonly #openings: OpeningHere[] = [];
+  readonly #outOfUse: () => void;
 
-  constructor(parts: RouterParts) {
-    this.parts = parts;
-    const { routes } = parts.table;
-    for (const adapter of parts.adapters.values()) {
-      const served = routes.filter((route) => route.adapter === adapter.name);
-      this.#tables.set(adapter.name, new RouteTable(served));
-      if (adapter.opening !== undefined && served.length > 0)
-        this.#openings.push({ adapter, opening: adapter.opening });
-    }
+  /** @param outOfUse routes that were replaced have no connection any more */
+  constructor(parts: RouterParts, outOfUse: () => void = () => {}) {
+    this.#current = new Generation(parts);
+    this.#outOfUse = outOfUse;
+  }
+
+  get parts(): RouterParts {
+    return this.#current.parts;
+  }
+
+  /** From here on connections are taken by these parts; those that are open stay with what they came under. */
+  replace(parts: RouterParts): void {
+    const before = this.#current;
+    this.#current = new Generation(parts);
+    if (before.open > 0) this.#former.add(before);
+    this.#outOfUse();
+  }
+
+  /** Whether a new connection may come to the route as it stands here, or one that is open is on it. */
+  isInUse(route: Route): boolean {
+    return this.#current.has(route) || this.#onRoute.has(route);
+  }
+
+  /** The routes that connections may be on, or may get to. */
+  routesInReach(): readonly Route[] {
+    return [this.#current, ...this.#former].flatMap(({ parts }) => parts.table.routes);
+  }
+
+  /** The route of that name now. */
+  routeNamed(name: string): Route {
+    const route = this.parts.table.routes.find((one) => one.name === name);
+    if (route === undefined) throw new TypeError(`no route ${name}`);
+    return route;
   }
 
   /** The JA4 of a hello, remembered: clients of one kind send the same lists. */
@@ -49,9 +75,9 @@ export class Router {
     return this.#visits.size;
   }
 
-  /** Connections that are open on each route. */
-  get openByRoute(): ReadonlyMap<Route, number> {
-    return this.#perRoute;
+  /** Connections that are open on each route, by its name. */
+  get openByRoute(): ReadonlyMap<string, number> {
+    return this.#perName;
   }
 
   /** The newest connections, the last to come first. */
@@ -62,12 +88,12 @@ export class Router {
       .map(({ live }) => live);
   }
 
-  /** What the connections that are open have carried so far, by their route; `null`: those that have none yet. */
-  traffic(): ReadonlyMap<Route | null, Traffic> {
-    const sums = new Map<Route | null, { bytesIn: number; bytesOut: number }>();
+  /** What the connections that are open have carried so far, by their route's name; `null`: those that have none yet. */
+  traffic(): ReadonlyMap<string | null, Traffic> {
+    const sums = new Map<string | null, { bytesIn: number; bytesOut: number }>();
     for (const { route, traffic } of this.#visits) {
-      const sum = sums.get(route) ?? { bytesIn: 0, bytesOut: 0 };
-      sums.set(route, sum);
+      const sum = sums.get(route?.name ?? null) ?? { bytesIn: 0, bytesOut: 0 };
+      sums.set(route?.name ?? null, sum);
       sum.bytesIn += traffic.bytesIn;
       sum.bytesOut += traffic.bytesOut;
     }
@@ -80,36 +106,31 @@ export class Router {
 
   /** Resolves when the connection is done with; never rejects. */
   async accept(connection: Connection, arrival: Arrival): Promise<void> {
-    const visit = new Visit(this, connection, arrival);
+    const generation = this.#current;
+    const visit = new Visit(this, generation, connection, arrival);
     this.#visits.add(visit);
+    generation.open++;
     try {
       await visit.run();
     } finally {
       this.#visits.delete(visit);
+      generation.open--;
+      if (generation.open === 0 && this.#former.delete(generation)) this.#outOfUse();
       for (const resolve of this.#onLeave.splice(0)) resolve();
     }
   }
 
-  /** The routes of one adapter alone; `null`: of all. */
-  tableOf(adapter: string | null): RouteTable {
-    if (adapter === null) return this.parts.table;
-    const table = this.#tables.get(adapter);
-    if (table === undefined) throw new TypeError(`no adapter ${adapter}`);
-    return table;
-  }
-
-  /** The protocols that may begin in the clear where this connection came in. */
-  openingsAt({ own, only }: Arrival): readonly OpeningHere[] {
-    const adapter = only ?? own?.adapter;
-    if (adapter === undefined) return this.#openings.filter(({ opening }) => opening.begins !== null);
-    return this.#openings.filter((one) => one.adapter.name === adapter);
-  }
-
   /** Counts a connection on its route: in with 1, out with -1. */
   countOn(route: Route, by: 1 | -1): void {
-    const count = (this.#perRoute.get(route) ?? 0) + by;
-    this.#perRoute.set(route, count);
-    this.parts.metrics.active.set(count, route.name);
+    const { name } = route;
+    const count = (this.#perName.get(name) ?? 0) + by;
+    const here = (this.#onRoute.get(route) ?? 0) + by;
+    if (count === 0) this.#perName.delete(name);
+    else this.#perName.set(name, count);
+    if (here === 0) this.#onRoute.delete(route);
+    else this.#onRoute.set(route, here);
+    this.parts.metrics.active.set(count, name);
+    if (!this.isInUse(route)) this.#outOfUse();
   }
 
   /**

@@ -8,6 +8,7 @@ import type { Place } from "./admission.ts";
 import { AdmittedSession } from "./admitted-session.ts";
 import type { Arrival } from "./arrival.ts";
 import { deadline } from "./deadline.ts";
+import type { Generation } from "./generation.ts";
 import { type Begun, readHello, refuseInClear } from "./hello.ts";
 import { lingeringClose } from "./linger.ts";
 import type { LiveConnection, Traffic } from "./live.ts";
@@ -23,6 +24,7 @@ type Hit = Extract<Match, { ok: true }>;
 /** One connection, from accept to its record. */
 export class Visit {
   readonly #router: Router;
+  readonly #generation: Generation;
   readonly #arrival: Arrival;
   readonly #started = performance.now();
   #connection: Connection;
@@ -42,15 +44,16 @@ export class Visit {
   /** Why it was ended from outside, if it was: said instead of the broken connection that follows. */
   #verdict: Refusal | undefined;
 
-  constructor(router: Router, connection: Connection, arrival: Arrival) {
+  constructor(router: Router, generation: Generation, connection: Connection, arrival: Arrival) {
     this.#router = router;
+    this.#generation = generation;
     this.#connection = connection;
     this.#arrival = arrival;
     this.#source = connection.remote;
   }
 
   async run(): Promise<void> {
-    const { admission, timeouts } = this.#router.parts;
+    const { admission, timeouts } = this.#generation.parts;
     const late = deadline(timeouts.handshakeMs, () => {
       this.#end(new Refusal("handshake_timeout", `no finished handshake within ${timeouts.handshakeMs} ms`));
     });
@@ -115,7 +118,7 @@ export class Visit {
       this.#end(new Refusal("client_cert_expired", detail));
       return;
     }
-    const verifier = this.#router.parts.verifierFor(route);
+    const verifier = this.#generation.parts.verifierFor(route);
     if (this.#rechecking || !verifier.isDue(client, now)) return;
     this.#rechecking = true;
     verifier
@@ -135,7 +138,7 @@ export class Visit {
 
   /** Who is the client? A PROXY header says it where one is due. */
   async #greet(): Promise<void> {
-    const { proxyProtocol, forwardedFrom } = this.#router.parts;
+    const { proxyProtocol, forwardedFrom } = this.#generation.parts;
     // Whoever opened a tunnel writes what is in it: the address that counts is the tunnel's.
     if (!this.#arrival.tunnelled) this.#source = await readSource(this.#connection, proxyProtocol);
     const source = ipOf(this.#source);
@@ -145,9 +148,9 @@ export class Visit {
   }
 
   async #readHello(): Promise<ClientHello | null> {
-    const { proxyProtocol } = this.#router.parts;
+    const { proxyProtocol } = this.#generation.parts;
     const clear = { own: this.#arrival.own, source: this.#source };
-    const openings = this.#router.openingsAt(this.#arrival);
+    const openings = this.#generation.openingsAt(this.#arrival);
     const begun = await readHello(this.#connection, openings, clear, proxyProtocol.mode !== "off");
     this.#hello = begun?.hello;
     this.#led = begun?.led ?? null;
@@ -159,7 +162,7 @@ export class Visit {
   }
 
   async #match(hello: ClientHello): Promise<Hit> {
-    const table = this.#router.tableOf(this.#led?.adapter ?? this.#arrival.only);
+    const table = this.#generation.tableOf(this.#led?.adapter ?? this.#arrival.only);
     const match = table.match({
       serverName: hello.serverName,
       alpn: hello.alpn,
@@ -180,7 +183,7 @@ export class Visit {
   }
 
   async #terminate(hit: Hit): Promise<void> {
-    const { runtime, contexts, metrics } = this.#router.parts;
+    const { runtime, contexts, metrics } = this.#generation.parts;
     const context = contexts.for(hit.route, this.#hello?.serverName ?? null);
     if (context === null)
       throw await this.#refuse(new Refusal("unknown_name", "no certificate for this name"));
@@ -192,7 +195,7 @@ export class Visit {
   /** Every connection anew, resumed ones too: dates and rules may have changed since the session was made. */
   async #verify(hit: Hit, tls: TlsConnection): Promise<void> {
     const { route } = hit;
-    const { verifierFor, metrics } = this.#router.parts;
+    const { verifierFor, metrics } = this.#generation.parts;
     try {
       const leaf = tls.peerLeaf();
       if (leaf === null) {
@@ -260,13 +263,13 @@ export class Visit {
   }
 
   #handler(route: Route): Handler {
-    const handler = this.#led?.handler ?? this.#router.parts.adapters.get(route.adapter);
+    const handler = this.#led?.handler ?? this.#generation.parts.adapters.get(route.adapter);
     if (handler === undefined) throw new TypeError(`no adapter ${route.adapter}`);
     return handler;
   }
 
   #admitted(hit: Hit): AdmittedSession {
-    const session = new AdmittedSession(this.#router.parts, this.#router.draining, {
+    const session = new AdmittedSession(this.#generation.parts, this.#router.draining, {
       id: this.#id,
       arrival: this.#arrival,
       hit,
@@ -282,7 +285,7 @@ export class Visit {
   }
 
   #record(failure: Refusal | undefined): void {
-    const { audit, metrics, log } = this.#router.parts;
+    const { audit, metrics, log } = this.#generation.parts;
     const reason = failure?.reason ?? "ok";
     const outcome = outcomeOf(reason, this.#established);
     const route = this.#hit?.route;

@@ -77,7 +77,7 @@ export function edgeConfig(env: Environment): EdgeConfig {
   const routes = ownPages(env.SALLYPORT_HOST ?? "", problems);
   for (const [variable, value] of Object.entries(env)) {
     if (!variable.startsWith(routePrefix) || value === undefined || value === "") continue;
-    const name = routeName(variable);
+    const name = routeName(variable.slice(routePrefix.length));
     if (name === null) {
       problems.push({ name: variable, message: expectedRouteName });
       continue;

@@ -88,6 +88,11 @@ export class Value extends Metric {
     else this.set(Math.min(value, known ?? value), ...labels);
   }
 
+  /** Forgets every sample. */
+  clear(): void {
+    this.#values.clear();
+  }
+
   *samples(): Iterable<string> {
     for (const { labels, value } of this.#values.values()) {
       yield `${this.name}${labelSet(this.labels, labels)} ${value}`;
@@ -211,13 +216,19 @@ export class Metrics {
     "Questions to OCSP responders, by what came of them.",
     ["result"],
   );
-  // Known by name to dashboards; without samples as long as there are no tunnels and no reloads.
   readonly tunnelAgents = new Value("gauge", "sallyport_tunnel_agents", "Agents that are connected.", []);
   readonly reloads = new Value(
     "counter",
     "sallyport_reload_total",
     "Configurations read anew, by how it went.",
     ["result"],
+  );
+  readonly lastReload = new Value(
+    "gauge",
+    "sallyport_reload_last_success_timestamp_seconds",
+    "When the configuration that is in use was read, seconds since 1970.",
+    [],
+    "least",
   );
   readonly build = new Value(
     "gauge",
@@ -248,6 +259,7 @@ export class Metrics {
       this.ocspRequests,
       this.tunnelAgents,
       this.reloads,
+      this.lastReload,
       this.build,
       this.workers,
       this.workersStarted,

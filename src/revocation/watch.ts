@@ -16,13 +16,19 @@ export interface RevocationSettings {
   readonly ocsp: OcspSettings | null;
 }
 
+interface Watched {
+  readonly known: KnownRevocations;
+  readonly feed: RevocationFeed;
+  started: boolean;
+}
+
 /** All that is known of revoked certificates, for every set of sources that routes have. */
 export class RevocationWatch {
   readonly #settings: RevocationSettings;
   readonly #files: ListFiles;
   readonly #log: Log;
   readonly #metrics: Metrics;
-  readonly #bySources = new Map<string, { known: KnownRevocations; feed: RevocationFeed }>();
+  readonly #bySources = new Map<string, Watched>();
   readonly #responders: OcspClient | null;
   #denied: DenyList = nobody;
   #denyStamp: string | null = null;
@@ -51,20 +57,28 @@ export class RevocationWatch {
         this.#responders,
       );
       const feed = new RevocationFeed(sources, rule, this.#files, known, this.#log, this.#metrics);
-      entry = { known, feed };
+      entry = { known, feed, started: false };
       this.#bySources.set(key, entry);
     }
     return entry.known;
   }
 
-  /** Reads everything once, then again and again. */
+  /** Reads once what was not read yet, then all of it again and again. */
   async start(): Promise<void> {
-    await Promise.all([...this.#bySources.values()].map(({ feed }) => feed.start()));
+    const entries = [...this.#bySources.values()].filter(({ started }) => !started);
+    for (const entry of entries) entry.started = true;
+    await Promise.all(entries.map(({ feed }) => feed.start()));
     if (this.#bySources.size === 0) return;
-    this.#timer = setInterval(() => {
+    this.#timer ??= setInterval(() => {
       this.#readDenied();
       for (const { feed } of this.#bySources.values()) feed.tick(Date.now());
     }, lookEveryMs);
+  }
+
+  /** Looks no longer at sources that are none of these. */
+  keepOnly(used: readonly (readonly Source[])[]): void {
+    const keys = new Set(used.map((sources) => JSON.stringify(sources)));
+    for (const key of this.#bySources.keys()) if (!keys.has(key)) this.#bySources.delete(key);
   }
 
   stop(): void {

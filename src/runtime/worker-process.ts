@@ -6,6 +6,7 @@ export interface WorkerProcess {
   readonly pid: number;
   /** Its exit status; 128 and more where a signal ended it. */
   readonly ended: Promise<number>;
+  hangUp(): void;
   kill(): void;
 }
 
@@ -75,6 +76,7 @@ export function startWorker(
           // Not before its last lines are here.
           child.once("close", (status, signal) => done(status ?? (signal === null ? 1 : 128)));
         }),
+        hangUp: () => void child.kill("SIGHUP"),
         kill: () => void child.kill("SIGKILL"),
       });
     });

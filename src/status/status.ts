@@ -25,7 +25,7 @@ const dialsPerRoute = 32;
 export interface StatusSources {
   readonly version: string;
   readonly runtime: string;
-  readonly routes: readonly Route[];
+  readonly routes: () => readonly Route[];
   readonly router: () => Router;
   readonly agents: () => Promise<readonly AgentInfo[]>;
   readonly servers: (route: Route) => readonly ServerState[];
@@ -56,18 +56,16 @@ function agentProblem({ upstream }: Route, agents: readonly AgentInfo[]): string
 /** What the router does, for people: collects what there is no other record of, all of it bounded. */
 export class Status {
   readonly #sources: StatusSources;
-  readonly #anchors: readonly ExpiringCertificate[];
   readonly #started = Date.now();
   readonly #totals = new Map<string, Totals>();
   /** Of connections that are over. */
   readonly #closed = none();
-  readonly #dials = new Map<Route, LruMap<string, LastDial>>();
+  readonly #dials = new WeakMap<Route, LruMap<string, LastDial>>();
   readonly #refusals = new RecentRefusals(recentRefusals);
   readonly #throughput = new Throughput(samples);
 
   constructor(sources: StatusSources) {
     this.#sources = sources;
-    this.#anchors = anchorsOf(sources.routes);
   }
 
   /** A connection is over. */
@@ -102,7 +100,8 @@ export class Status {
   }
 
   async snapshot(): Promise<Snapshot> {
-    const { version, runtime, routes, unready, serverCertificates } = this.#sources;
+    const { version, runtime, unready, serverCertificates } = this.#sources;
+    const routes = this.#sources.routes();
     const router = this.#sources.router();
     const agents = [...(await this.#sources.agents())].sort(
       (a, b) => a.name.localeCompare(b.name) || a.since.localeCompare(b.since),
@@ -116,12 +115,12 @@ export class Status {
       unready: unready(),
       open: router.open,
       routes: routes.map((route) => ({
-        ...this.#route(route, agents, open.get(route)),
-        open: router.openByRoute.get(route) ?? 0,
+        ...this.#route(route, agents, open.get(route.name)),
+        open: router.openByRoute.get(route.name) ?? 0,
       })),
       newest: router.newest(newestConnections),
       agents,
-      certificates: [...serverCertificates(), ...this.#anchors].sort((a, b) => a.notAfter - b.notAfter),
+      certificates: [...serverCertificates(), ...anchorsOf(routes)].sort((a, b) => a.notAfter - b.notAfter),
       refusals: this.#refusals.list,
       throughput: this.#throughput.samples,
     };

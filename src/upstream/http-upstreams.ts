@@ -71,6 +71,15 @@ export class HttpUpstreams {
     return [...(this.#byRoute.get(route)?.values() ?? [])].flatMap(({ states }) => states);
   }
 
+  /** Closes the connections to upstreams of routes that are out of use. */
+  keepOnly(inUse: (route: Route) => boolean): void {
+    for (const [route, upstreams] of this.#byRoute) {
+      if (inUse(route)) continue;
+      for (const client of upstreams.values()) client.close();
+      this.#byRoute.delete(route);
+    }
+  }
+
   close(): void {
     for (const upstreams of this.#byRoute.values()) for (const client of upstreams.values()) client.close();
     this.#byRoute.clear();

@@ -27,6 +27,8 @@ export interface StartedWorker {
   readonly pid: number;
   /** Its exit status. */
   readonly ended: Promise<number>;
+  /** Asks it to read its configuration anew. */
+  hangUp(): void;
   kill(): void;
 }
 
@@ -145,6 +147,11 @@ export class Primary {
   /** Has every worker drain; resolves when none is left. */
   drain(): Promise<void> {
     return this.#end({ type: "drain" }, this.#parts.drainMs + endMs);
+  }
+
+  /** Every worker reads the configuration anew. */
+  reload(): void {
+    for (const { process } of this.#slots) process?.hangUp();
   }
 
   /** At once. */

@@ -14,7 +14,8 @@ type Addresses = Readonly<Record<string, Endpoint>>;
 /** One of the workers, as the primary knows it: whoever replaces it takes its place here. */
 export class WorkerSlot implements PoolMember {
   readonly number: number;
-  process: { readonly pid: number; readonly ended: Promise<number>; kill(): void } | null = null;
+  process: { readonly pid: number; readonly ended: Promise<number>; hangUp(): void; kill(): void } | null =
+    null;
   channel: Channel<FromWorker, FromPrimary> | null = null;
   /** Where other workers reach it. */
   socket = "";

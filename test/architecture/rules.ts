@@ -93,6 +93,9 @@ export function rules(dependencies: readonly string[]): readonly Rule[] {
       under("src/revocation"),
       (specifier) => under("src/runtime", "src/config", "src/adapters", "src/cli")(specifier),
     ),
+    imports("reloads are prepared without runtime or adapters", under("src/reload"), (specifier) =>
+      under("src/runtime", "src/adapters", "src/cli")(specifier),
+    ),
     imports(
       "servers are chosen without runtime, configuration or adapters",
       under("src/upstream"),

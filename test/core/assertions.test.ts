@@ -50,6 +50,20 @@ describe("assertions", () => {
     assert.deepEqual([protectedHeader.alg, protectedHeader.kid], ["ES256", (key as { kid?: string }).kid]);
   });
 
+  it("are signed anew once there are other keys: what those before signed nobody can check any more", async () => {
+    const [before, after] = [new GeneratedKeys(now), new GeneratedKeys(now)];
+    const assertions = new Assertions(before, "https://gate.test");
+    const old = await assertions.about(alice, upstream, now);
+    assertions.replace(before, "https://gate.test");
+    assert.equal(await assertions.about(alice, upstream, now), old, "the same keys");
+    assertions.replace(after, "https://other.test");
+    const token = await assertions.about(alice, upstream, now);
+    const [key = {}] = (await assertions.published(now)).keys;
+    const { payload } = await jwtVerify(token ?? "", key, { currentDate: new Date(now) });
+    assert.equal(payload.iss, "https://other.test");
+    await assert.rejects(jwtVerify(old ?? "", key, { currentDate: new Date(now) }));
+  });
+
   it("end with the certificate, and there are none after it", async () => {
     const assertions = new Assertions(new GeneratedKeys(now), "https://gate.test");
     const until = (ms: number): Identity => ({ ...alice, expires: new Date(now + ms).toISOString() });

@@ -16,6 +16,7 @@ import { ConfigError, Refusal } from "../../src/errors.ts";
 import { createClientVerifier, type Presented } from "../../src/identity/verifier.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { listsIn } from "../../src/revocation/read-lists.ts";
+import { files } from "../../src/runtime/files.ts";
 import { Authority, algorithms, createAuthority } from "../support/pki.ts";
 import { certificationRequest, newKeys } from "../support/requests.ts";
 import { forged, TokenIssuer } from "../support/token-issuer.ts";
@@ -85,7 +86,9 @@ async function start(setting: Setting = {}) {
         rate: (perMinute, what) => new Rate(perMinute, what),
         audit: (record) => void records.push(record),
         log: createLog({ write: (line) => void logged.push(line), close: async () => {} }, "text", "info"),
+        files,
       },
+      null,
     ),
   );
   const source = { address: "192.0.2.7", port: 4711 };

@@ -1,0 +1,47 @@
+import type { Arrival } from "./arrival.ts";
+import type { OpeningHere } from "./hello.ts";
+import { RouteTable } from "./match.ts";
+import type { Route } from "./route.ts";
+import type { RouterParts } from "./router-parts.ts";
+
+/** What connections are taken by, from one reading of the configuration to the next. */
+export class Generation {
+  readonly parts: RouterParts;
+  /** Connections that came under it and are open. */
+  open = 0;
+  readonly #routes: ReadonlySet<Route>;
+  readonly #tables = new Map<string, RouteTable>();
+  readonly #openings: OpeningHere[] = [];
+
+  constructor(parts: RouterParts) {
+    this.parts = parts;
+    const { routes } = parts.table;
+    this.#routes = new Set(routes);
+    for (const adapter of parts.adapters.values()) {
+      const served = routes.filter((route) => route.adapter === adapter.name);
+      this.#tables.set(adapter.name, new RouteTable(served));
+      if (adapter.opening !== undefined && served.length > 0)
+        this.#openings.push({ adapter, opening: adapter.opening });
+    }
+  }
+
+  /** Whether the route is one of these, as it stands. */
+  has(route: Route): boolean {
+    return this.#routes.has(route);
+  }
+
+  /** The routes of one adapter alone; `null`: of all. */
+  tableOf(adapter: string | null): RouteTable {
+    if (adapter === null) return this.parts.table;
+    const table = this.#tables.get(adapter);
+    if (table === undefined) throw new TypeError(`no adapter ${adapter}`);
+    return table;
+  }
+
+  /** The protocols that may begin in the clear where this connection came in. */
+  openingsAt({ own, only }: Arrival): readonly OpeningHere[] {
+    const adapter = only ?? own?.adapter;
+    if (adapter === undefined) return this.#openings.filter(({ opening }) => opening.begins !== null);
+    return this.#openings.filter((one) => one.adapter.name === adapter);
+  }
+}
