@@ -13,3 +13,15 @@ export const isFromElsewhere = (fields: HttpFields, here: string): boolean =>
       (name === "origin" && value !== here) ||
       (name === "sec-fetch-site" && value !== "same-origin" && value !== "none"),
   );
+
+/**
+ * Whether a page asks, of whatever origin, and not a program or whoever typed the address. Some browsers say nothing
+ * but `Origin` of a WebSocket, as some programs do: by the browsers' names they are told apart, which no page can
+ * change there.
+ */
+export function isFromPage(fields: HttpFields): boolean {
+  const field = (wanted: string): string | undefined => fields.find(([name]) => name === wanted)?.[1];
+  const site = field("sec-fetch-site");
+  if (site !== undefined) return site !== "none";
+  return field("origin") !== undefined && /^mozilla\//i.test(field("user-agent") ?? "");
+}

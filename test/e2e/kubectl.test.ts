@@ -217,7 +217,11 @@ describe("kubectl", { skip: missing("kubectl", "script", "tar") }, () => {
         return bytes?.toString() ?? "";
       };
       const asked = api.requests.length;
+      const own = `${scheme}://${host}:${port}`;
       for (const line of [
+        // What an app behind the API server serves, and a browser that says nothing else of a WebSocket.
+        "Sec-Fetch-Site: same-origin",
+        `Origin: ${own}\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)`,
         "Origin: https://evil.example",
         "Origin: null",
         `Origin: ${scheme}://${host}:${port + 1}`,
@@ -226,7 +230,7 @@ describe("kubectl", { skip: missing("kubectl", "script", "tar") }, () => {
       ])
         assert.match(await answer(line), /^HTTP\/1\.1 403 /, line);
       assert.equal(api.requests.length, asked);
-      assert.match(await answer(`Origin: ${scheme}://${host}:${port}`), /^HTTP\/1\.1 101 /);
+      assert.match(await answer(`Origin: ${own}`), /^HTTP\/1\.1 101 /);
     }
   });
 

@@ -252,6 +252,20 @@ for (const [version, ask, skip] of versions)
       assert.equal(heard.length, 3);
     });
 
+    it("lets the pages of apps ask apps, and neither the API nor a node", async () => {
+      const fields = ["Sec-Fetch-Site: same-origin"];
+      for (const target of [
+        "/api/v1/namespaces/default/secrets",
+        "/api/v1/nodes/node-1/proxy/run/default/web-0/web?cmd=id",
+        "/version",
+      ])
+        assert.match(await ask({ target, fields }), / 403[\s\S]*source_not_allowed/, target);
+      assert.deepEqual(heard, []);
+      assert.match(await ask({ target: "/version", fields: ["Sec-Fetch-Site: none"] }), / 200/);
+      const app = "/api/v1/namespaces/default/services/web/proxy/api/items";
+      assert.match(await ask({ target: app, fields }), / 200/);
+    });
+
     it("refuses paths that the API server might read in another way", async () => {
       for (const target of [
         "/api/v1/namespaces/default/pods/..%2f..%2fsecrets",

@@ -9,7 +9,7 @@ import type {
   HttpResponse,
 } from "../../../http/exchange.ts";
 import { asStatus } from "../../../http/kubernetes-status.ts";
-import { isFromElsewhere } from "../../../http/origin.ts";
+import { isFromElsewhere, isFromPage } from "../../../http/origin.ts";
 import { type Problem, problem } from "../../../http/problem.ts";
 import { type Asked, readRequest } from "../../../http/request.ts";
 import { actingAs, type Impersonated, impersonated } from "../../../identity/impersonation.ts";
@@ -21,6 +21,9 @@ import { goesOnForLong, pathAndQuery, type RequestInfo, requestInfo, withoutPara
 /** Whether a request goes through the API server to an app behind it. */
 const isForApp = ({ subresource, verb }: RequestInfo): boolean => subresource === "proxy" || verb === "proxy";
 
+/** A node's is the kubelet, which runs commands in any container. */
+const isForPages = (info: RequestInfo): boolean => isForApp(info) && info.resource !== "nodes";
+
 function read(request: HttpRequest): (Asked & { readonly info: RequestInfo }) | string {
   const asked = readRequest(request);
   if (typeof asked === "string") return asked;
@@ -31,6 +34,7 @@ function read(request: HttpRequest): (Asked & { readonly info: RequestInfo }) | 
 }
 
 const elsewhere = "pages of other origins have no business with a Kubernetes API";
+const fromApp = "a page asks, and what an app behind the API server serves may ask apps alone";
 
 /**
  * One request to a Kubernetes API, from its head to its record. Clients are told the router's address and, apart from
@@ -81,6 +85,8 @@ export class KubernetesRequest implements Dialect {
     const { authority, target, info } = this.#read;
     if (isFromElsewhere(request.fields, `https://${authority}`))
       return problem(403, "source_not_allowed", elsewhere);
+    // An app's page is of the API's own origin, and would act on it as whoever looks at that page.
+    if (isFromPage(request.fields) && !isForPages(info)) return problem(403, "source_not_allowed", fromApp);
     const rules = this.#rules.impersonation;
     const asked = askedFor(request.fields);
     if (typeof asked === "string") return problem(403, "identity_not_allowed", asked);
