@@ -458,6 +458,32 @@ describe("a request to switch protocols", () => {
     });
   }
 
+  it("has its turn behind those that came before it", async () => {
+    const upstream = track(
+      await RawUpstream.start((socket, soFar) => {
+        if (/^upgrade: /im.test(soFar))
+          socket.write(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhi;",
+          );
+        else setTimeout(() => socket.write(ok), 50);
+      }),
+    );
+    const client = await connect(await proxy({ upstreamPort: upstream.port }));
+    client.socket.write(request("/first") + ask());
+    assert.match(
+      await client.until((text) => text.endsWith("hi;")),
+      /^HTTP\/1\.1 200 [\s\S]*\r\n\r\nokHTTP\/1\.1 101 [\s\S]*\r\n\r\nhi;$/,
+    );
+  });
+
+  it("is not heard behind one that was refused as malformed", async () => {
+    const upstream = track(await answering());
+    const client = await connect(await proxy({ upstreamPort: upstream.port }));
+    client.socket.write(`GET / HTTP/1.1\r\nHost: a b\r\n\r\n${ask()}`);
+    assert.match(await client.all(), /^HTTP\/1\.1 400 /);
+    assert.deepEqual(upstream.seen, []);
+  });
+
   for (const version of ["1.1", "1.0"])
     for (const token of ["websocket", "h2c"])
       for (const body of [

@@ -211,6 +211,10 @@ async function answerUpgrade(
   head: Uint8Array,
 ): Promise<void> {
   served.firstRequest.cancel();
+  // In its turn, as any other: nothing is read as a request behind it, so that none waits for it.
+  if (served.active > 0) await new Promise<void>((resolve) => served.waiting.push(resolve));
+  if (stream.destroyed) return;
+  if (served.closing) return endGently(stream);
   served.active++;
   const gone = new Gone();
   stream.once("close", gone.abort);
