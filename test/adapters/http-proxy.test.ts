@@ -202,6 +202,28 @@ describe("an upstream that", () => {
       else client.socket.destroy();
       assert.ok(await eventually(() => closed > 0), "the request goes on");
     });
+
+    it(`asks nothing for a client that left while it was dialled (${spoken})`, async () => {
+      const upstream = track(await answering());
+      let dialled = false;
+      let proceed = (): void => {};
+      const held = new Promise<void>((resolve) => {
+        proceed = resolve;
+      });
+      const dials = (): Promise<void> => {
+        dialled = true;
+        return held;
+      };
+      const front = await proxy({ upstreamPort: upstream.port, alpn, dials });
+      const client = await send(front);
+      assert.ok(await eventually(() => dialled));
+      client.socket.resetAndDestroy();
+      assert.ok(await eventually(() => front.ended.length > 0));
+      proceed();
+      assert.ok(await eventually(() => upstream.seen.length > 0));
+      await pause(100);
+      assert.deepEqual(upstream.seen, [""]);
+    });
   }
 
   it("closes connections that it kept is asked again over a new one", async () => {

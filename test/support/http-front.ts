@@ -93,14 +93,18 @@ export interface SessionOptions {
   readonly serverName?: string | null;
   readonly upstreamPort: number;
   readonly noted?: Refusal[];
+  /** Before each dial of the upstream. */
+  readonly dials?: () => Promise<void>;
 }
 
 /** A session as the core makes it, for a client that was admitted as `app.test`. */
 export function sessionOf(client: Connection, options: SessionOptions): Session {
   const { alpn = null, serverName = "app.test", scheme = "http", upstreamPort } = options;
   const draining = new AbortController().signal;
-  const dial = (): Promise<Connection> =>
-    runtime.dial({ host: "127.0.0.1", port: upstreamPort, withinMs: 2000 });
+  const dial = async (): Promise<Connection> => {
+    await options.dials?.();
+    return runtime.dial({ host: "127.0.0.1", port: upstreamPort, withinMs: 2000 });
+  };
   const limits = { idleMs: 60_000, halfCloseMs: 60_000 };
   const carry = async (left: Connection, right: Connection): Promise<void> => {
     await runtime.relay(left, right, limits);

@@ -140,6 +140,8 @@ export class Http1Client implements HttpClient {
     // (RFC 9112 §9.3.1). Ends at the latest when the kept ones are used up.
     for (;;) {
       if (!this.#agent.hasOne()) this.#agent.offer(await dialled(this.#dial));
+      // Whoever left meanwhile would never be told to have left, and the answer never be taken.
+      if (request.signal.aborted) throw new Refusal("client_closed", "the client went away");
       const outgoing = outgoingOf(this.#agent, request);
       try {
         return await responseOf(outgoing, request);
