@@ -40,9 +40,23 @@ export interface AppParts {
   readonly status: StatusParts;
   /** `null` where no authority is configured. */
   readonly authority: AuthorityParts | null;
+  /** Where browsers sign in to these pages, and out; `null` where they don't. */
+  readonly signIn: SignInPaths | null;
 }
 
-function Page({ version, identity }: { version: string; identity: Identity | null }) {
+export interface SignInPaths {
+  readonly signInPath: string;
+  readonly signOutPath: string;
+}
+
+interface PageProps {
+  readonly version: string;
+  readonly identity: Identity | null;
+  readonly signIn: SignInPaths | null;
+}
+
+function Page({ version, identity, signIn }: PageProps) {
+  const visits = identity !== null && identity.fingerprint === null;
   return (
     <html lang="en">
       <head>
@@ -56,15 +70,23 @@ function Page({ version, identity }: { version: string; identity: Identity | nul
           <h1>Sallyport</h1>
           <p>One port for all of this company's infrastructure. Version {version}.</p>
           {identity === null ? (
-            <p>You came without a client certificate.</p>
+            <p>
+              You came without a client certificate.{" "}
+              {signIn === null ? null : <a href={signIn.signInPath}>Sign in</a>}
+            </p>
           ) : (
             <dl>
               <dt>You are</dt>
               <dd>{identity.subject}</dd>
-              <dt>Your certificate expires</dt>
+              <dt>{visits ? "You are signed in until" : "Your certificate expires"}</dt>
               <dd>{identity.expires}</dd>
             </dl>
           )}
+          {visits && signIn !== null ? (
+            <p>
+              <a href={signIn.signOutPath}>Sign out</a>
+            </p>
+          ) : null}
         </main>
       </body>
     </html>
@@ -73,7 +95,7 @@ function Page({ version, identity }: { version: string; identity: Identity | nul
 
 const needsCertificate: MiddlewareHandler<{ Bindings: AppBindings }> = async (c, next) => {
   if (c.env.identity !== null) return next();
-  const detail = "this needs a client certificate";
+  const detail = "this needs a client certificate, or a browser that signed in";
   return c.json({ error: { reason: "client_cert_missing", detail } }, 401);
 };
 
@@ -86,7 +108,7 @@ const listedAgent = ({ bytesIn, bytesOut, ...agent }: AgentInfo) => ({
 
 /** The router's own app, at `SALLYPORT_HOST`. */
 export function createApp(parts: AppParts): Hono<{ Bindings: AppBindings }> {
-  const { version, assertionKeys, authority, administers, agents, status } = parts;
+  const { version, assertionKeys, authority, administers, agents, status, signIn } = parts;
   const app = new Hono<{ Bindings: AppBindings }>();
 
   app.use(async (c, next) => {
@@ -100,7 +122,7 @@ export function createApp(parts: AppParts): Hono<{ Bindings: AppBindings }> {
       identity !== null && administers(identity, source) ? (
         <StatusPage snapshot={await status.snapshot()} identity={identity} />
       ) : (
-        <Page version={version} identity={identity} />
+        <Page version={version} identity={identity} signIn={signIn} />
       );
     return c.html(`<!doctype html>${page.toString()}`);
   });

@@ -184,8 +184,8 @@ export async function openAuthorityApi(
     issue: (body, applicant) => enrolment.issue(body, applicant),
     bundle: issuer.chain.map((pem) => `${pem.trimEnd()}\n`).join(""),
     ...lists,
-    logins: config.providers.flatMap(({ name, issuer: url, clientId, scope }) =>
-      clientId === null ? [] : [{ name, issuer: url, client_id: clientId, scope }],
+    logins: config.providers.flatMap(({ name, issuer: url, clientId, clientSecret, scope }) =>
+      clientId === null || clientSecret !== null ? [] : [{ name, issuer: url, client_id: clientId, scope }],
     ),
   };
 }

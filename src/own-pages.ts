@@ -6,6 +6,7 @@ import type { Assertions } from "./core/assertions.ts";
 import { ipOf } from "./core/source.ts";
 import { usableRoutes } from "./core/usable-routes.ts";
 import { administers } from "./identity/administrators.ts";
+import { signInPath, signOutPath } from "./sign-in/paths.ts";
 import type { Agents } from "./tunnel/agents.ts";
 import { version } from "./version.ts";
 import type { Tunnels } from "./websocket/tunnels.ts";
@@ -32,13 +33,16 @@ export function ownPages(
     agents: () => agents.list(),
     authority,
     status,
+    signIn: own === undefined || own.login === null ? null : { signInPath, signOutPath },
   });
   return (request, caller, upgrade) =>
     app.fetch(request, {
       ...caller,
       usableRoutes: async () => {
-        if (caller.presented === null) return [];
-        const user = { presented: caller.presented, source: ipOf(caller.source) };
+        const { identity, presented, source } = caller;
+        const login = own?.login ?? null;
+        const visitor = identity === null || login === null ? null : { identity, login };
+        const user = { presented, visitor, source: ipOf(source) };
         const usable = await usableRoutes(table.routes, user, (route) => verifiers.of(route), Date.now());
         return usable.map(({ name, scheme, names, alpn }) => ({
           name,

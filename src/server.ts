@@ -5,6 +5,7 @@ import { CancelKeys } from "./adapters/postgres/cancel-keys.ts";
 import { createAdapters } from "./adapters/registry.ts";
 import { tunnelAdapter } from "./adapters/tunnel/index.ts";
 import { serveAdmin } from "./admin-listener.ts";
+import { openSignIn } from "./browser-sign-in.ts";
 import type { Config } from "./config/load.ts";
 import type { Files } from "./config/pem.ts";
 import { type Configured, configure } from "./configured.ts";
@@ -13,6 +14,7 @@ import { Assertions } from "./core/assertions.ts";
 import type { ConnectionRecord, RequestRecord, StatementRecord } from "./core/record.ts";
 import { Router } from "./core/router.ts";
 import type { RouterParts } from "./core/router-parts.ts";
+import type { Session } from "./core/session.ts";
 import { Rate } from "./enrolment/rate.ts";
 import type { CertificateRecord } from "./enrolment/record.ts";
 import { ConfigError, cannotListen } from "./errors.ts";
@@ -23,6 +25,7 @@ import { attemptReload } from "./reload/attempt.ts";
 import { RevocationWatch } from "./revocation/watch.ts";
 import { openFiles } from "./runtime/open-files.ts";
 import { ownSocket } from "./runtime/unix-socket.ts";
+import type { LoginRecord } from "./sign-in/record.ts";
 import { openStatusPage } from "./status-page.ts";
 import { Agents, type ServiceTarget } from "./tunnel/agents.ts";
 import type { Connection, Endpoint, Listener, Runtime } from "./types.ts";
@@ -76,7 +79,9 @@ export async function startServer(
   runtime: Runtime,
   config: Config,
   log: Log,
-  audit: (record: ConnectionRecord | StatementRecord | RequestRecord | CertificateRecord) => void,
+  audit: (
+    record: ConnectionRecord | StatementRecord | RequestRecord | CertificateRecord | LoginRecord,
+  ) => void,
   files: Files,
   member: Member | null = null,
 ): Promise<RunningServer> {
@@ -119,6 +124,11 @@ export async function startServer(
     unready: () => unready,
     log,
   });
+  const signIn = openSignIn(config, () => active.assertionKeys, member, {
+    denied: () => revocations.denied,
+    audit,
+    rate: lasting.rate,
+  });
   const assertions = new Assertions(active.assertionKeys, issuerOf(config));
   const pagesOf = (configured: Configured): App =>
     ownPages(configured, { assertions, agents, status: page, tunnels: () => tunnels });
@@ -156,6 +166,7 @@ export async function startServer(
     },
     tokenIn: (path: string) => tokens.token(path, performance.now()),
     assertions,
+    gateOf: (session: Session) => signIn?.gate(session) ?? null,
     openService: (target: ServiceTarget) => agents.open(target),
     agentCount: () => agents.count,
     dialled: page.dialled,
@@ -191,7 +202,10 @@ export async function startServer(
     config.forwardedFrom,
   );
 
-  const sweep = setInterval(() => router.sweep(Date.now()), sweepEveryMs);
+  const sweep = setInterval(() => {
+    router.sweep(Date.now());
+    signIn?.sweep(Date.now());
+  }, sweepEveryMs);
   page.start();
   const stopWatching = (): void => {
     clearInterval(sweep);
@@ -341,6 +355,7 @@ export async function startServer(
             throw error;
           }
           pages = pagesOf(active);
+          signIn?.forget();
           assertions.replace(active.assertionKeys, issuerOf(next));
           router.replace(partsOf(active));
         },

@@ -3,8 +3,10 @@ import { assertionKeysOf, openIssuerOf } from "../authority-api.ts";
 import { type Config, loadConfig } from "../config/load.ts";
 import { upstreamTemplate } from "../core/dial.ts";
 import type { Route } from "../core/route.ts";
+import type { Provider } from "../enrolment/provider.ts";
 import { readSource } from "../revocation/read-lists.ts";
 import { files } from "../runtime/files.ts";
+import { callbackPath } from "../sign-in/paths.ts";
 import { formatCidr } from "../wire/ip.ts";
 import type { Command } from "./command.ts";
 import { options } from "./options.ts";
@@ -18,6 +20,7 @@ export function routeSummary(route: Route) {
     sni: route.names.map((pattern) => pattern.text),
     alpn: route.alpn,
     client: route.client,
+    login: route.login,
     allow: route.allow.map((rule) => rule.text),
     crl: route.crl.map(({ name }) => name),
     expiry_grace_ms: Number.isFinite(route.expiryGraceMs) ? route.expiryGraceMs : null,
@@ -47,13 +50,15 @@ function revocationLists(config: Config) {
 
 function table(config: Config): string[] {
   const rows = config.table.routes.map((route) => {
-    const { sni, alpn, client, allow, upstream, port } = routeSummary(route);
+    const { sni, alpn, client, login, allow, upstream, port } = routeSummary(route);
+    const who =
+      login === null ? client : client === "none" ? `login=${login}` : `${client} or login=${login}`;
     return [
       route.name,
       route.scheme,
       [...sni, ...(port === null ? [] : [`port ${port}`])].join(" "),
       alpn?.join(" ") ?? "any",
-      client === "none" ? "-" : `${client}${allow.length > 0 ? `: ${allow.join(" or ")}` : ""}`,
+      who === "none" ? "-" : `${who}${allow.length > 0 ? `: ${allow.join(" or ")}` : ""}`,
       upstream ?? "-",
     ];
   });
@@ -71,27 +76,44 @@ function table(config: Config): string[] {
 function enrolmentSummary({ enrolment }: Config) {
   if (enrolment === null) return null;
   const { directory, lifetimeMs, providers } = enrolment;
-  return {
-    directory,
-    lifetime_ms: lifetimeMs,
-    providers: providers.map(({ name, issuer, clientId, audiences, require, lifetimeMs: own }) => ({
-      name,
-      issuer,
-      client_id: clientId,
-      audiences,
-      require: require.map((all) => all.map(({ claim, pattern }) => `${claim}:${pattern}`)),
-      lifetime_ms: own,
-    })),
-  };
+  return { directory, lifetime_ms: lifetimeMs, providers: providersSummary(providers) };
 }
 
+/** Where browsers sign in, and for how long. */
+function loginSummary({ login, table }: Config) {
+  const used = (login?.providers ?? []).filter(({ name }) =>
+    table.routes.some((route) => route.login === name),
+  );
+  if (login === null || used.length === 0) return null;
+  return { lifetime_ms: login.lifetimeMs, providers: providersSummary(used) };
+}
+
+const providersSummary = (providers: readonly Provider[]) =>
+  providers.map(({ name, issuer, clientId, audiences, require, lifetimeMs }) => ({
+    name,
+    issuer,
+    client_id: clientId,
+    audiences,
+    require: require.map((all) => all.map(({ claim, pattern }) => `${claim}:${pattern}`)),
+    lifetime_ms: lifetimeMs,
+  }));
+
 function enrolmentLines(config: Config): string[] {
-  const summary = enrolmentSummary(config);
-  if (summary === null) return [];
+  const authority = enrolmentSummary(config);
+  const login = loginSummary(config);
+  const providers = new Map(
+    [...(authority?.providers ?? []), ...(login?.providers ?? [])].map((one) => [one.name, one]),
+  );
+  if (authority === null && login === null) return [];
   return [
     "",
-    `AUTHORITY  ${summary.directory}`,
-    ...summary.providers.map(({ name, issuer, audiences, require }) => {
+    ...(authority === null ? [] : [`AUTHORITY  ${authority.directory}`]),
+    ...(login === null
+      ? []
+      : [
+          `LOGIN      browsers, for ${login.lifetime_ms / 60_000} minutes; the provider sends them to https://${config.host}${callbackPath}`,
+        ]),
+    ...[...providers.values()].map(({ name, issuer, audiences, require }) => {
       const rules = require.length === 0 ? "everybody" : require.map((all) => all.join(",")).join(" or ");
       return `PROVIDER   ${name}: ${issuer}, for ${audiences.join(" ")}: ${rules}`;
     }),
@@ -123,6 +145,7 @@ and exits with 2 where the router would not start.`,
             routes: config.table.routes.map(routeSummary),
             revocation_lists: revocationLists(config),
             authority: enrolmentSummary(config),
+            login: loginSummary(config),
             warnings,
           },
           null,

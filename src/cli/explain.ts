@@ -43,8 +43,14 @@ async function certificateVerdict(
   config: Config,
 ): Promise<{ readonly reason: Reason; readonly text: string }> {
   if (!route.terminates) return { reason: "ok", text: "TLS passes through: the upstream authenticates" };
-  if (route.client === "none") return { reason: "ok", text: "no client certificate is asked for" };
+  const signIn = `a browser signs in at ${route.login}, and is held to the same rules`;
+  if (route.client === "none")
+    return {
+      reason: "ok",
+      text: `no client certificate is asked for${route.login === null ? "" : `: ${signIn}`}`,
+    };
   if (path === undefined) {
+    if (route.login !== null) return { reason: "ok", text: `without a certificate: ${signIn}` };
     return route.client === "optional" && route.allow.length === 0
       ? { reason: "ok", text: "without a certificate: admitted" }
       : { reason: "client_cert_missing", text: "without a certificate: refused, client_cert_missing" };

@@ -1,8 +1,8 @@
 import type { Provider } from "../enrolment/provider.ts";
 import type { Template } from "../enrolment/template.ts";
 import type { ConfigProblem } from "../errors.ts";
+import type { Environment } from "./environment.ts";
 import { parseProvider } from "./provider-url.ts";
-import type { Environment } from "./route-url.ts";
 import { providerPrefix, type Values } from "./variables.ts";
 
 /** How people and machines get certificates over the API. */
@@ -20,13 +20,12 @@ export interface EnrolmentConfig {
   readonly providers: readonly Provider[];
 }
 
-/** `null` where no authority is configured. */
-export function readEnrolment(
+/** The OpenID providers, each with whatever it is for. */
+export function readProviders(
   env: Environment,
   values: Values,
   problems: ConfigProblem[],
-): EnrolmentConfig | null {
-  const { SALLYPORT_AUTHORITY: directory } = values;
+): readonly Provider[] {
   const lifetimeMs = values.SALLYPORT_CERTIFICATE_LIFETIME ?? 0;
   const renewalSpanMs = values.SALLYPORT_RENEWAL_SPAN ?? 0;
   const providers: Provider[] = [];
@@ -40,19 +39,21 @@ export function readEnrolment(
       continue;
     }
     const name = suffix.toLowerCase().replaceAll("_", "-");
-    const provider = parseProvider(variable, name, value, { lifetimeMs, renewalSpanMs });
+    const provider = parseProvider(variable, name, value, { lifetimeMs, renewalSpanMs }, env);
     if ("message" in provider) problems.push(provider);
     else providers.push(provider);
-    if (directory === null) {
-      const message = "needs SALLYPORT_AUTHORITY: without an authority there are no certificates to issue";
-      problems.push({ name: variable, message });
-    }
   }
+  return providers;
+}
+
+/** `null` where no authority is configured. */
+export function readEnrolment(values: Values, providers: readonly Provider[]): EnrolmentConfig | null {
+  const { SALLYPORT_AUTHORITY: directory } = values;
   if (directory === null) return null;
   return {
     directory,
-    lifetimeMs,
-    renewalSpanMs,
+    lifetimeMs: values.SALLYPORT_CERTIFICATE_LIFETIME ?? 0,
+    renewalSpanMs: values.SALLYPORT_RENEWAL_SPAN ?? 0,
     perSource: values.SALLYPORT_CERTIFICATES_PER_SOURCE ?? 0,
     perIdentity: values.SALLYPORT_CERTIFICATES_PER_IDENTITY ?? 0,
     sshPrincipals: values.SALLYPORT_SSH_PRINCIPALS ?? [],

@@ -16,12 +16,14 @@ import {
   type ServerCertificate,
 } from "./certificates.ts";
 import { checkCertificates, checkPasswords, checkPorts, checkRoutes } from "./checks.ts";
-import { type EnrolmentConfig, readEnrolment } from "./enrolment.ts";
+import { type EnrolmentConfig, readEnrolment, readProviders } from "./enrolment.ts";
+import type { Environment } from "./environment.ts";
+import { checkLogins, hostLogin, type LoginConfig, loginConfig, loginProviders } from "./login.ts";
 import { appRoute, checkAgents, tunnelRoute } from "./own-routes.ts";
 import { chainFrom, clientAnchorsFrom, type Files, pemOrPath } from "./pem.ts";
 import { denyListFrom, sourcesFrom } from "./revocation.ts";
 import { expectedRouteName, routeName } from "./route-name.ts";
-import { type Environment, parseRoute, type RouteDefaults } from "./route-url.ts";
+import { parseRoute, type RouteDefaults } from "./route-url.ts";
 import { readRoutesFile, type WrittenRoute } from "./routes-file.ts";
 import type { SchemeInfo } from "./scheme.ts";
 import { type SeparateListener, separateListeners } from "./separate.ts";
@@ -82,6 +84,8 @@ export interface Config {
   readonly audit: string;
   /** `null` where no authority issues certificates over the API. */
   readonly enrolment: EnrolmentConfig | null;
+  /** `null` where browsers sign in nowhere. */
+  readonly login: LoginConfig | null;
   /** The key of the router's assertions, PEM; `null`: one is made. */
   readonly jwtKey: string | null;
   /** What a careful reader would want to know, none of it wrong. */
@@ -127,7 +131,9 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
   if (deny !== null) attempt("SALLYPORT_DENY", () => denyListFrom(deny, files));
   const allow = values.SALLYPORT_ALLOW ?? [];
   const expiryGraceMs = values.SALLYPORT_EXPIRY_GRACE ?? 0;
-  const enrolment = readEnrolment(env, values, problems);
+  const providers = readProviders(env, values, problems);
+  const enrolment = readEnrolment(values, providers);
+  const logins = loginProviders(providers);
   const jwtKeyText = values.SALLYPORT_JWT_KEY;
   const jwtKey =
     jwtKeyText === null ? null : attempt("SALLYPORT_JWT_KEY", () => pemOrPath(jwtKeyText, files));
@@ -140,14 +146,16 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
     env,
     schemes,
     files,
-    { idleTimeoutMs, expiryGraceMs, crl, allow, anchors: anchors ?? ["unreadable"] },
+    { idleTimeoutMs, expiryGraceMs, crl, allow, anchors: anchors ?? ["unreadable"], logins },
     problems,
   );
-  const ofApp = { idleTimeoutMs, expiryGraceMs, crl, allow: [], anchors: anchors ?? [] };
+  const login = hostLogin(values, logins, problems);
+  const ofApp = { idleTimeoutMs, expiryGraceMs, crl, allow: [], anchors: anchors ?? [], login };
   const app = appRoute(values, ofApp, certificates, problems, warnings);
   const tunnel = tunnelRoute(values, ofApp, app, problems);
   const own = [app, tunnel].filter((route) => route !== null);
   checkAgents(routes, values, problems);
+  checkLogins(routes, app, providers, values, problems, warnings);
   if (enrolment !== null && app === null) {
     const message = "its API is served at SALLYPORT_HOST, for which there is no certificate";
     problems.push({ name: "SALLYPORT_AUTHORITY", message });
@@ -175,7 +183,7 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
     warnings.push(
       "SALLYPORT_PROXY_PROTOCOL_FROM is set, and SALLYPORT_PROXY_PROTOCOL is off: no header is read",
     );
-  if (values.SALLYPORT_ADMIN_ALLOW !== null && app?.client === "none")
+  if (values.SALLYPORT_ADMIN_ALLOW !== null && app?.client === "none" && app.login === null)
     warnings.push(
       "SALLYPORT_ADMIN_ALLOW is set, and SALLYPORT_CLIENT_CA is not: nobody can say who they are",
     );
@@ -219,6 +227,7 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
     revocation: { rule: values.SALLYPORT_CRL_RULE ?? "hard", deny, ocsp: ocspSettings(values, warnings) },
     audit: values.SALLYPORT_AUDIT_LOG ?? "-",
     enrolment,
+    login: loginConfig(providers, values),
     jwtKey,
     warnings,
   };

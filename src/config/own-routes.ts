@@ -3,16 +3,18 @@ import type { ConfigProblem } from "../errors.ts";
 import { publisherRules } from "../identity/publishers.ts";
 import { type CertificateStore, selectCertificate } from "./certificates.ts";
 import { parseNamePattern } from "./names.ts";
-import type { RouteDefaults } from "./route-url.ts";
 import type { Values } from "./variables.ts";
 
 /** The routes that nobody configures as such; their names are not for users. */
 export const ownRoutes = { app: "sallyport", tunnel: "sallyport-tunnel" } as const;
 
+/** What the router's own routes have in common with those that are configured. */
+type OwnDefaults = Pick<Route, "idleTimeoutMs" | "expiryGraceMs" | "crl" | "allow" | "anchors" | "login">;
+
 /** The router's own app, served at SALLYPORT_HOST once there is a certificate for it. */
 export function appRoute(
   values: Values,
-  defaults: RouteDefaults,
+  defaults: OwnDefaults,
   certificates: CertificateStore,
   problems: ConfigProblem[],
   warnings: string[],
@@ -58,7 +60,7 @@ export function appRoute(
 /** Where agents come in: at the router's own name, once somebody may publish one. */
 export function tunnelRoute(
   values: Values,
-  defaults: RouteDefaults,
+  defaults: OwnDefaults,
   app: Route | null,
   problems: ConfigProblem[],
 ): Route | null {
@@ -80,6 +82,7 @@ export function tunnelRoute(
     alpn: ["sallyport-tunnel"],
     takesNoAlpn: false,
     client: "required",
+    login: null,
     allow: rules.map(({ rule }) => rule),
   };
 }

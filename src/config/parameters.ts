@@ -36,6 +36,11 @@ export const parameters: Readonly<Record<string, Parameter>> = {
     many: true,
     terminatedOnly: true,
   },
+  login: {
+    meaning:
+      "`oidc`: browsers without a certificate sign in at the provider of `SALLYPORT_OIDC_*`; `oidc:NAME` where several have a client. Needs `client=optional` or `client=none`",
+    onlyOn: ["http", "https", "h2c"],
+  },
   source: { meaning: "networks (CIDR) that may; several: comma", many: true },
   port: { meaning: "a listener of the route's own, beside the one port; `sni` may then be left out" },
   send_proxy: {

@@ -2,6 +2,8 @@ import type { Condition, Provider } from "../enrolment/provider.ts";
 import { isSecureUrl } from "../enrolment/secure-url.ts";
 import { parseTemplate, type Template } from "../enrolment/template.ts";
 import type { ConfigProblem } from "../errors.ts";
+import { type Environment, expand } from "./environment.ts";
+import { fail, Problem } from "./query.ts";
 import { didYouMean } from "./suggest.ts";
 import { certificateLifetime, delay, duration, list, oneOf } from "./values.ts";
 
@@ -10,7 +12,12 @@ export const providerParameters: Readonly<
   Record<string, { readonly meaning: string; readonly many?: boolean }>
 > = {
   client_id: {
-    meaning: "this router's client at the provider, a public one: `login` uses it, and tokens may be for it",
+    meaning:
+      "this router's client at the provider: the command `login` and routes with `login=` use it, and tokens may be for it",
+  },
+  client_secret: {
+    meaning:
+      "its secret, where the provider wants one of web applications (best from a variable, as in a route's URL): such a client is for browsers on routes with `login=`, and not for the command `login`",
   },
   audience: { meaning: "whom tokens may be for (`aud`), beside `client_id`; several: comma", many: true },
   scope: { meaning: "what `login` asks for, separated by spaces; default `openid email profile`" },
@@ -43,13 +50,6 @@ export const providerParameters: Readonly<
 };
 
 export type ProviderDefaults = Pick<Provider, "lifetimeMs" | "renewalSpanMs">;
-
-/** Thrown inside this file only: one problem of one provider. */
-class Problem extends Error {}
-
-const fail = (message: string): never => {
-  throw new Problem(message);
-};
 
 function decode(text: string): string {
   try {
@@ -91,8 +91,8 @@ function conditions(text: string): Condition[] {
   });
 }
 
-function parse(name: string, value: string, unset: ProviderDefaults): Provider {
-  const [issuer = "", query = ""] = value.trim().split(/\?(.*)/s);
+function parse(name: string, value: string, unset: ProviderDefaults, env: Environment): Provider {
+  const [issuer = "", query = ""] = expand(value.trim(), env).split(/\?(.*)/s);
   // OpenID Connect Discovery 1.0 §3.
   if (!isSecureUrl(issuer) || issuer.includes("#"))
     fail("is no issuer: expected https://HOST/PATH?PARAMETERS (http:// for loopback alone)");
@@ -105,6 +105,8 @@ function parse(name: string, value: string, unset: ProviderDefaults): Provider {
     return result.success ? result.data : fail(`${key}=${result.error.issues[0]?.message}`);
   };
   const clientId = one("client_id") ?? null;
+  const clientSecret = one("client_secret") ?? null;
+  if (clientSecret !== null && clientId === null) fail("client_secret= needs client_id=");
   const audiences = [...(clientId === null ? [] : [clientId]), ...all("audience").flatMap(list)];
   if (audiences.length === 0)
     fail("expected client_id= or audience=: a token that could be for anybody is worth nothing");
@@ -114,6 +116,7 @@ function parse(name: string, value: string, unset: ProviderDefaults): Provider {
     name,
     issuer,
     clientId,
+    clientSecret,
     audiences,
     scope,
     require: all("require").map(conditions),
@@ -142,9 +145,10 @@ export function parseProvider(
   name: string,
   value: string,
   unset: ProviderDefaults,
+  env: Environment,
 ): Provider | ConfigProblem {
   try {
-    return parse(name, value, unset);
+    return parse(name, value, unset, env);
   } catch (error) {
     if (error instanceof Problem) return { name: variable, message: error.message };
     throw error;

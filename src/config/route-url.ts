@@ -4,7 +4,9 @@ import { type AllowRule, parseAllow } from "../identity/policy.ts";
 import type { Source } from "../revocation/read-lists.ts";
 import { parseIp } from "../wire/ip.ts";
 import { credentialsIn, databaseRules } from "./database.ts";
+import { type Environment, expand } from "./environment.ts";
 import { kubernetesRules } from "./kubernetes.ts";
+import { loginRule } from "./login.ts";
 import { isTunnelTemplate, parseNamePattern } from "./names.ts";
 import { clientAnchorsFrom, type Files } from "./pem.ts";
 import { decode, fail, hostTemplate, Problem, Query, secret } from "./query.ts";
@@ -20,22 +22,10 @@ export interface RouteDefaults {
   readonly anchors: readonly string[];
   readonly crl: readonly Source[];
   readonly expiryGraceMs: number;
-  /** For routes that require a certificate and say nothing of their own. */
+  /** For routes that want to know who somebody is and say nothing of their own. */
   readonly allow: readonly AllowRule[];
-}
-
-export type Environment = Readonly<Record<string, string | undefined>>;
-
-/** `${NAME}` from the environment, encoded so that a value can't become anything but a value. */
-function expand(text: string, env: Environment): string {
-  return text.replace(/\$\{([^}]*)\}?/g, (whole, name: string) => {
-    if (!/^\$\{[A-Za-z_][A-Za-z0-9_]*\}$/.test(whole))
-      fail(`holds a \${ that is no \${NAME}; a literal one is written %24{`);
-    const value = env[name];
-    return value === undefined
-      ? fail(`\${${name}} is not set in the environment`)
-      : encodeURIComponent(value);
-  });
+  /** The providers at which browsers can sign in, by name. */
+  readonly logins: readonly string[];
 }
 
 const shape = /^([A-Za-z][A-Za-z0-9+.-]*):\/\/(?:([^@/?#]*)@)?([^/?#]*)(\/[^?#]*)?(?:\?([^#]*))?$/;
@@ -73,7 +63,7 @@ export const parseRoute = (
       name,
       variable,
       ...matched,
-      ...clientRules(query, info, files, defaults),
+      ...clientRules(query, info, files, defaults, loginRule(query, matched.port, defaults.logins)),
       upstream: {
         ...where,
         tls,
@@ -119,6 +109,7 @@ export const parseForwardedRoute = (
       client: "none",
       anchors: [],
       allow: [],
+      login: null,
       crl: [],
       upstream: { ...where, tls, sendProxy: null, credentials: null },
       database: null,
@@ -247,19 +238,27 @@ function clientRules(
   info: SchemeInfo,
   files: Files,
   defaults: RouteDefaults,
-): Pick<Route, "client" | "anchors" | "allow" | "crl"> {
-  if (!info.terminates) return { client: "none", anchors: [], allow: [], crl: [] };
+  login: string | null,
+): Pick<Route, "client" | "anchors" | "allow" | "crl" | "login"> {
+  if (!info.terminates) return { client: "none", anchors: [], allow: [], crl: [], login };
   const client = query.parse("client", oneOf("required", "optional", "none")) ?? "required";
   const own = query.one("client_ca");
   const allow: AllowRule[] = query.all("allow").map((text) => {
     const rule = parseAllow(text);
     return "problem" in rule ? fail(`allow=${rule.problem}`) : rule;
   });
+  if (login !== null && client === "required")
+    fail(
+      "login= needs client=optional or client=none: with client=required no browser without a certificate gets as far as to sign in",
+    );
+  const toAll = client === "required" || login !== null ? defaults.allow : [];
+  const rules = { allow: allow.length > 0 ? allow : toAll, login };
   if (client === "none") {
-    if (allow.length > 0) fail("allow= needs a client certificate, and client=none asks for none");
+    if (allow.length > 0 && login === null)
+      fail("allow= needs a client certificate, and client=none asks for none");
     if (own !== null) fail("client_ca= makes no sense with client=none");
     if (query.one("crl") !== null) fail("crl= makes no sense with client=none");
-    return { client, anchors: [], allow, crl: [] };
+    return { client, anchors: [], crl: [], ...rules };
   }
   const anchors =
     own === null ? defaults.anchors : secret(query, "client_ca", (text) => clientAnchorsFrom(text, files));
@@ -269,7 +268,7 @@ function clientRules(
     );
   }
   const crl = secret(query, "crl", (text) => sourcesFrom(text, files)) ?? defaults.crl;
-  return { client, anchors, crl, allow: allow.length > 0 || client !== "required" ? allow : defaults.allow };
+  return { client, anchors, crl, ...rules };
 }
 
 /** What every one of the names captures. */

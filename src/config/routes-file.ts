@@ -1,7 +1,7 @@
 import type { ConfigProblem } from "../errors.ts";
+import type { Environment } from "./environment.ts";
 import { type Files, textAt } from "./pem.ts";
 import { routeName } from "./route-name.ts";
-import type { Environment } from "./route-url.ts";
 import { routePrefix } from "./variables.ts";
 
 /** A route as it is written down. */

@@ -122,6 +122,13 @@ export const certificateLifetime = duration.transform((ms, context) => {
   return z.NEVER;
 });
 
+/** How long a browser stays signed in, in milliseconds. */
+export const loginLifetime = duration.transform((ms, context) => {
+  if (ms >= 60_000 && ms <= 3_600_000) return ms;
+  context.addIssue("is out of bounds: expected 1m to 1h");
+  return z.NEVER;
+});
+
 const whole = (min: number, max: number, what: string) =>
   z.string().transform((text, context) => {
     const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;

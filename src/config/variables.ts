@@ -12,6 +12,7 @@ import {
   grace,
   groupSources,
   listenPort,
+  loginLifetime,
   oneOf,
   onlyAsYet,
   responder,
@@ -151,6 +152,16 @@ export const variables = {
     text,
     null,
     "private keys, PEM (PKCS #8) or a path, of the assertions for HTTP upstreams: P-256, Ed25519 or RSA; the first signs, the public halves of all are at `/.well-known/jwks.json`. If unset: made at every start and every day",
+  ),
+  SALLYPORT_LOGIN_LIFETIME: variable(
+    loginLifetime,
+    "1h",
+    "how long a browser stays signed in on routes with `login=`, `1m` to `1h`, and never past the end of its ID token",
+  ),
+  SALLYPORT_HOST_LOGIN: variable(
+    text,
+    null,
+    "`oidc`, or `oidc:NAME`: browsers without a certificate may sign in at the router's own pages too, as with `login=` on a route",
   ),
   SALLYPORT_LISTENER_MODE: variable(
     oneOf("multiplex", "separate"),

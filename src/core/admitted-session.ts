@@ -1,6 +1,6 @@
 import { Refusal } from "../errors.ts";
 import type { HttpClient, HttpServing } from "../http/exchange.ts";
-import type { Identity } from "../identity/identity.ts";
+import type { CertificateIdentity, Identity } from "../identity/identity.ts";
 import type { VerifiedClient } from "../identity/verifier.ts";
 import type { Connection, Endpoint, RelayLimits, Taps, TlsConnection } from "../types.ts";
 import { balancedClient } from "../upstream/http-upstreams.ts";
@@ -16,6 +16,7 @@ import {
   serverText,
   upstreamText,
 } from "./dial.ts";
+import type { Gate } from "./gate.ts";
 import type { Match } from "./match.ts";
 import { type DatabaseRecord, requestRecord, statementRecord } from "./record.ts";
 import type { Route, UpstreamServer, UpstreamToken } from "./route.ts";
@@ -42,6 +43,9 @@ export interface Admitted {
   readonly tls: TlsConnection | null;
   readonly verified: VerifiedClient | null;
 }
+
+/** In the record of one connection. */
+const maxLogins = 16;
 
 /** Said to an agent in the place of a connection, where many share one. */
 const sharedId = "shared";
@@ -99,16 +103,21 @@ export class AdmittedSession implements Session {
   readonly tls: TlsConnection | null;
   readonly serverName: string | null;
   readonly alpn: string | null;
-  readonly identity: Identity | null;
+  readonly identity: CertificateIdentity | null;
   readonly source: Endpoint;
   readonly draining: AbortSignal;
   readonly upstream: string;
   readonly captures: Readonly<Record<string, string>>;
+  readonly gate: Gate | null;
   /** Whether the upstream was dialled at all. */
   hasDialled = false;
   database: DatabaseRecord | null = null;
   agent: PublishedAgent | null = null;
   software: Software | null = null;
+  /** Who signed in first of those for whom requests were let in. */
+  visitor: Identity | null = null;
+  /** The logins of all of them, as far as there is room. */
+  readonly logins = new Set<string>();
   /** What went wrong without ending it. */
   noted: Refusal | undefined;
 
@@ -137,6 +146,7 @@ export class AdmittedSession implements Session {
     this.draining = draining;
     this.captures = hit.captures;
     this.upstream = upstreamText(hit.route, hit.captures);
+    this.gate = parts.gateOf(this);
   }
 
   /** Ends what is open to upstreams: a client that had ended its half already leaves one that knows nothing of it. */
@@ -203,9 +213,8 @@ export class AdmittedSession implements Session {
     return "text" in token ? token.text : this.#parts.tokenIn(token.path);
   }
 
-  async assertion(): Promise<string | null> {
-    if (this.identity === null) return null;
-    return this.#parts.assertions.about(this.identity, originsOf(this.route, this.captures), Date.now());
+  async assertion(identity: Identity): Promise<string | null> {
+    return this.#parts.assertions.about(identity, originsOf(this.route, this.captures), Date.now());
   }
 
   async mint(user: string): Promise<CertificateAndKey> {
@@ -259,6 +268,11 @@ export class AdmittedSession implements Session {
 
   opened({ user, askedUser, name }: DatabaseSession): void {
     this.database = { user, asked_user: askedUser ?? null, name, started: new Date().toISOString() };
+  }
+
+  signedIn(identity: Identity, login: string): void {
+    this.visitor ??= identity;
+    if (this.logins.size < maxLogins) this.logins.add(login);
   }
 
   published({ name, services, version }: PublishedAgent): void {

@@ -12,17 +12,17 @@ const maxKept = 4096;
 /** Signed words on who a client is, for one upstream: a JWT (RFC 7519), kept for some seconds. */
 export class Assertions {
   #kept = new LruMap<string, { readonly token: Promise<string>; readonly at: number }>(maxKept);
-  #keys: AssertionKeys;
+  #keys: Pick<AssertionKeys, "signing" | "published">;
   #issuer: string;
 
   /** @param issuer `iss`, a URL */
-  constructor(keys: AssertionKeys, issuer: string) {
+  constructor(keys: Pick<AssertionKeys, "signing" | "published">, issuer: string) {
     this.#keys = keys;
     this.#issuer = issuer;
   }
 
   /** From here on it signs with these, for connections that are open too: those before are published no longer. */
-  replace(keys: AssertionKeys, issuer: string): void {
+  replace(keys: Pick<AssertionKeys, "signing" | "published">, issuer: string): void {
     if (keys === this.#keys && issuer === this.#issuer) return;
     this.#keys = keys;
     this.#issuer = issuer;
@@ -35,7 +35,7 @@ export class Assertions {
   }
 
   /**
-   * The assertion, or `null` where the certificate is past its end, or within its last second.
+   * The assertion, or `null` where the certificate or the login is past its end, or within its last second.
    *
    * @param audience origins of the upstream's servers
    * @param now Unix milliseconds
@@ -45,7 +45,10 @@ export class Assertions {
     const end = Math.min(seconds + assertionMs / 1000, Math.floor(Date.parse(identity.expires) / 1000));
     // A date that can't be read is not later than anything.
     if (!(end > seconds)) return null;
-    const key = `${identity.fingerprint} ${audience.join(" ")}`;
+    const { subject, spiffe, groups, fingerprint, expires } = identity;
+    // Without a certificate, all that the assertion says.
+    const who = fingerprint ?? JSON.stringify([subject, spiffe, groups, expires]);
+    const key = `${who} ${audience.join(" ")}`;
     const kept = this.#kept.get(key);
     if (kept !== undefined && now >= kept.at && now - kept.at < reuseMs) return kept.token;
     const token = this.#sign(identity, audience, seconds, end, now);

@@ -31,10 +31,13 @@ export interface ConnectionRecord {
   readonly agent: PublishedAgent | null;
   /** What client and server say they are, where their protocol has them say it. */
   readonly software: Software | null;
+  /** By the client's certificate; without one, who signed in first of those for whom requests were let in. */
   readonly identity: Pick<
     Identity,
     "subject" | "spiffe" | "groups" | "serial" | "fingerprint" | "expires"
   > | null;
+  /** The ids of the `login` records of all for whom requests were let in that had signed in; `null` without any. */
+  readonly logins: readonly string[] | null;
   readonly bytes_in: number;
   readonly bytes_out: number;
   readonly duration_ms: number;

@@ -113,6 +113,8 @@ export interface Route {
   /** PEM trust anchors for client certificates; empty only where `client` is `none`. */
   readonly anchors: readonly string[];
   readonly allow: readonly AllowRule[];
+  /** The provider at which browsers without a certificate sign in; `null`: nowhere. */
+  readonly login: string | null;
   /** Where its revocation lists come from. */
   readonly crl: readonly Source[];
   /** How long a connection may outlive its client's certificate, milliseconds; may be infinite. */

@@ -9,10 +9,11 @@ import type { Cidr } from "../wire/ip.ts";
 import type { AdmissionControl } from "./admission.ts";
 import type { Assertions } from "./assertions.ts";
 import type { CertificateAndKey, TlsContexts } from "./contexts.ts";
+import type { Gate } from "./gate.ts";
 import type { RouteTable } from "./match.ts";
 import type { ConnectionRecord, RequestRecord, StatementRecord } from "./record.ts";
 import type { Route } from "./route.ts";
-import type { Adapter } from "./session.ts";
+import type { Adapter, Session } from "./session.ts";
 import type { ProxyProtocol } from "./source.ts";
 
 /** Everything a connection meets on its way; made by the composition root. */
@@ -37,6 +38,8 @@ export interface RouterParts {
   readonly assertions: Assertions;
   /** The token in a file. Throws a `Refusal`. */
   readonly tokenIn: (path: string) => string;
+  /** What judges the requests of a connection; `null` where the certificate alone says who somebody is. */
+  readonly gateOf: (session: Session) => Gate | null;
   /** A connection to a service that an agent publishes. Rejects with a `Refusal`. */
   readonly openService: (target: ServiceTarget) => Promise<Connection>;
   /** Connections of agents that are open. */

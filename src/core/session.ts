@@ -1,10 +1,11 @@
 import type { Refusal } from "../errors.ts";
 import type { HttpClient, HttpServing } from "../http/exchange.ts";
-import type { Identity } from "../identity/identity.ts";
+import type { CertificateIdentity, Identity } from "../identity/identity.ts";
 import type { Connection, Endpoint, Taps, TlsConnection } from "../types.ts";
 import type { Parsed } from "../wire/cursor.ts";
 import type { Arrival } from "./arrival.ts";
 import type { CertificateAndKey } from "./contexts.ts";
+import type { Gate } from "./gate.ts";
 import type { Route, UpstreamToken } from "./route.ts";
 
 /** An admitted connection, as its adapter sees it: everything an adapter needs, and its only way to the world. */
@@ -18,7 +19,10 @@ export interface Session {
   /** As asked for in SNI, normalised by nobody; `null` without one. */
   readonly serverName: string | null;
   readonly alpn: string | null;
-  readonly identity: Identity | null;
+  /** By the client's certificate. */
+  readonly identity: CertificateIdentity | null;
+  /** Judges requests one by one, where clients without a certificate may show otherwise who they are. */
+  readonly gate: Gate | null;
   /** The client's address, behind a trusted PROXY header where there is one. */
   readonly source: Endpoint;
   /** The router began to drain: end when what is under way is done. */
@@ -42,8 +46,8 @@ export interface Session {
   mint(user: string): Promise<CertificateAndKey>;
   /** The bearer token that the upstream knows the router by, as it is now. Throws a `Refusal`. */
   upstreamToken(token: UpstreamToken): string;
-  /** A signed word for the upstream on who the client is; `null` where no certificate that is good says so. */
-  assertion(): Promise<string | null>;
+  /** A signed word for the upstream on who the client is; `null` where what said so is past its end. */
+  assertion(identity: Identity): Promise<string | null>;
   /**
    * Carries bytes both ways until both sides are done. Throws a `Refusal` where it did not end well, or what a tap
    * throws; the client is on the left.
@@ -64,6 +68,8 @@ export interface Session {
   identified(software: Software): void;
   /** Who opened which database: said in the record, and of every statement. */
   opened(database: DatabaseSession): void;
+  /** A request was let in for somebody who signed in: said in the record. */
+  signedIn(identity: Identity, login: string): void;
   /** The connection is an agent's, which publishes services: said in the record. */
   published(agent: PublishedAgent): void;
   /** One line of the audit log about one statement; nothing where the route does not ask for it. */

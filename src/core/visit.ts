@@ -199,7 +199,7 @@ export class Visit {
     try {
       const leaf = tls.peerLeaf();
       if (leaf === null) {
-        if (route.client === "required" || route.allow.length > 0) {
+        if (route.client === "required" || (route.allow.length > 0 && route.login === null)) {
           throw new Refusal("client_cert_missing", "the client sent no certificate");
         }
         return;
@@ -290,8 +290,8 @@ export class Visit {
     const outcome = outcomeOf(reason, this.#established);
     const route = this.#hit?.route;
     const carried = this.#tls ?? this.#connection;
-    const identity = this.#client?.identity;
     const session = this.#session;
+    const identity = this.#client?.identity ?? session?.visitor ?? undefined;
     const record: ConnectionRecord = {
       time: new Date().toISOString(),
       id: this.#id,
@@ -322,6 +322,7 @@ export class Visit {
               fingerprint: identity.fingerprint,
               expires: identity.expires,
             },
+      logins: session === undefined || session.logins.size === 0 ? null : [...session.logins],
       bytes_in: carried.bytesRead,
       bytes_out: carried.bytesWritten,
       duration_ms: Math.round(performance.now() - this.#started),

@@ -1,7 +1,8 @@
 import { schemes } from "../adapters/registry.ts";
+import type { Environment } from "../config/environment.ts";
 import { parseNamePattern } from "../config/names.ts";
 import { expectedRouteName, routeName } from "../config/route-name.ts";
-import { type Environment, parseForwardedRoute } from "../config/route-url.ts";
+import { parseForwardedRoute } from "../config/route-url.ts";
 import { routePrefix } from "../config/variables.ts";
 import { RouteTable } from "../core/match.ts";
 import { fillIn, type Route } from "../core/route.ts";
@@ -56,6 +57,7 @@ function ownPages(host: string, problems: ConfigProblem[]): Route[] {
       client: "none",
       anchors: [],
       allow: [],
+      login: null,
       crl: [],
       expiryGraceMs: 0,
       port: null,

@@ -30,6 +30,16 @@ async function textOf(url: string, response: Response): Promise<string> {
   return text + decoder.decode();
 }
 
+/** An answer of a provider that is no longer than it should be; whoever asks bounds the time. Throws an `EnrolmentRefusal`. */
+export async function boundedFetch(url: string, init: RequestInit): Promise<Response> {
+  const response = await fetch(url, init);
+  const text = await textOf(url, response);
+  const headers = new Headers(response.headers);
+  // Of the bytes that came, which were decoded.
+  for (const name of ["content-encoding", "content-length"]) headers.delete(name);
+  return new Response(text === "" ? null : text, { status: response.status, headers });
+}
+
 /** JSON from a provider: a moment's patience, a bounded answer, no redirects. Throws an `EnrolmentRefusal`. */
 export async function fetchJson(url: string): Promise<unknown> {
   try {

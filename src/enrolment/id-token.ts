@@ -1,4 +1,5 @@
-import { decodeJwt, errors, type JWTPayload, jwtVerify } from "jose";
+import { decodeJwt, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
+import type { Person } from "../authority/subject.ts";
 import { personFrom } from "./claims.ts";
 import type { Grant } from "./grant.ts";
 import type { Provider } from "./provider.ts";
@@ -13,6 +14,15 @@ const algorithms = [
 const maxLength = 16 * 1024;
 /** Of clocks that don't agree. */
 const toleranceSeconds = 30;
+
+/** Who somebody is who logged in at a provider in a browser. */
+export interface LoggedIn {
+  readonly person: Person;
+  /** The provider's name and its subject: the same for the same holder. */
+  readonly voucher: string;
+  /** When the token does, Unix milliseconds. */
+  readonly expires: number;
+}
 
 export interface Vouched extends Grant {
   /** The provider's name and its subject: the same for the same holder. */
@@ -70,6 +80,31 @@ function checkNonce({ nonce: rule }: Provider, { nonce }: JWTPayload, keyHash: s
   throw invalid("its nonce is not the SHA-256 of the key in the request");
 }
 
+/** What a token of this provider says, once it is the provider's, for us and in time. */
+async function judge(
+  token: string,
+  getKey: JWTVerifyGetKey,
+  provider: Provider,
+  now: number,
+): Promise<JWTPayload> {
+  const { payload, protectedHeader } = await jwtVerify(token, getKey, {
+    algorithms,
+    issuer: provider.issuer,
+    audience: [...provider.audiences],
+    requiredClaims: ["sub", "iat", "exp"],
+    maxTokenAge: provider.maxAgeMs / 1000,
+    clockTolerance: toleranceSeconds,
+    currentDate: new Date(now),
+  });
+  // Access tokens and others are typed, and say nothing of who is here (RFC 9068 §2.1, RFC 8725 §3.11).
+  if (protectedHeader.typ !== undefined && protectedHeader.typ.toUpperCase() !== "JWT")
+    throw invalid("is a JWT of another type");
+  if (typeof payload.sub !== "string" || !/^[\x20-\x7e]{1,255}$/.test(payload.sub))
+    throw invalid("its sub is missing, or no subject");
+  checkAudience(provider, payload);
+  return payload;
+}
+
 /** Judges ID tokens of the configured providers. */
 export class IdTokens {
   readonly #providers: readonly Provider[];
@@ -89,27 +124,11 @@ export class IdTokens {
   async verify(token: string, keyHash: string, now: number): Promise<Vouched> {
     const issuer = issuerOf(token);
     const candidates = this.#providers.filter((provider) => provider.issuer === issuer);
-    const keys = this.#keys.get(issuer);
-    if (keys === undefined) throw invalid("its issuer is not one of those configured");
-    const getKey = await keys.get(now);
+    const getKey = await this.#keysOf(issuer, now);
     let last: EnrolmentRefusal | undefined;
     for (const provider of candidates) {
       try {
-        const { payload, protectedHeader } = await jwtVerify(token, getKey, {
-          algorithms,
-          issuer,
-          audience: [...provider.audiences],
-          requiredClaims: ["sub", "iat", "exp"],
-          maxTokenAge: provider.maxAgeMs / 1000,
-          clockTolerance: toleranceSeconds,
-          currentDate: new Date(now),
-        });
-        // Access tokens and others are typed, and say nothing of who is here (RFC 9068 §2.1, RFC 8725 §3.11).
-        if (protectedHeader.typ !== undefined && protectedHeader.typ.toUpperCase() !== "JWT")
-          throw invalid("is a JWT of another type");
-        if (typeof payload.sub !== "string" || !/^[\x20-\x7e]{1,255}$/.test(payload.sub))
-          throw invalid("its sub is missing, or no subject");
-        checkAudience(provider, payload);
+        const payload = await judge(token, getKey, provider, now);
         checkNonce(provider, payload, keyHash);
         return {
           person: personFrom(provider, payload),
@@ -122,5 +141,32 @@ export class IdTokens {
       }
     }
     throw last ?? invalid("is for none of the providers");
+  }
+
+  /**
+   * Who logged in at this provider: the same, for a token that was asked for with this nonce.
+   *
+   * @throws EnrolmentRefusal
+   */
+  async verifyLogin(provider: Provider, token: string, nonce: string, now: number): Promise<LoggedIn> {
+    if (issuerOf(token) !== provider.issuer) throw invalid("its issuer is not the provider that was asked");
+    const getKey = await this.#keysOf(provider.issuer, now);
+    try {
+      const payload = await judge(token, getKey, provider, now);
+      if (payload.nonce !== nonce) throw invalid("its nonce is not the one that was asked for");
+      return {
+        person: personFrom(provider, payload),
+        voucher: `${provider.name}:${payload.sub}`,
+        expires: (payload.exp ?? 0) * 1000,
+      };
+    } catch (error) {
+      throw asRefusal(error);
+    }
+  }
+
+  #keysOf(issuer: string, now: number): Promise<JWTVerifyGetKey> {
+    const keys = this.#keys.get(issuer);
+    if (keys === undefined) throw invalid("its issuer is not one of those configured");
+    return keys.get(now);
   }
 }

@@ -12,8 +12,10 @@ export interface Provider {
   readonly name: string;
   /** As it stands in `iss`. */
   readonly issuer: string;
-  /** For `login`; `null` where only machines come with its tokens. */
+  /** With which people log in; `null` where only machines come with its tokens. */
   readonly clientId: string | null;
+  /** `null`: a public client. One with a secret is for browsers alone: the command `login` could keep none. */
+  readonly clientSecret: string | null;
   /** Whom a token may be for; one at least. */
   readonly audiences: readonly string[];
   /** What `login` asks for. */

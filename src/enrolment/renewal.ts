@@ -2,13 +2,13 @@ import { certificatesFromPem } from "../authority/pem.ts";
 import type { Person } from "../authority/subject.ts";
 import { parseCertificate } from "../identity/certificate.ts";
 import { grantsOid } from "../identity/grants.ts";
-import { type Identity, identityOf, sha256Hex } from "../identity/identity.ts";
+import { type CertificateIdentity, type Identity, identityOf, sha256Hex } from "../identity/identity.ts";
 import { formatCidr } from "../wire/ip.ts";
 import type { IssuedRecord } from "./issued-record.ts";
 import { EnrolmentRefusal } from "./refusal.ts";
 
 /** A stolen key must not be good for longer than its certificate. Throws an `EnrolmentRefusal`. */
-export async function refuseOldKey(identity: Identity, publicKey: Uint8Array): Promise<void> {
+export async function refuseOldKey(identity: CertificateIdentity, publicKey: Uint8Array): Promise<void> {
   if (identity.keyFingerprint === (await sha256Hex(publicKey)))
     throw new EnrolmentRefusal(
       "key_unfit",
@@ -96,7 +96,7 @@ const said = ({ subject, dnsNames, emails, uris, ips, groups, sources, routes }:
   );
 
 /** Who a certificate (PEM) that the authority just made is for. Throws an `EnrolmentRefusal`. */
-export async function identityIn(certificate: string): Promise<Identity> {
+export async function identityIn(certificate: string): Promise<CertificateIdentity> {
   const [der] = certificatesFromPem(certificate);
   const parsed = der === undefined ? undefined : parseCertificate(der);
   if (parsed === undefined || "malformed" in parsed)

@@ -14,6 +14,13 @@ export interface SigningKey {
 }
 
 export interface AssertionKeys {
+  /**
+   * 256 secret bits for another purpose, derived from each of the keys: the first is to be used, what was made with one
+   * of the others still holds.
+   *
+   * @param now Unix milliseconds
+   */
+  secrets(purpose: string, now: number): Promise<readonly Uint8Array[]>;
   /** The key to sign with now, in Unix milliseconds. */
   signing(now: number): Promise<SigningKey>;
   /** All by which something may be signed that is good now, or will be soon. */
@@ -37,6 +44,33 @@ async function publicHalf(key: CryptoKey, alg: string): Promise<JWK> {
   const members = Object.entries({ kty, crv, x, y, n, e }).filter(([, value]) => value !== undefined);
   const jwk = Object.fromEntries(members) as JWK;
   return { ...jwk, kid: await calculateJwkThumbprint(jwk), use: "sig", alg };
+}
+
+const derived = new WeakMap<SigningKey, Map<string, Promise<Uint8Array>>>();
+
+/**
+ * HKDF (RFC 5869) over the private number, which is the same however a key is written down: routers with one key have
+ * the same secrets.
+ */
+async function derive({ key }: SigningKey, purpose: string): Promise<Uint8Array> {
+  const { d = "" } = await exportJWK(key);
+  const text = new TextEncoder();
+  const material = await crypto.subtle.importKey("raw", text.encode(d), "HKDF", false, ["deriveBits"]);
+  const how = {
+    name: "HKDF",
+    hash: "SHA-256",
+    salt: new Uint8Array(32),
+    info: text.encode(`sallyport ${purpose}`),
+  };
+  return new Uint8Array(await crypto.subtle.deriveBits(how, material, 256));
+}
+
+function secretOf(key: SigningKey, purpose: string): Promise<Uint8Array> {
+  const known = derived.get(key) ?? new Map<string, Promise<Uint8Array>>();
+  derived.set(key, known);
+  const secret = known.get(purpose) ?? derive(key, purpose);
+  known.set(purpose, secret);
+  return secret;
 }
 
 async function readKey(pem: string): Promise<SigningKey> {
@@ -65,12 +99,17 @@ const blocksOf = (pem: string): readonly string[] =>
 export async function givenKeys(pem: string): Promise<AssertionKeys> {
   const [first, ...others] = await Promise.all(blocksOf(pem.trimStart()).map(readKey));
   if (first === undefined) throw new TypeError("a text has one block at least");
-  const published = { keys: [first, ...others].map(({ jwk }) => jwk) };
-  return { signing: async () => first, published: async () => published };
+  const all = [first, ...others];
+  const published = { keys: all.map(({ jwk }) => jwk) };
+  return {
+    signing: async () => first,
+    published: async () => published,
+    secrets: (purpose) => Promise.all(all.map((key) => secretOf(key, purpose))),
+  };
 }
 
-async function newKey(extractable: boolean): Promise<SigningKey> {
-  const { publicKey, privateKey } = await generateKeyPair("ES256", { extractable });
+async function newKey(): Promise<SigningKey> {
+  const { publicKey, privateKey } = await generateKeyPair("ES256", { extractable: true });
   return { key: privateKey, alg: "ES256", jwk: await publicHalf(publicKey, "ES256") };
 }
 
@@ -87,18 +126,17 @@ function publishedOf({ current, next, last, since }: Generated, now: number): Ke
   return { keys: [current, next, ...old].map(({ jwk }) => jwk) };
 }
 
+/** With the next one: another process of this router may have begun to use it. */
+const secretsOf = ({ current, next, last }: Generated, purpose: string): Promise<readonly Uint8Array[]> =>
+  Promise.all([current, next, ...(last === null ? [] : [last])].map((key) => secretOf(key, purpose)));
+
 /** Keys of a day each. The next one is published before it signs, the last one until nothing it signed is good. */
 export class GeneratedKeys implements AssertionKeys {
   #state: Promise<Generated>;
-  readonly #shared: boolean;
 
-  /**
-   * @param now Unix milliseconds
-   * @param shared other processes are to sign with them: see `exported`
-   */
-  constructor(now: number, shared = false) {
-    this.#shared = shared;
-    this.#state = Promise.all([newKey(shared), newKey(shared)]).then(([current, next]) => ({
+  /** @param now Unix milliseconds */
+  constructor(now: number) {
+    this.#state = Promise.all([newKey(), newKey()]).then(([current, next]) => ({
       current,
       next,
       last: null,
@@ -125,12 +163,16 @@ export class GeneratedKeys implements AssertionKeys {
     };
   }
 
+  async secrets(purpose: string, now: number): Promise<readonly Uint8Array[]> {
+    return secretsOf(await this.#at(now), purpose);
+  }
+
   /** One after the other, so that a key is replaced once. */
   #at(now: number): Promise<Generated> {
     this.#state = this.#state.then(async (state) =>
       now - state.since < keyMs
         ? state
-        : { current: state.next, next: await newKey(this.#shared), last: state.current, since: now },
+        : { current: state.next, next: await newKey(), last: state.current, since: now },
     );
     return this.#state;
   }
@@ -179,6 +221,10 @@ export class SharedKeys implements AssertionKeys {
 
   async published(now: number): Promise<KeySet> {
     return publishedOf(await this.#state, now);
+  }
+
+  async secrets(purpose: string): Promise<readonly Uint8Array[]> {
+    return secretsOf(await this.#state, purpose);
   }
 
   static async #read({ current, next, last, since }: ExportedKeys): Promise<Generated> {

@@ -4,7 +4,7 @@ import { defaultGroupSources, type GroupSource, groupsIn } from "./groups.ts";
 import { formatName, valuesOf } from "./name.ts";
 import { spiffeOf } from "./spiffe.ts";
 
-/** What a verified client certificate says of its holder. */
+/** Who somebody is: what a verified client certificate says of its holder, or a provider of whom it signed in. */
 export interface Identity {
   /** RFC 4514: `CN=alice,OU=payments,O=Example`. */
   readonly subject: string;
@@ -23,14 +23,20 @@ export interface Identity {
   /** Networks from which, and routes for which, the certificate may be used; `null`: any. */
   readonly sources: readonly string[] | null;
   readonly routes: readonly string[] | null;
-  /** Lower-case hexadecimal. */
+  /** Of the certificate, lower-case hexadecimal; `null` without one. */
+  readonly serial: string | null;
+  /** SHA-256 of the certificate, lower-case hexadecimal; `null` without one. */
+  readonly fingerprint: string | null;
+  /** ISO 8601. */
+  readonly expires: string;
+}
+
+/** The identity of a certificate's holder. */
+export interface CertificateIdentity extends Identity {
   readonly serial: string;
-  /** SHA-256 of the certificate, lower-case hexadecimal. */
   readonly fingerprint: string;
   /** SHA-256 of its SubjectPublicKeyInfo, lower-case hexadecimal. */
   readonly keyFingerprint: string;
-  /** ISO 8601. */
-  readonly expires: string;
 }
 
 /** Lower-case hexadecimal. */
@@ -43,7 +49,7 @@ export async function sha256Hex(bytes: Uint8Array): Promise<string> {
 export async function identityOf(
   certificate: Certificate,
   groupSources: readonly GroupSource[] = defaultGroupSources,
-): Promise<Identity> {
+): Promise<CertificateIdentity> {
   const { subjectName, names, grants } = certificate;
   return {
     subject: formatName(subjectName),

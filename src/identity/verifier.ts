@@ -3,7 +3,7 @@ import { Refusal } from "../errors.ts";
 import { type Certificate, parseCertificate } from "./certificate.ts";
 import { validatePath } from "./chain.ts";
 import type { GroupSource } from "./groups.ts";
-import { type Identity, identityOf } from "./identity.ts";
+import { type CertificateIdentity, identityOf } from "./identity.ts";
 import type { Profile } from "./profile.ts";
 import type { PathFailure } from "./question.ts";
 import type { Revocation } from "./revocation/revocation.ts";
@@ -16,7 +16,7 @@ export interface Presented {
 }
 
 export interface VerifiedClient {
-  readonly identity: Identity;
+  readonly identity: CertificateIdentity;
   /** DER. */
   readonly certificate: Uint8Array;
   /** Leaf first, the anchor last. */

@@ -63,12 +63,17 @@ export class RevocationWatch {
     return entry.known;
   }
 
+  /** Whom the operator denies, as it stands now. */
+  get denied(): DenyList {
+    return this.#denied;
+  }
+
   /** Reads once what was not read yet, then all of it again and again. */
   async start(): Promise<void> {
     const entries = [...this.#bySources.values()].filter(({ started }) => !started);
     for (const entry of entries) entry.started = true;
     await Promise.all(entries.map(({ feed }) => feed.start()));
-    if (this.#bySources.size === 0) return;
+    if (this.#bySources.size === 0 && this.#settings.deny === null) return;
     this.#timer ??= setInterval(() => {
       this.#readDenied();
       for (const { feed } of this.#bySources.values()) feed.tick(Date.now());

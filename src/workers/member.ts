@@ -34,6 +34,7 @@ export class Member {
   #keys: SharedKeys | null = null;
   #tickets: Uint8Array = new Uint8Array(0);
   #newTickets = (): void => {};
+  #signedOut: (id: string) => void = () => {};
   #snapshot: (() => Snapshot) | undefined;
   #admission: SharedAdmission | undefined;
   #peerServer: PeerServer | undefined;
@@ -153,6 +154,16 @@ export class Member {
     this.#channel.send({ type: "agents", names: [...names] });
   }
 
+  /** A session of somebody who signed in with a browser is over: the other workers are told. */
+  tellSignedOut(id: string): void {
+    this.#channel.send({ type: "signed-out", id });
+  }
+
+  /** The same, from another worker. */
+  set onSignedOut(callback: (id: string) => void) {
+    this.#signedOut = callback;
+  }
+
   /** Resolves once no other worker uses an agent of this one. */
   async usedElsewhere(): Promise<void> {
     await this.#peerServer?.idle();
@@ -237,6 +248,9 @@ export class Member {
         break;
       case "peers":
         this.#peers.update(message.peers);
+        break;
+      case "signed-out":
+        this.#signedOut(message.id);
         break;
       case "drain":
       case "close":

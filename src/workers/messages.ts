@@ -72,6 +72,8 @@ export const fromWorker = z.discriminatedUnion("type", [
   z.object({ type: z.literal("rate"), ask: whole, key: z.string(), perMinute: whole }),
   z.object({ type: z.literal("counted"), snapshot }),
   z.object({ type: z.literal("agents"), names: z.array(z.string()) }),
+  /** Whoever signed in by that login has signed out. */
+  z.object({ type: z.literal("signed-out"), id: z.string() }),
 ]);
 export type FromWorker = z.output<typeof fromWorker>;
 
@@ -90,6 +92,7 @@ export const fromPrimary = z.discriminatedUnion("type", [
   z.object({ type: z.literal("count") }),
   z.object({ type: z.literal("secrets"), secrets }),
   z.object({ type: z.literal("peers"), peers }),
+  z.object({ type: z.literal("signed-out"), id: z.string() }),
   z.object({ type: z.literal("drain") }),
   z.object({ type: z.literal("close") }),
 ]);

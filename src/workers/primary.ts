@@ -311,6 +311,9 @@ export class Primary {
         slot.agents = message.names;
         this.#tellPeers();
         break;
+      case "signed-out":
+        for (const one of this.#slots) if (one !== slot) one.channel?.send(message);
+        break;
     }
   }
 

@@ -13,7 +13,7 @@ export class RouterSecrets {
 
   /** @param generates whether the keys of assertions are ours to make; @param now Unix milliseconds */
   constructor(generates: boolean, now: number) {
-    this.#assertions = generates ? new GeneratedKeys(now, true) : null;
+    this.#assertions = generates ? new GeneratedKeys(now) : null;
     this.#since = now;
   }
 

@@ -3,11 +3,17 @@ import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { clientCertificateField } from "../../src/adapters/http/client-certificate-field.ts";
-import type { Identity } from "../../src/identity/identity.ts";
+import type { CertificateIdentity } from "../../src/identity/identity.ts";
 import { formatName } from "../../src/identity/name.ts";
 
-const field = (about: Partial<Identity>): string =>
-  clientCertificateField({ fingerprint: "5f0c", subject: "", uris: [], dnsNames: [], ...about } as Identity);
+const field = (about: Partial<CertificateIdentity>): string =>
+  clientCertificateField({
+    fingerprint: "5f0c",
+    subject: "",
+    uris: [],
+    dnsNames: [],
+    ...about,
+  } as CertificateIdentity);
 
 /** Subject as a name of one attribute would have it. */
 const subjectOf = (value: string): string =>

@@ -89,6 +89,11 @@ export function rules(dependencies: readonly string[]): readonly Rule[] {
       (specifier) => under("src/runtime", "src/config", "src/adapters", "src/cli", "routes")(specifier),
     ),
     imports(
+      "browsers sign in without runtime, configuration or adapters",
+      under("src/sign-in"),
+      (specifier) => under("src/runtime", "src/config", "src/adapters", "src/cli", "routes")(specifier),
+    ),
+    imports(
       "lists of what is revoked are kept current without runtime, configuration or adapters",
       under("src/revocation"),
       (specifier) => under("src/runtime", "src/config", "src/adapters", "src/cli")(specifier),

@@ -74,6 +74,7 @@ describe("check", () => {
       sni: ["{n}.example.com"],
       alpn: ["sallyport-tcp"],
       client: "required",
+      login: null,
       crl: [],
       expiry_grace_ms: 30_000,
       allow: ["cn:alice", "group:ops"],

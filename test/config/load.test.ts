@@ -307,6 +307,14 @@ describe("the router's own pages", () => {
     );
     assert.deepEqual(load({}).adminAllow, []);
     assert.doesNotMatch(load(rule).warnings.join(), /ADMIN_ALLOW/);
+    const signingIn = {
+      SALLYPORT_HOST_LOGIN: "oidc",
+      SALLYPORT_OIDC_STAFF: "https://login.test?client_id=a",
+    };
+    assert.doesNotMatch(
+      load({ ...rule, ...signingIn, SALLYPORT_CLIENT_CA: "" }).warnings.join(),
+      /ADMIN_ALLOW/,
+    );
     assert.match(
       load({ ...rule, SALLYPORT_CLIENT_CA: "" }).warnings.join(),
       /SALLYPORT_ADMIN_ALLOW is set, and SALLYPORT_CLIENT_CA is not/,

@@ -21,7 +21,6 @@ const alice: Identity = {
   routes: null,
   serial: "01",
   fingerprint: "aa",
-  keyFingerprint: "bb",
   expires: new Date(now + 3_600_000).toISOString(),
 };
 const upstream = ["http://10.0.3.7:8080"];

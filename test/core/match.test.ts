@@ -28,6 +28,7 @@ function route(name: string, sketch: Sketch): Route {
     variable: `SALLYPORT_ROUTE_${name.toUpperCase()}`,
     scheme: "tcp",
     adapter: "tcp",
+    login: null,
     terminates: alpn !== null,
     names: (sketch.sni ?? ["a.example.com"]).map(pattern),
     alpn,

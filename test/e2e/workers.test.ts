@@ -15,7 +15,9 @@ import {
   type TestRouter,
 } from "../support/router.ts";
 import { run } from "../support/run.ts";
+import { TokenIssuer } from "../support/token-issuer.ts";
 import { echo, tcpUpstream, type Upstream } from "../support/upstreams.ts";
+import { WebBrowser } from "../support/web-browser.ts";
 
 const tcp = { ALPNProtocols: ["sallyport-tcp"] };
 /** So many connections that none of two workers gets all of them by chance. */
@@ -25,18 +27,26 @@ let site: Site;
 let upstream: Upstream;
 let router: TestRouter;
 let agent: TestAgent | undefined;
+let issuer: TokenIssuer;
 
 before(async () => {
   site = await createSite(["localhost", "a.test", "b.test", "full.test", "agent.test"]);
   const edge = { commonName: "edge-1", groups: ["edge"] };
   site.save("edge-1", await site.authority.client(edge, 86_400_000));
   upstream = await tcpUpstream(echo);
+  issuer = await TokenIssuer.start();
+  Object.assign(issuer.documents["/.well-known/openid-configuration"] as object, {
+    authorization_endpoint: `${issuer.issuer}/authorize`,
+    token_endpoint: `${issuer.issuer}/token`,
+    id_token_signing_alg_values_supported: ["ES256"],
+  });
   router = await startRouter(site, { ...routes(), SALLYPORT_WORKERS: "2" });
 });
 after(async () => {
   await agent?.stop();
   await router?.stop();
   upstream?.close();
+  issuer?.close();
   site?.remove();
 });
 
@@ -46,6 +56,8 @@ const routes = () => ({
   SALLYPORT_ROUTE_FULL: `tcp://127.0.0.1:${upstream.port}?sni=full.test&max_connections=5`,
   SALLYPORT_ROUTE_AGENT: "tcp://echo?sni=agent.test&via=edge-1",
   SALLYPORT_TUNNEL_ALLOW: "edge-1=cn:edge-1",
+  SALLYPORT_HOST_LOGIN: "oidc",
+  SALLYPORT_OIDC_STAFF: `${issuer.issuer}?client_id=sallyport&email={email}`,
 });
 
 const isThere = (pid: number): boolean =>
@@ -194,6 +206,41 @@ describe("several workers", { timeout: 120_000 }, () => {
         resumed.map(() => true),
       );
     for (let i = 0; i < 6; i++) assert.equal(await again("b.test"), false);
+  });
+
+  it("know each other's browser sessions, and hear of it when one is over", async () => {
+    const visitor = new WebBrowser(site, () => router.port, "HTTP/1.1");
+    const own = "https://localhost/.well-known/sallyport";
+    const query = new URL((await visitor.open(`${own}/sign-in`)).field("location")).searchParams;
+    issuer.documents["/token"] = {
+      access_token: "any",
+      token_type: "bearer",
+      id_token: await issuer.token({ nonce: query.get("nonce") }),
+    };
+    const back = new URLSearchParams({ code: "c", state: query.get("state") ?? "" });
+    const done = await visitor.open(`${own}/callback?${back}`);
+    assert.equal(done.field("location"), "https://localhost/", done.body);
+    const cookie = visitor.cookiesFor("https://localhost/");
+    const held = await Promise.all(
+      Array.from({ length: many }, () =>
+        dial(site, router.port, "localhost", { as: null, ALPNProtocols: ["http/1.1"] }),
+      ),
+    );
+    const statuses = (): Promise<string[]> =>
+      Promise.all(
+        held.map(async (socket) => {
+          socket.write(`HEAD /v1/whoami HTTP/1.1\r\nHost: localhost\r\nCookie: ${cookie}\r\n\r\n`);
+          return (await firstBytes(socket))?.toString().slice(9, 12) ?? "";
+        }),
+      );
+    assert.deepEqual(new Set(await statuses()), new Set(["200"]));
+    assert.ok(dealt(held).every((count) => count > 0));
+    const leave = { method: "POST", headers: { Origin: "https://localhost" } };
+    assert.equal((await visitor.open(`${own}/sign-out`, leave)).status, 200);
+    await until("signed out at every worker", async () =>
+      (await statuses()).every((status) => status === "401"),
+    );
+    await over(held);
   });
 
   it("reach an agent that is connected to one of them", async () => {

@@ -63,10 +63,16 @@ interface Setting {
 async function start(setting: Setting = {}) {
   const { perSource = 1000, perIdentity = 1000, renewalSpanMs = 24 * hourMs } = setting;
   const rules = "client_id=sallyport&group={groups}&uri=spiffe://example.com/user/{sub}";
-  const provider = parseProvider("SALLYPORT_OIDC_X", "staff", `${issuer.issuer}?${rules}`, {
-    lifetimeMs: hourMs,
-    renewalSpanMs,
-  });
+  const provider = parseProvider(
+    "SALLYPORT_OIDC_X",
+    "staff",
+    `${issuer.issuer}?${rules}`,
+    {
+      lifetimeMs: hourMs,
+      renewalSpanMs,
+    },
+    {},
+  );
   if ("message" in provider) throw new Error(provider.message);
   const anchors = setting.anchors ?? [anchor];
   const api = createAuthorityApi(

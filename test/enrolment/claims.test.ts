@@ -5,10 +5,16 @@ import { personFrom } from "../../src/enrolment/claims.ts";
 import { EnrolmentRefusal } from "../../src/enrolment/refusal.ts";
 
 const from = (parameters: string, claims: Readonly<Record<string, unknown>>) => {
-  const read = parseProvider("SALLYPORT_OIDC_X", "x", `https://login.test?audience=a&${parameters}`, {
-    lifetimeMs: 3_600_000,
-    renewalSpanMs: 0,
-  });
+  const read = parseProvider(
+    "SALLYPORT_OIDC_X",
+    "x",
+    `https://login.test?audience=a&${parameters}`,
+    {
+      lifetimeMs: 3_600_000,
+      renewalSpanMs: 0,
+    },
+    {},
+  );
   if ("message" in read) throw new Error(read.message);
   return personFrom(read, claims);
 };

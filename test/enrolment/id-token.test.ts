@@ -18,10 +18,16 @@ const keyHash = "k".repeat(43);
 const soon = { discoveryMs: hourMs, failureMs: 0, cooldownMs: 0 };
 
 function provider(parameters = "client_id=sallyport", of = issuer.issuer, name = "staff"): Provider {
-  const read = parseProvider("SALLYPORT_OIDC_X", name, `${of}?${parameters}`, {
-    lifetimeMs: hourMs,
-    renewalSpanMs: hourMs,
-  });
+  const read = parseProvider(
+    "SALLYPORT_OIDC_X",
+    name,
+    `${of}?${parameters}`,
+    {
+      lifetimeMs: hourMs,
+      renewalSpanMs: hourMs,
+    },
+    {},
+  );
   if ("message" in read) throw new Error(read.message);
   return read;
 }

@@ -19,7 +19,6 @@ const alice: Identity = {
   routes: null,
   serial: "01",
   fingerprint: "",
-  keyFingerprint: "",
   expires: "2030-01-01T00:00:00.000Z",
 };
 

@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { calculateJwkThumbprint, exportPKCS8, generateKeyPair, importJWK, jwtVerify, SignJWT } from "jose";
-import { GeneratedKeys, givenKeys, SharedKeys } from "../../src/identity/assertion-key.ts";
+import {
+  type AssertionKeys,
+  GeneratedKeys,
+  givenKeys,
+  SharedKeys,
+} from "../../src/identity/assertion-key.ts";
 
 const secret = ["d", "p", "q", "dp", "dq", "qi", "k", "oth"];
 
@@ -49,7 +54,7 @@ describe("the key of assertions", () => {
 
   it("made anew, goes to other processes, which sign with it and follow when it is replaced", async () => {
     const day = 86_400_000;
-    const keys = new GeneratedKeys(0, true);
+    const keys = new GeneratedKeys(0);
     const shared = new SharedKeys(JSON.parse(JSON.stringify(await keys.exported(0))));
     assert.deepEqual(await shared.published(0), await keys.published(0));
     const { key, alg } = await shared.signing();
@@ -60,8 +65,25 @@ describe("the key of assertions", () => {
     shared.replace(JSON.parse(JSON.stringify(await keys.exported(day))));
     assert.deepEqual(await shared.published(day), await keys.published(day));
     assert.equal((await shared.signing()).jwk.kid, (await keys.signing(day)).jwk.kid);
-    // Nobody exports those of a router of one process.
-    await assert.rejects(new GeneratedKeys(0).exported(0));
+  });
+
+  it("made anew, has the same secrets in all processes, also while it is replaced in one after the other", async () => {
+    const day = 86_400_000;
+    const keys = new GeneratedKeys(0);
+    const hex = (secret: Uint8Array | undefined): string => Buffer.from(secret ?? []).toString("hex");
+    const all = async (from: AssertionKeys, now: number): Promise<string[]> =>
+      (await from.secrets("a test", now)).map(hex);
+    const here = new SharedKeys(JSON.parse(JSON.stringify(await keys.exported(0))));
+    const there = new SharedKeys(JSON.parse(JSON.stringify(await keys.exported(0))));
+    assert.deepEqual(await all(here, 0), await all(there, 0));
+    assert.deepEqual(await all(here, 0), await all(keys, 0));
+    const [before] = await all(here, 0);
+    there.replace(JSON.parse(JSON.stringify(await keys.exported(day))));
+    const [after] = await all(there, day);
+    assert.notEqual(after, before);
+    // Each opens what the other has sealed.
+    assert.ok((await all(here, day)).includes(after ?? ""));
+    assert.ok((await all(there, day)).includes(before ?? ""));
   });
 
   it("may be several: the first signs, all are published", async () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { Identity } from "../../src/identity/identity.ts";
+import type { CertificateIdentity } from "../../src/identity/identity.ts";
 import {
   actingAs,
   type ImpersonationRules,
@@ -9,7 +9,7 @@ import {
   parseMapped,
 } from "../../src/identity/impersonation.ts";
 
-const alice: Identity = {
+const alice: CertificateIdentity = {
   subject: "CN=alice",
   commonName: "alice",
   organizations: [],

@@ -18,7 +18,6 @@ const nobody: Identity = {
   routes: null,
   serial: "01",
   fingerprint: "",
-  keyFingerprint: "",
   expires: "2030-01-01T00:00:00.000Z",
 };
 

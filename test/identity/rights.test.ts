@@ -18,7 +18,6 @@ const alice: Identity = {
   routes: null,
   serial: "01",
   fingerprint: "",
-  keyFingerprint: "",
   expires: "",
 };
 

@@ -83,7 +83,6 @@ const identityOf = (subject: string): Identity => ({
   routes: null,
   serial: "01",
   fingerprint: "",
-  keyFingerprint: "",
   expires: new Date(at).toISOString(),
 });
 

@@ -23,6 +23,7 @@ const record = (more: Partial<ConnectionRecord>): ConnectionRecord => ({
   agent: null,
   software: null,
   identity: null,
+  logins: null,
   bytes_in: 0,
   bytes_out: 0,
   duration_ms: 1,

@@ -17,6 +17,11 @@ export interface View {
   readonly scheme: "light" | "dark";
 }
 
+interface Setting {
+  readonly flags?: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+}
+
 /** A headless Chromium, driven by its DevTools protocol over a pipe: JSON messages, each ended by a NUL. */
 export class Chromium {
   readonly #child: ChildProcess;
@@ -25,7 +30,7 @@ export class Chromium {
   #last = 0;
   #session: string | undefined;
 
-  constructor(program: string) {
+  constructor(program: string, { flags = [], env = process.env }: Setting = {}) {
     this.#child = spawn(
       program,
       [
@@ -36,8 +41,9 @@ export class Chromium {
         "--no-first-run",
         "--remote-debugging-pipe",
         `--user-data-dir=${this.#folder}`,
+        ...flags,
       ],
-      { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"], detached: true },
+      { env, stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"], detached: true },
     );
     let text = "";
     (this.#child.stdio[4] as Readable).setEncoding("utf8").on("data", (chunk: string) => {
@@ -131,9 +137,17 @@ export class Chromium {
   }
 }
 
-/** Logs in at the provider of `openid-provider.ts`, and gives the text of the page where it ends. */
-export async function logInWithChromium(program: string, url: string, name: string): Promise<string> {
-  const chromium = new Chromium(program);
+/**
+ * Logs in at the provider of `openid-provider.ts`, and gives the text of the page where it ends: where `until`, JavaScript
+ * for the page, is true.
+ */
+export async function logInWithChromium(
+  program: string,
+  url: string,
+  name: string,
+  { until = 'location.pathname === "/callback"', ...setting }: Setting & { readonly until?: string } = {},
+): Promise<string> {
+  const chromium = new Chromium(program, setting);
   try {
     await chromium.open(url);
     await chromium.until(`(() => {
@@ -150,7 +164,7 @@ export async function logInWithChromium(program: string, url: string, name: stri
       next?.click();
       return next !== null && next !== undefined;
     })()`);
-    await chromium.until(`location.pathname === "/callback" && document.body.innerText !== ""`);
+    await chromium.until(`document.body.innerText !== "" && (${until})`);
     return await chromium.text();
   } finally {
     await chromium.close();

@@ -75,6 +75,7 @@ const route: Route = {
   client: "none",
   anchors: [],
   allow: [],
+  login: null,
   port: null,
   upstream: null,
   database: null,
@@ -117,6 +118,7 @@ export function sessionOf(client: Connection, options: SessionOptions): Session 
     serverName,
     alpn,
     identity: null,
+    gate: null,
     source: { address: "192.0.2.7", port: 4711 },
     draining,
     upstream: `127.0.0.1:${upstreamPort}`,
@@ -133,6 +135,7 @@ export function sessionOf(client: Connection, options: SessionOptions): Session 
     apiRequest: () => {},
     upstreamToken: () => "",
     published: () => {},
+    signedIn: () => {},
     relay: (upstream) => carry(client, upstream),
     carry,
     serveHttp: (serving) =>

@@ -8,6 +8,8 @@ interface ProviderLibrary {
 
 const library = "oidc-provider";
 
+export const webSecret = "a secret / of + a % client";
+
 export interface OpenIdProvider {
   readonly issuer: string;
   close(): void;
@@ -15,7 +17,8 @@ export interface OpenIdProvider {
 
 /**
  * A real OpenID provider on this machine, with its development pages for logging in: any name, any password. It
- * knows one public client, `sallyport`; whoever logs in has an email address and is in the group `payments`.
+ * knows a public client, `sallyport`, and one for browsers with a secret, `sallyport-web`; whoever logs in has an email
+ * address and is in the group `payments`.
  */
 export async function startOpenIdProvider(): Promise<OpenIdProvider> {
   const server = createServer();
@@ -35,6 +38,13 @@ export async function startOpenIdProvider(): Promise<OpenIdProvider> {
           application_type: "native",
           redirect_uris: ["http://127.0.0.1/callback"],
           grant_types: ["authorization_code", "urn:ietf:params:oauth:grant-type:device_code"],
+          response_types: ["code"],
+        },
+        {
+          client_id: "sallyport-web",
+          client_secret: webSecret,
+          redirect_uris: ["https://gate.example.com/.well-known/sallyport/callback"],
+          grant_types: ["authorization_code"],
           response_types: ["code"],
         },
       ],

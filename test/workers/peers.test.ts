@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { CancelKeys, type Holder } from "../../src/adapters/postgres/cancel-keys.ts";
 import { Refusal } from "../../src/errors.ts";
-import type { Identity } from "../../src/identity/identity.ts";
+import type { CertificateIdentity } from "../../src/identity/identity.ts";
 import { selectRuntime } from "../../src/runtime/select.ts";
 import { ownSocket } from "../../src/runtime/unix-socket.ts";
 import { Agents } from "../../src/tunnel/agents.ts";
@@ -20,7 +20,7 @@ const identity = {
   dnsNames: [],
   emails: [],
   uris: [],
-} as unknown as Identity;
+} as unknown as CertificateIdentity;
 const alice: Holder = { source: "192.0.2.1", route: "orders", identity };
 const real = { pid: 4711, secret: Uint8Array.of(1, 2, 3, 4) };
 const secret = "the secret of this router";

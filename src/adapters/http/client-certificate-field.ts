@@ -1,4 +1,4 @@
-import type { Identity } from "../../identity/identity.ts";
+import type { CertificateIdentity } from "../../identity/identity.ts";
 
 const hexOf = (text: string): string =>
   [...new TextEncoder().encode(text)]
@@ -22,7 +22,12 @@ const uriCharacters = /^[A-Za-z0-9\-._~:/?#[\]@!$&'()*+,;=%]+$/;
 const dnsCharacters = /^[A-Za-z0-9.*_-]+$/;
 
 /** `X-Forwarded-Client-Cert` in Envoy's form, for one client. Names that are no URIs or host names are left out. */
-export const clientCertificateField = ({ fingerprint, subject, uris, dnsNames }: Identity): string =>
+export const clientCertificateField = ({
+  fingerprint,
+  subject,
+  uris,
+  dnsNames,
+}: CertificateIdentity): string =>
   [
     `Hash=${fingerprint}`,
     `Subject="${inHex(subject)}"`,

@@ -1,6 +1,7 @@
 import type { HttpFields } from "../../http/exchange.ts";
 import { endToEnd } from "../../http/hop-by-hop.ts";
-import type { Identity } from "../../identity/identity.ts";
+import { foreignCookies } from "../../http/own-cookies.ts";
+import type { CertificateIdentity } from "../../identity/identity.ts";
 import { clientCertificateField } from "./client-certificate-field.ts";
 
 /** What only we may tell an upstream about the client: the peer's own copies are dropped. */
@@ -32,8 +33,8 @@ export interface Forwarding {
   /** The port it reached us on. */
   readonly port: number;
   /** Whom its certificate names; `null` without one, or where the upstream is not told. */
-  readonly client: Identity | null;
-  /** The same, signed; `null` where nobody can say so. */
+  readonly client: CertificateIdentity | null;
+  /** Who is calling, signed; `null` where nobody can say so. */
   readonly assertion: string | null;
 }
 
@@ -51,14 +52,14 @@ export function forwardedFields(fields: HttpFields, about: Forwarding): HttpFiel
   // Whatever a host may hold ends no value there: neither a quote nor a backslash stands in one (RFC 7239 §4).
   const host = tokenOnly.test(about.host) ? about.host : `"${about.host}"`;
   const theirs = endToEnd(fields).filter(([name]) => !madeAnew.has(name) && !isOurs(name));
-  // HTTP/2 takes cookies apart, which HTTP/1.1 has in one field (RFC 9113 §8.2.3).
-  const cookies = fields.filter(([name]) => name === "cookie").map(([, value]) => value);
+  // Whoever has a session's cookie is who signed in: it stays here.
+  const cookies = foreignCookies(fields);
   const takesTrailers = fields.some(
     ([name, value]) => name === "te" && /(^|,)\s*trailers\s*(,|$)/i.test(value),
   );
   return [
     ...theirs,
-    ...(cookies.length === 0 ? [] : ([["cookie", cookies.join("; ")]] as const)),
+    ...(cookies === null ? [] : ([["cookie", cookies]] as const)),
     // For this hop, but true of it as well: trailers go all the way. gRPC servers insist on it.
     ...(takesTrailers ? ([["te", "trailers"]] as const) : []),
     ["forwarded", `for=${node};host=${host};proto=https`],

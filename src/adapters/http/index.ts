@@ -7,17 +7,22 @@ import { type Dialect, passed, refuseRequest, reverseProxy } from "./reverse-pro
 
 /** The web: the client's name for the upstream stays, and the upstream is told who is calling. */
 const web: Dialect = {
-  ask: async (request, session) => {
+  ask: async (request, session, switches) => {
     const asked = admitted(request, session.serverName);
     if ("status" in asked) return asked;
+    const judged = (await session.gate?.judge(request, asked, switches)) ?? { visitor: null };
+    if ("answer" in judged) return judged.answer;
+    const { visitor } = judged;
+    const identity = session.identity ?? visitor?.identity ?? null;
     return {
       ...asked,
+      visitor,
       fields: forwardedFields(request.fields, {
         address: session.source.address,
         host: asked.authority,
         port: session.client.local.port,
         client: session.identity,
-        assertion: await session.assertion(),
+        assertion: identity === null ? null : await session.assertion(identity),
       }),
       ...(request.trailers === undefined ? {} : { trailers: passed(request.trailers) }),
       silenceMs: session.route.idleTimeoutMs,

@@ -1,7 +1,9 @@
+import type { Visitor } from "../../core/gate.ts";
 import { httpRulesOf } from "../../core/route.ts";
 import type { Adapter, Session } from "../../core/session.ts";
 import { Refusal } from "../../errors.ts";
 import type {
+  Cancellation,
   HttpBody,
   HttpClient,
   HttpClientResponse,
@@ -12,7 +14,9 @@ import type {
   HttpTrailers,
 } from "../../http/exchange.ts";
 import { endToEnd } from "../../http/hop-by-hop.ts";
+import { withoutOwnCookies } from "../../http/own-cookies.ts";
 import { type Problem, problem } from "../../http/problem.ts";
+import { type Held, holdFor, loginOver } from "../held.ts";
 import { forwardedTrailers } from "./forwarded-fields.ts";
 import { type Switching, switched, switchingAsked } from "./switching.ts";
 
@@ -25,12 +29,18 @@ export interface Asking {
   readonly trailers?: HttpTrailers;
   /** Between two parts of the answer's body, milliseconds; `null`: it may say nothing for as long as it likes. */
   readonly silenceMs: number | null;
+  /** For whom it is, where they may lose the right to it before it ends. */
+  readonly visitor?: Visitor | null;
 }
 
 /** What a protocol on top of HTTP makes of requests and answers on their way. */
 export interface Dialect {
-  /** What is asked upstream, or the answer that turns the request away. May throw a `Refusal`. */
-  ask(request: HttpRequest, session: Session): Promise<Asking | Problem>;
+  /**
+   * What is asked upstream, or the answer that turns the request away. May throw a `Refusal`.
+   *
+   * @param switches whether it asks to switch protocols
+   */
+  ask(request: HttpRequest, session: Session, switches: boolean): Promise<Asking | Problem | HttpResponse>;
   /** An answer of our own in words that the client understands. */
   inItsWords(request: HttpRequest, answer: Problem): HttpResponse;
   /** What the client hears in the place of an answer that is not for it; `null`: the answer. */
@@ -78,16 +88,20 @@ export async function forward(
   dialect: Dialect,
 ): Promise<void> {
   const { request } = exchange;
-  const say = (answer: Problem): Promise<void> => exchange.respond(dialect.inItsWords(request, answer));
+  const say = (answer: Problem | HttpResponse): Promise<void> =>
+    exchange.respond("reason" in answer ? dialect.inItsWords(request, answer) : answer);
   const broke = (refusal: Refusal): void => {
     session.note(refusal);
     dialect.broke?.(refusal);
   };
+  let held: Held | null = null;
   try {
-    const asking = await dialect.ask(request, session);
-    if ("status" in asking) return await say(asking);
     const switching = switchingAsked(request);
     if (typeof switching === "string") return await say(problem(400, "protocol_error", switching));
+    const asking = await dialect.ask(request, session, switching !== null);
+    if ("status" in asking) return await say(asking);
+    held = asking.visitor ? holdFor(asking.visitor, exchange.signal, session) : null;
+    const signal = held?.signal ?? exchange.signal;
     const fields: HttpFields = [...asking.fields, ...(switching?.fields ?? [])];
     const response = await client.request({
       method: request.method,
@@ -97,11 +111,15 @@ export async function forward(
       authority: asking.authority,
       fields,
       ...(asking.trailers === undefined ? {} : { trailers: asking.trailers }),
-      signal: exchange.signal,
+      signal,
       expectContinue: waitsForContinue(request),
       limits: { answerMs: httpRulesOf(session.route).answerMs, silenceMs: asking.silenceMs },
     });
-    if (response.upgraded !== null) return await join(session, exchange, switching, fields, response);
+    if (response.upgraded !== null) {
+      const { upgraded } = response;
+      held?.signal.addEventListener("abort", () => upgraded.abort(), { once: true });
+      return await join(session, exchange, switching, fields, response);
+    }
     const instead = dialect.instead?.(response) ?? null;
     if (instead !== null) {
       await response.body?.[Symbol.asyncIterator]().return?.();
@@ -109,15 +127,18 @@ export async function forward(
     }
     await exchange.respond({
       status: response.status,
-      fields: endToEnd(response.fields),
-      body: response.body === null ? null : new Noted(response.body, exchange, broke),
+      fields: withoutOwnCookies(endToEnd(response.fields)),
+      body: response.body === null ? null : new Noted(response.body, signal, broke),
       ...(response.trailers === undefined ? {} : { trailers: passed(response.trailers) }),
     });
   } catch (error) {
     const refusal = refusalOf(error);
     if (exchange.signal.aborted) return dialect.broke?.(refusal);
+    if (held?.signal.aborted) return await say(problem(401, loginOver.reason, loginOver.message));
     broke(refusal);
     await say(answerFor(refusal));
+  } finally {
+    held?.release();
   }
 }
 
@@ -167,7 +188,7 @@ class Noted implements AsyncIterableIterator<Uint8Array> {
   readonly #body: AsyncIterator<Uint8Array>;
   readonly #failed: (error: unknown) => never;
 
-  constructor(body: HttpBody, { signal }: HttpExchange, broke: (refusal: Refusal) => void) {
+  constructor(body: HttpBody, signal: Cancellation, broke: (refusal: Refusal) => void) {
     this.#body = body[Symbol.asyncIterator]();
     this.#failed = (error) => {
       if (!signal.aborted) broke(refusalOf(error));

@@ -1,6 +1,6 @@
 import { LruMap } from "../../core/lru-map.ts";
 import { sourceKey } from "../../enrolment/rate.ts";
-import type { Identity } from "../../identity/identity.ts";
+import type { CertificateIdentity } from "../../identity/identity.ts";
 import type { CancelKey } from "./wire.ts";
 
 /** Who holds a session, or asks to cancel what runs in one. */
@@ -8,7 +8,10 @@ export interface Holder {
   readonly source: string;
   /** Its name; `null` for a request in the clear, which comes to no route. */
   readonly route: string | null;
-  readonly identity: Pick<Identity, "keyFingerprint" | "subject" | "dnsNames" | "emails" | "uris"> | null;
+  readonly identity: Pick<
+    CertificateIdentity,
+    "keyFingerprint" | "subject" | "dnsNames" | "emails" | "uris"
+  > | null;
 }
 
 /** Where the router is several processes: which keys are whose. */

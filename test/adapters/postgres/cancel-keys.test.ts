@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { CancelKeys, type Holder } from "../../../src/adapters/postgres/cancel-keys.ts";
-import type { Identity } from "../../../src/identity/identity.ts";
+import type { CertificateIdentity } from "../../../src/identity/identity.ts";
 
-const identity = (subject: string, key: string): Identity => ({
+const identity = (subject: string, key: string): CertificateIdentity => ({
   subject,
   commonName: null,
   organizations: [],

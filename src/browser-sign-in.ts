@@ -1,0 +1,25 @@
+import type { Config } from "./config/load.ts";
+import { IdTokens } from "./enrolment/id-token.ts";
+import type { AssertionKeys } from "./identity/assertion-key.ts";
+import { SignIn, type SignInParts } from "./sign-in/sign-in.ts";
+import type { Member } from "./workers/member.ts";
+
+/** What browsers sign in with, whatever reloads bring; `null` where there is no provider at which they could. */
+export function openSignIn(
+  { login, host }: Config,
+  keys: () => AssertionKeys,
+  member: Member | null,
+  parts: Pick<SignInParts, "denied" | "audit" | "rate">,
+): SignIn | null {
+  if (login === null) return null;
+  const signIn = new SignIn({
+    ...login,
+    ...parts,
+    host,
+    idTokens: new IdTokens(login.providers),
+    secrets: (purpose, now) => keys().secrets(purpose, now),
+    tellSignedOut: (id) => member?.tellSignedOut(id),
+  });
+  if (member !== null) member.onSignedOut = (id) => signIn.signedOut(id);
+  return signIn;
+}
