@@ -221,11 +221,14 @@ describe("several workers", { timeout: 120_000 }, () => {
     const done = await visitor.open(`${own}/callback?${back}`);
     assert.equal(done.field("location"), "https://localhost/", done.body);
     const cookie = visitor.cookiesFor("https://localhost/");
-    const held = await Promise.all(
-      Array.from({ length: many }, () =>
+    const held: TLSSocket[] = [];
+    // With one socket for all, a burst may go to one of them.
+    for (let i = 0; i < 10 && !dealt(held).every((count) => count > 0); i++) {
+      const burst = Array.from({ length: many }, () =>
         dial(site, router.port, "localhost", { as: null, ALPNProtocols: ["http/1.1"] }),
-      ),
-    );
+      );
+      held.push(...(await Promise.all(burst)));
+    }
     const statuses = (): Promise<string[]> =>
       Promise.all(
         held.map(async (socket) => {
