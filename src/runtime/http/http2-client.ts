@@ -41,6 +41,9 @@ class Opened {
     });
     const leave = (): void => {
       this.leaving = true;
+      this.#idle?.cancel();
+      this.#idle = undefined;
+      if (this.active === 0) this.session.close();
       gone();
     };
     this.settled = new Promise((resolve) => {
