@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
 import { decodeJwt, exportPKCS8, generateKeyPair, type JWTPayload, SignJWT } from "jose";
 import { missing, program } from "../support/programs.ts";
@@ -13,6 +13,10 @@ const needsPython = ((): string | false => {
   const found = existsSync(python) && spawnSync(python, ["-c", "import jwt, cryptography"]).status === 0;
   return found ? false : "Python's jwt is not installed";
 })();
+const goPath = "/usr/share/gocode";
+const needsGo =
+  missing("go") ||
+  (existsSync(`${goPath}/src/gopkg.in/square/go-jose.v2`) ? false : "Go's go-jose is not installed");
 const spoofed = ["Sallyport-Identity", "sallyport_identity", "SALLYPORT-IDENTITY", "Sallyport_Identity"];
 
 let site: Site;
@@ -77,6 +81,28 @@ function example(language: string): string {
     .replace("http://10.0.3.7:8080", `http://127.0.0.1:${upstreams[0]?.port}`);
 }
 
+/** Go's example, compiled: it prints whose token it is. */
+function goProgram(code: string): string {
+  const at = `${site.folder}/who-is`;
+  const main = `
+func main() {
+	who, err := whoIs(os.Getenv("TOKEN"))
+	if err != nil {
+		println(err.Error())
+		os.Exit(1)
+	}
+	os.Stdout.WriteString(who)
+}
+`;
+  writeFileSync(`${at}.go`, code.replace('"net/http"', '"net/http"\n\t"os"') + main);
+  const { status, stderr } = spawnSync("go", ["build", "-o", at, `${at}.go`], {
+    encoding: "utf8",
+    env: { HOME: "/tmp", ...process.env, GO111MODULE: "off", GOPATH: goPath },
+  });
+  assert.equal(status, 0, stderr);
+  return at;
+}
+
 const unsigned = (claims: object): string =>
   `${[{ alg: "none", typ: "JWT" }, claims].map((part) => Buffer.from(JSON.stringify(part)).toString("base64url")).join(".")}.`;
 
@@ -108,9 +134,12 @@ describe("Sallyport-Identity", { skip: missing("curl") }, () => {
     });
   }
 
-  for (const [language, command, last, skip] of [
-    ["js", "node", "\nconsole.log(await whoIs(process.env.TOKEN));", false],
-    ["python", python, '\nimport os; print(who_is(os.environ["TOKEN"]))', needsPython],
+  const js = "\nconsole.log(await whoIs(process.env.TOKEN));";
+  const py = '\nimport os; print(who_is(os.environ["TOKEN"]))';
+  for (const [language, commandFor, skip] of [
+    ["js", (code: string) => ["node", "--input-type=module", "-e", code + js], false],
+    ["python", (code: string) => [python, "-c", code + py], needsPython],
+    ["go", (code: string) => [goProgram(code)], needsGo],
   ] as const)
     it(`is verified as the docs say: ${language}; nothing else is`, { skip }, async () => {
       const [token = ""] = await told("app.test", "--http1.1");
@@ -120,10 +149,10 @@ describe("Sallyport-Identity", { skip: missing("curl") }, () => {
       const header = JSON.parse(Buffer.from(token.split(".")[0] ?? "", "base64url").toString());
       const signed = (more: object, key: CryptoKey = signing): Promise<string> =>
         new SignJWT({ ...claims, ...more } as JWTPayload).setProtectedHeader(header).sign(key);
-      const code = example(language) + last;
+      const [command = "", ...args] = commandFor(example(language));
       const ca = `${site.folder}/ca.crt`;
       const asked = (text: string) =>
-        run(command, language === "js" ? ["--input-type=module", "-e", code] : ["-c", code], {
+        run(command, args, {
           env: environment({ TOKEN: text, NODE_EXTRA_CA_CERTS: ca, SSL_CERT_FILE: ca }),
           ms: 20_000,
         });
