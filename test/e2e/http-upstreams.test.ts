@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -247,8 +248,17 @@ describe("a WebSocket", () => {
 describe("h2load", { skip: missing("h2load") }, () => {
   // It goes with GOAWAY while streams are open.
   for (const version of [["--h1"], ["--npn-list=h2", "-m", "4"]]) {
-    it(`makes 10,000 requests over 100 connections, and none is lost: ${version.join(" ")}`, async () => {
-      const { out } = await run(
+    it(`makes 10,000 requests over 100 connections while certificates are replaced, and none is lost: ${version.join(" ")}`, async () => {
+      const serial = async (): Promise<string> => {
+        const socket = await dial(site, router.port, "two.test", { as: null });
+        const { serialNumber } = socket.getPeerCertificate();
+        socket.destroy();
+        return serialNumber;
+      };
+      const answered = (): number => (seen[0] ?? 0) + (seen[1] ?? 0);
+      const start = answered();
+      let over = false;
+      const loading = run(
         program("h2load"),
         [
           "-n",
@@ -262,7 +272,24 @@ describe("h2load", { skip: missing("h2load") }, () => {
           "https://two.test/",
         ],
         { ms: 60_000 },
-      );
+      ).finally(() => {
+        over = true;
+      });
+      assert.ok(await eventually(() => answered() > start, 20_000));
+      for (let nth = 0; nth < 3; nth++) {
+        const pair = await site.authority.server(["localhost", "two.test"], 3_600_000);
+        const wanted = new X509Certificate(pair.cert).serialNumber;
+        site.save("server", pair);
+        router.process.kill("SIGHUP");
+        let found = await serial();
+        for (let tries = 0; tries < 400 && found !== wanted; tries++) {
+          await new Promise((resolve) => setTimeout(resolve, 25));
+          found = await serial();
+        }
+        assert.equal(found, wanted);
+      }
+      assert.equal(over, false, "the certificate was replaced under load");
+      const { out } = await loading;
       assert.match(out, /requests: 10000 total, 10000 started, 10000 done, 10000 succeeded, 0 failed/);
       assert.match(out, /status codes: 10000 2xx, 0 3xx, 0 4xx, 0 5xx/);
     });
