@@ -47,10 +47,15 @@ export class DuplexConnection implements Connection {
   }
 
   writev(parts: readonly Uint8Array[]): Promise<void> {
+    const last = parts.length - 1;
     this.#stream.cork();
-    const written = Promise.all(parts.map((part) => this.write(part)));
+    for (const part of parts.slice(0, last)) {
+      this.bytesWritten += part.length;
+      this.#stream.write(part);
+    }
+    const written = this.write(parts[last] ?? new Uint8Array(0));
     this.#stream.uncork();
-    return written.then(() => {});
+    return written;
   }
 
   closeWrite(): Promise<void> {
