@@ -5,6 +5,21 @@ import type { ApiRequest, PublishedAgent, Software, Statement } from "./session.
 
 export type Outcome = "served" | "refused" | "failed";
 
+/** What records say of an identity. */
+export type RecordedIdentity = Pick<
+  Identity,
+  "subject" | "spiffe" | "groups" | "serial" | "fingerprint" | "expires"
+>;
+
+export const recorded = ({
+  subject,
+  spiffe,
+  groups,
+  serial,
+  fingerprint,
+  expires,
+}: Identity): RecordedIdentity => ({ subject, spiffe, groups, serial, fingerprint, expires });
+
 /** The audit record: one a connection, written when it ends or is refused. */
 export interface ConnectionRecord {
   /** ISO 8601, when it ended. */
@@ -32,10 +47,7 @@ export interface ConnectionRecord {
   /** What client and server say they are, where their protocol has them say it. */
   readonly software: Software | null;
   /** By the client's certificate; without one, who signed in first of those for whom requests were let in. */
-  readonly identity: Pick<
-    Identity,
-    "subject" | "spiffe" | "groups" | "serial" | "fingerprint" | "expires"
-  > | null;
+  readonly identity: RecordedIdentity | null;
   /** The ids of the `login` records of all for whom requests were let in that had signed in; `null` without any. */
   readonly logins: readonly string[] | null;
   readonly bytes_in: number;

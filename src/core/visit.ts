@@ -13,7 +13,7 @@ import { type Begun, readHello, refuseInClear } from "./hello.ts";
 import { lingeringClose } from "./linger.ts";
 import type { LiveConnection, Traffic } from "./live.ts";
 import type { Match } from "./match.ts";
-import { type ConnectionRecord, outcomeOf } from "./record.ts";
+import { type ConnectionRecord, outcomeOf, recorded } from "./record.ts";
 import type { Route } from "./route.ts";
 import type { Router } from "./router.ts";
 import type { Handler } from "./session.ts";
@@ -311,17 +311,7 @@ export class Visit {
       database: session?.database ?? null,
       agent: session?.agent ?? null,
       software: session?.software ?? null,
-      identity:
-        identity === undefined
-          ? null
-          : {
-              subject: identity.subject,
-              spiffe: identity.spiffe,
-              groups: identity.groups,
-              serial: identity.serial,
-              fingerprint: identity.fingerprint,
-              expires: identity.expires,
-            },
+      identity: identity === undefined ? null : recorded(identity),
       logins: session === undefined || session.logins.size === 0 ? null : [...session.logins],
       bytes_in: carried.bytesRead,
       bytes_out: carried.bytesWritten,

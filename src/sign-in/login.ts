@@ -1,4 +1,5 @@
 import { checkPerson, SubjectError } from "../authority/subject.ts";
+import { recorded } from "../core/record.ts";
 import type { Route } from "../core/route.ts";
 import type { Session } from "../core/session.ts";
 import { sourceKey } from "../enrolment/rate.ts";
@@ -213,17 +214,7 @@ export class Login {
       sni: hostOf(authority),
       provider: route.login ?? "",
       voucher,
-      identity:
-        identity === undefined
-          ? null
-          : {
-              subject: identity.subject,
-              spiffe: identity.spiffe,
-              groups: identity.groups,
-              serial: identity.serial,
-              fingerprint: identity.fingerprint,
-              expires: identity.expires,
-            },
+      identity: identity === undefined ? null : recorded(identity),
       detail: refusal?.message ?? null,
     });
   }

@@ -1,5 +1,5 @@
+import type { RecordedIdentity } from "../core/record.ts";
 import type { EnrolmentReason } from "../enrolment/refusal.ts";
-import type { Identity } from "../identity/identity.ts";
 
 /** The audit record of a browser that signed in, or was refused when it came back from the provider. */
 export interface LoginRecord {
@@ -18,9 +18,6 @@ export interface LoginRecord {
   readonly provider: string;
   /** The provider's name and its subject; `null` where it did not get that far. */
   readonly voucher: string | null;
-  readonly identity: Pick<
-    Identity,
-    "subject" | "spiffe" | "groups" | "serial" | "fingerprint" | "expires"
-  > | null;
+  readonly identity: RecordedIdentity | null;
   readonly detail: string | null;
 }
