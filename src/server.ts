@@ -1,4 +1,3 @@
-import { createConnect } from "../routes/connect.ts";
 import { type App, appAdapter } from "./adapters/app.ts";
 import { refuseHttp } from "./adapters/http/index.ts";
 import { CancelKeys } from "./adapters/postgres/cancel-keys.ts";
@@ -17,7 +16,7 @@ import type { RouterParts } from "./core/router-parts.ts";
 import type { Session } from "./core/session.ts";
 import { Rate } from "./enrolment/rate.ts";
 import type { CertificateRecord } from "./enrolment/record.ts";
-import { ConfigError, cannotListen } from "./errors.ts";
+import { Front } from "./front.ts";
 import type { Log } from "./observe/log.ts";
 import { Metrics } from "./observe/metrics.ts";
 import { ownPages } from "./own-pages.ts";
@@ -28,16 +27,17 @@ import { ownSocket } from "./runtime/unix-socket.ts";
 import type { LoginRecord } from "./sign-in/record.ts";
 import { openStatusPage } from "./status-page.ts";
 import { Agents, type ServiceTarget } from "./tunnel/agents.ts";
-import type { Connection, Endpoint, Listener, Runtime } from "./types.ts";
+import type { Endpoint, Runtime } from "./types.ts";
 import { HttpUpstreams } from "./upstream/http-upstreams.ts";
 import { TokenFiles } from "./upstream/token-files.ts";
 import { version } from "./version.ts";
-import { servePlainFront } from "./websocket/plain-front.ts";
 import { Tunnels } from "./websocket/tunnels.ts";
 import type { Member } from "./workers/member.ts";
 
 /** How often open connections are held against the clock and what is revoked. */
 const sweepEveryMs = 1000;
+
+const adminVariable = "SALLYPORT_ADMIN_LISTEN";
 
 /** Of one name: more share no load, but hide a mistake. */
 const agentsPerName = 64;
@@ -213,91 +213,7 @@ export async function startServer(
     revocations.stop();
   };
 
-  const listeners: Listener[] = [];
-  const addresses: Record<string, Endpoint> = {};
-  const listen = async (
-    variable: string,
-    host: string,
-    port: number,
-    accept: (c: Connection) => void,
-  ): Promise<Listener> => {
-    try {
-      const listener = await runtime.listen(member?.address(variable, { host, port }) ?? { host, port }, {
-        connection: accept,
-        acceptFailed: (error) => log.warn("accepting failed; backing off", { error: error.message }),
-      });
-      listeners.push(listener);
-      addresses[variable] = listener.address;
-      return listener;
-    } catch (error) {
-      stopWatching();
-      for (const one of listeners) await one.close();
-      throw new ConfigError([{ name: variable, message: cannotListen(`${host}:${port}`, error) }]);
-    }
-  };
-
-  const main = await listen(
-    "SALLYPORT_LISTEN",
-    config.listen.host,
-    config.listen.port,
-    (connection) =>
-      void router.accept(connection, {
-        own: null,
-        only: null,
-        listener: text(main.address),
-        tunnelled: false,
-      }),
-  );
-  const separate: Record<string, Endpoint> = {};
-  for (const { adapter, variable, port } of config.separate) {
-    const one = await listen(
-      variable,
-      config.listen.host,
-      port,
-      (connection) =>
-        void router.accept(connection, {
-          own: null,
-          only: adapter,
-          listener: text(one.address),
-          tunnelled: false,
-        }),
-    );
-    separate[adapter] = one.address;
-  }
-  for (const route of config.table.routes) {
-    if (route.port === null) continue;
-    const own = await listen(
-      route.variable,
-      config.listen.host,
-      route.port,
-      (connection) =>
-        void router.accept(connection, {
-          own: router.routeNamed(route.name),
-          only: null,
-          listener: text(own.address),
-          tunnelled: false,
-        }),
-    );
-  }
-  const connectApp = createConnect();
-  connectApp.get("/healthz", (c) => (unready === null ? c.text("ok\n") : c.text(`${unready}\n`, 503)));
-  const connect =
-    config.connect === null
-      ? null
-      : await listen(
-          "SALLYPORT_CONNECT_LISTEN",
-          config.connect.host,
-          config.connect.port,
-          (connection) =>
-            void servePlainFront(connection, connect === null ? "" : text(connect.address), {
-              runtime,
-              admission,
-              tunnels,
-              app: connectApp,
-              idleMs: config.idleMs,
-              draining: router.draining,
-            }),
-        );
+  const front = new Front({ runtime, router, admission, tunnels, member, unready: () => unready, log });
   const counted = (): Metrics => {
     metrics.certificateExpiry.clear();
     for (const { name, notAfter } of active.config.certificates.all) {
@@ -307,22 +223,30 @@ export async function startServer(
   };
   const adminDone = new AbortController();
   const adminParts = { unready: () => unready, metrics: () => counted().text() };
-  const admin =
-    config.admin === null || member !== null
-      ? null
-      : await listen(
-          "SALLYPORT_ADMIN_LISTEN",
-          config.admin.host,
-          config.admin.port,
-          serveAdmin(runtime, adminParts, adminDone.signal),
-        );
+  let address: Endpoint;
+  let admin: Endpoint | null = null;
+  try {
+    address = await front.open(config);
+    if (config.admin !== null && member === null)
+      admin = await front.listen(
+        adminVariable,
+        config.admin,
+        serveAdmin(runtime, adminParts, adminDone.signal),
+      );
+  } catch (error) {
+    stopWatching();
+    await front.close();
+    throw error;
+  }
+  // Whoever closes them does not make them forget where they were.
+  const listeners = front.addresses;
 
   const close = async (): Promise<void> => {
     stopWatching();
     router.abortAll();
     httpUpstreams.close();
     adminDone.abort();
-    await Promise.all(listeners.splice(0).map((listener) => listener.close()));
+    await front.close();
     // What was cut has its records still to write; a dial under way may take longer than anybody wants to wait.
     let late: ReturnType<typeof setTimeout> | undefined;
     const patience = new Promise<void>((resolve) => {
@@ -331,12 +255,18 @@ export async function startServer(
     await Promise.race([router.drain(), patience]);
     clearTimeout(late);
   };
+  const { SALLYPORT_CONNECT_LISTEN: connect } = listeners;
   return {
-    address: main.address,
-    admin: admin?.address ?? null,
-    connect: connect?.address ?? null,
-    separate,
-    listeners: addresses,
+    address,
+    admin,
+    connect: connect ?? null,
+    separate: Object.fromEntries(
+      config.separate.flatMap(({ adapter, variable }) => {
+        const own = listeners[variable];
+        return own === undefined ? [] : [[adapter, own]];
+      }),
+    ),
+    listeners,
     router,
     metrics: counted,
     agents,
@@ -366,9 +296,8 @@ export async function startServer(
       const forced = setTimeout(() => router.abortAll(), drainMs);
       log.info("draining: unready, still accepting", { delay_ms: drainDelayMs, connections: router.open });
       await new Promise((resolve) => setTimeout(resolve, Math.min(drainDelayMs, drainMs)));
-      const front = listeners.filter((listener) => listener !== admin);
       // Closing waits for connections on some runtimes; those are drained below.
-      for (const listener of front) void listener.close();
+      void front.close([adminVariable]);
       log.info("no longer accepting", { connections: router.open });
       await router.drain();
       clearTimeout(forced);
@@ -391,6 +320,3 @@ function roomFor(connections: number, processes: number, log: Log): number {
 }
 
 const issuerOf = ({ host }: Config): string => `https://${host}`;
-
-const text = ({ address, port }: Endpoint): string =>
-  `${address.includes(":") ? `[${address}]` : address}:${port}`;

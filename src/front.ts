@@ -1,0 +1,106 @@
+import { createConnect } from "../routes/connect.ts";
+import type { Config } from "./config/load.ts";
+import type { AdmissionControl } from "./core/admission.ts";
+import type { Router } from "./core/router.ts";
+import { ConfigError, cannotListen } from "./errors.ts";
+import type { Log } from "./observe/log.ts";
+import type { Connection, Endpoint, Listener, Runtime } from "./types.ts";
+import { servePlainFront } from "./websocket/plain-front.ts";
+import type { Tunnels } from "./websocket/tunnels.ts";
+import type { Member } from "./workers/member.ts";
+
+interface FrontParts {
+  readonly runtime: Runtime;
+  readonly router: Router;
+  readonly admission: AdmissionControl;
+  readonly tunnels: Tunnels;
+  readonly member: Member | null;
+  /** Why no more should come; `null` while they may. */
+  readonly unready: () => string | null;
+  readonly log: Log;
+}
+
+/** Every listener of a router: where its connections come in. */
+export class Front {
+  readonly #parts: FrontParts;
+  readonly #listeners = new Map<string, Listener>();
+
+  constructor(parts: FrontParts) {
+    this.#parts = parts;
+  }
+
+  /** Of every listener, by the variable that asks for it. */
+  get addresses(): Readonly<Record<string, Endpoint>> {
+    return Object.fromEntries([...this.#listeners].map(([variable, { address }]) => [variable, address]));
+  }
+
+  /** Throws a `ConfigError` that names the variable where the address can't be had. */
+  async listen(
+    variable: string,
+    { host, port }: Endpointed,
+    accept: (connection: Connection, listener: string) => void,
+  ): Promise<Endpoint> {
+    const { runtime, member, log } = this.#parts;
+    try {
+      const listener = await runtime.listen(member?.address(variable, { host, port }) ?? { host, port }, {
+        connection: (connection) => accept(connection, text(listener.address)),
+        acceptFailed: (error) => log.warn("accepting failed; backing off", { error: error.message }),
+      });
+      this.#listeners.set(variable, listener);
+      return listener.address;
+    } catch (error) {
+      throw new ConfigError([{ name: variable, message: cannotListen(`${host}:${port}`, error) }]);
+    }
+  }
+
+  /** The one port, a protocol's or a route's own beside it, and the balancers' in the clear. Gives the one port. */
+  async open(config: Config): Promise<Endpoint> {
+    const { router } = this.#parts;
+    const { host } = config.listen;
+    const whole = { own: null, only: null, tunnelled: false };
+    const address = await this.listen("SALLYPORT_LISTEN", config.listen, (connection, listener) => {
+      void router.accept(connection, { ...whole, listener });
+    });
+    for (const { adapter, variable, port } of config.separate) {
+      await this.listen(variable, { host, port }, (connection, listener) => {
+        void router.accept(connection, { ...whole, only: adapter, listener });
+      });
+    }
+    for (const { port, variable, name } of config.table.routes) {
+      if (port === null) continue;
+      await this.listen(variable, { host, port }, (connection, listener) => {
+        void router.accept(connection, { ...whole, own: router.routeNamed(name), listener });
+      });
+    }
+    if (config.connect !== null) await this.#openPlain(config.connect, config.idleMs);
+    return address;
+  }
+
+  async #openPlain(at: Endpointed, idleMs: number): Promise<void> {
+    const { runtime, router, admission, tunnels, unready } = this.#parts;
+    const app = createConnect();
+    app.get("/healthz", (c) => {
+      const why = unready();
+      return why === null ? c.text("ok\n") : c.text(`${why}\n`, 503);
+    });
+    const serving = { runtime, admission, tunnels, app, idleMs, draining: router.draining };
+    await this.listen("SALLYPORT_CONNECT_LISTEN", at, (connection, listener) => {
+      void servePlainFront(connection, listener, serving);
+    });
+  }
+
+  /** No new connections: of all listeners, or of all but those of some variables. */
+  async close(except: readonly string[] = []): Promise<void> {
+    const going = [...this.#listeners].filter(([variable]) => !except.includes(variable));
+    for (const [variable] of going) this.#listeners.delete(variable);
+    await Promise.all(going.map(([, listener]) => listener.close()));
+  }
+}
+
+interface Endpointed {
+  readonly host: string;
+  readonly port: number;
+}
+
+const text = ({ address, port }: Endpoint): string =>
+  `${address.includes(":") ? `[${address}]` : address}:${port}`;
