@@ -47,13 +47,17 @@ export class Tunnels {
           ["connection", "Upgrade"],
           ["sec-websocket-accept", accept],
         ],
-        (connection) =>
-          this.#accept(new WebSocketConnection(connection, "server", client), {
+        async (connection) => {
+          const tunnel = new WebSocketConnection(connection, "server", client);
+          await this.#accept(tunnel, {
             own: null,
             only: null,
             listener: `tunnel:${arrival.listener}`,
             tunnelled: true,
-          }),
+          });
+          // What was said last may still be on its way, and the carrier goes with this.
+          await tunnel.closed;
+        },
       );
     } catch {
       return refused(426, "protocol_error", "expected a WebSocket upgrade over HTTP/1.1");
