@@ -141,6 +141,16 @@ export function rules(dependencies: readonly string[]): readonly Rule[] {
       under("src/local", "src/websocket", "src/tunnel"),
       (specifier) => under("src/runtime", "src/config", "src/adapters", "src/cli")(specifier),
     ),
+    imports(
+      "what routers share is kept without runtime, configuration or adapters",
+      under("src/state"),
+      (specifier) => under("src/runtime", "src/config", "src/adapters", "src/cli", "routes")(specifier),
+    ),
+    imports(
+      "one place knows the client of Redis",
+      (path) => shipped(path) && path !== "src/state/redis-link.ts",
+      (specifier) => packageOf(specifier) === "@redis/client",
+    ),
     imports("workers are given their runtime", under("src/workers"), (specifier) =>
       under("src/runtime", "src/cli", "routes")(specifier),
     ),

@@ -1,0 +1,203 @@
+import { z } from "zod";
+import type { Log } from "../observe/log.ts";
+import { type Client, RedisLink, type StateSettings } from "./redis-link.ts";
+import { Replica } from "./replica.ts";
+import { holdScript, leaseScript, rateScript } from "./scripts.ts";
+import { Seal } from "./seal.ts";
+import { type Away, type SharedMap, type SharedState, StateAway } from "./state.ts";
+
+/** What a router that died had is free after this. */
+const leaseMs = 15_000;
+/** How often what has ended is forgotten. */
+const sweepEveryMs = 2500;
+/** How often all of it is compared, should somebody have emptied Redis. */
+const compareEveryMs = 30_000;
+/** A message that is older was kept by somebody, and says nothing any more; routers' clocks may differ. */
+const freshMs = 60_000;
+/** Messages that were heard are remembered, so that each counts once; more come from nobody's routers. */
+const maxHeard = 10_000;
+
+const message = z.object({ at: z.number(), id: z.string(), body: z.unknown() });
+const whole = z.coerce.number().int();
+
+interface Topic {
+  readonly channel: string;
+  heard(text: string): Promise<void>;
+}
+
+/** Shared state in Redis, or Valkey: see `SharedState`. Nothing of it can be read there, or made up. */
+export class RedisState implements SharedState {
+  readonly id = crypto.randomUUID();
+  readonly leaseMs = leaseMs;
+  readonly #log: Log;
+  readonly #seal: Seal;
+  readonly #link: RedisLink;
+  readonly #maps = new Map<string, Replica<unknown>>();
+  readonly #topics: Topic[] = [];
+  readonly #callbacks: (() => void)[] = [];
+  readonly #timers: ReturnType<typeof setInterval>[];
+  readonly #heard = new Map<string, number>();
+  #wasRead = false;
+
+  private constructor(settings: StateSettings, log: Log, seal: Seal) {
+    this.#log = log;
+    this.#seal = seal;
+    this.#link = new RedisLink(
+      settings,
+      log,
+      (client) => this.#caughtUp(client),
+      () => {
+        for (const callback of this.#callbacks) callback();
+      },
+    );
+    this.#timers = [
+      setInterval(() => void this.#sweep(), sweepEveryMs),
+      setInterval(() => void this.#compare(), compareEveryMs),
+    ];
+  }
+
+  /** Does not wait for Redis: `start` connects, once everybody has said what they hear. */
+  static async open(settings: StateSettings, log: Log): Promise<RedisState> {
+    return new RedisState(settings, log, await Seal.of(settings.secret));
+  }
+
+  /** Resolves once it was read, or after that time: then it goes on trying. */
+  async start(withinMs: number): Promise<void> {
+    let late: ReturnType<typeof setTimeout> | undefined;
+    const settled = new Promise<void>((resolve) => {
+      late = setTimeout(resolve, withinMs);
+      this.onChange(() => {
+        if (this.#wasRead) resolve();
+      });
+    });
+    this.#link.start();
+    await settled;
+    clearTimeout(late);
+  }
+
+  get away(): Away | null {
+    return this.#link.away;
+  }
+
+  get wasRead(): boolean {
+    return this.#wasRead;
+  }
+
+  onChange(callback: () => void): void {
+    this.#callbacks.push(callback);
+  }
+
+  map<T>(section: string, schema: z.ZodType<T>): SharedMap<T> {
+    const known = this.#maps.get(section);
+    if (known !== undefined) return known as Replica<unknown> as Replica<T>;
+    const made = new Replica({
+      key: this.#key("map", section),
+      schema,
+      seal: this.#seal,
+      log: this.#log,
+      run: (command) => this.#link.run(command),
+      isThere: () => this.away === null,
+    });
+    this.#maps.set(section, made as unknown as Replica<unknown>);
+    return made;
+  }
+
+  topic<T>(name: string, schema: z.ZodType<T>, hear: (message: T) => void): { tell(message: T): void } {
+    const channel = this.#key("topic", name);
+    this.#topics.push({
+      channel,
+      heard: async (text) => {
+        const opened = message.safeParse(await this.#seal.open(channel, text));
+        if (!opened.success || !this.#isNew(opened.data)) return;
+        const body = schema.safeParse(opened.data.body);
+        if (body.success) hear(body.data);
+      },
+    });
+    const tell = async (body: T): Promise<void> => {
+      const text = await this.#seal.seal(channel, { at: Date.now(), id: crypto.randomUUID(), body });
+      await this.#link.run((client) => client.publish(channel, text));
+    };
+    return { tell: (body) => void tell(body).catch(() => {}) };
+  }
+
+  async takeOnce(what: string, lastsMs: number): Promise<boolean> {
+    const key = this.#key("once", await this.#seal.name(`once ${what}`));
+    const taken = await this.#link.run((client) =>
+      client.set(key, this.id, { condition: "NX", expiration: { type: "PX", value: Math.ceil(lastsMs) } }),
+    );
+    return taken === "OK";
+  }
+
+  async rate(key: string, perMinute: number): Promise<number | null> {
+    const keys = [this.#key("rate", await this.#seal.name(`rate ${perMinute} ${key}`))];
+    const after = await this.#number(rateScript, keys, [String(perMinute)]);
+    return after < 0 ? null : Math.max(1, Math.min(after, 60));
+  }
+
+  async lease(key: string, has: number, places: number, cap: number): Promise<number> {
+    const keys = [await this.#leaseKey(key)];
+    const granted = await this.#number(leaseScript, keys, [
+      this.id,
+      ...[has, places, cap, leaseMs].map(String),
+    ]);
+    return Math.max(0, Math.min(granted, places));
+  }
+
+  async hold(places: ReadonlyMap<string, number>): Promise<void> {
+    const keys = await Promise.all([...places.keys()].map((key) => this.#leaseKey(key)));
+    if (keys.length === 0) return;
+    const counts = [...places.values()].map(String);
+    await this.#number(holdScript, keys, [this.id, String(leaseMs), ...counts]);
+  }
+
+  async close(): Promise<void> {
+    for (const timer of this.#timers) clearInterval(timer);
+    await this.#link.close();
+  }
+
+  #key(kind: string, name: string): string {
+    // In one slot of a cluster.
+    return `sallyport:{${this.#seal.realm}}:${kind}:${name}`;
+  }
+
+  async #leaseKey(key: string): Promise<string> {
+    return this.#key("cap", await this.#seal.name(`cap ${key}`));
+  }
+
+  async #number(script: string, keys: string[], args: string[]): Promise<number> {
+    const answer = whole.safeParse(
+      await this.#link.run((client) => client.eval(script, { keys, arguments: args })),
+    );
+    if (answer.success) return answer.data;
+    throw new StateAway("Redis answers what was not asked");
+  }
+
+  async #caughtUp(client: Client): Promise<void> {
+    // First hear, then read: what is said in between counts too.
+    for (const { channel, heard } of this.#topics)
+      await client.subscribe(channel, (text) => void heard(text));
+    for (const map of this.#maps.values()) await client.subscribe(map.key, (text) => void map.heard(text));
+    for (const map of this.#maps.values()) await map.catchUp(client, true);
+    this.#wasRead = true;
+  }
+
+  async #compare(): Promise<void> {
+    const { client } = this.#link;
+    if (client === null) return;
+    for (const map of this.#maps.values()) await map.catchUp(client, false).catch(() => {});
+  }
+
+  async #sweep(): Promise<void> {
+    for (const map of this.#maps.values()) await map.sweep();
+    const now = Date.now();
+    for (const [id, at] of this.#heard) if (now - at > 2 * freshMs) this.#heard.delete(id);
+  }
+
+  /** Whether a message is of now, and was not heard already. */
+  #isNew({ at, id }: { readonly at: number; readonly id: string }): boolean {
+    if (Math.abs(Date.now() - at) > freshMs || this.#heard.has(id) || this.#heard.size >= maxHeard)
+      return false;
+    this.#heard.set(id, at);
+    return true;
+  }
+}

@@ -1,0 +1,73 @@
+import type { z } from "zod";
+
+/** Since when there is no shared state to be had, Unix milliseconds, and why. */
+export interface Away {
+  readonly since: number;
+  readonly why: string;
+}
+
+/**
+ * What several routers know together. While it is away each goes on with what it knows; what was said meanwhile is
+ * caught up on. Nothing that is heard here is anybody's permission.
+ */
+export interface SharedState {
+  /** This process among all that share, another one at every start. */
+  readonly id: string;
+  /** `null` while it is there. */
+  readonly away: Away | null;
+  /** Whether what the others know was read once, at least. */
+  readonly wasRead: boolean;
+  /** Calls back whenever one of the two above has changed. */
+  onChange(callback: () => void): void;
+
+  /** What all know by that name: the same map for whoever asks again. Values that the schema refuses are not there. */
+  map<T>(section: string, schema: z.ZodType<T>): SharedMap<T>;
+
+  /** Messages to whoever hears them now. What is told while it is away nobody hears. */
+  topic<T>(name: string, schema: z.ZodType<T>, hear: (message: T) => void): { tell(message: T): void };
+
+  /** True for one caller alone in all that time, however many ask. Rejects with `StateAway`. */
+  takeOnce(what: string, lastsMs: number): Promise<boolean>;
+
+  /**
+   * Counts one request more; resolves with the seconds after which one may come, `null`: this one. Rejects with
+   * `StateAway`.
+   */
+  rate(key: string, perMinute: number): Promise<number | null>;
+
+  /**
+   * So many places more under a cap that all routers share; resolves with how many of them there were. They are free
+   * again `leaseMs` after this process said last that it holds them. Rejects with `StateAway`.
+   *
+   * @param has those that this process has already
+   */
+  lease(key: string, has: number, places: number, cap: number): Promise<number>;
+  /** How many places this process holds, by key; 0 gives them back. To be said anew before they are over. */
+  hold(places: ReadonlyMap<string, number>): Promise<void>;
+  readonly leaseMs: number;
+
+  close(): Promise<void>;
+}
+
+/**
+ * A map that every router has whole. Of two values of one name the later one counts. What is set is there at once here,
+ * and at the others as soon as they hear.
+ */
+export interface SharedMap<T> {
+  get(name: string): T | undefined;
+  entries(): IterableIterator<[string, T]>;
+  /**
+   * Resolves once the others are told, or will hear later.
+   *
+   * @param lastsMs `null`: for good; otherwise it is gone by then, unless it is set again
+   */
+  set(name: string, value: T, lastsMs: number | null): Promise<void>;
+  delete(name: string): Promise<void>;
+  /** Calls back with whatever became another one, `undefined` where it is gone; from here or from another router. */
+  onChange(callback: (name: string, value: T | undefined) => void): void;
+}
+
+/** There is no shared state to be had just now. */
+export class StateAway extends Error {
+  override readonly name = "StateAway";
+}
