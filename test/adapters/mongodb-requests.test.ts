@@ -7,6 +7,7 @@ import { readClaim } from "../../src/adapters/mongodb/claim.ts";
 import { type Asked, Requests, type Verdict } from "../../src/adapters/mongodb/requests.ts";
 import { readDocument } from "../../src/wire/bson.ts";
 import { type Replied, ReplyReader } from "../../src/wire/mongodb-replies.ts";
+import { share } from "../support/fuzz.ts";
 
 const sizes = fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 20 });
 
@@ -94,7 +95,7 @@ describe("a client's messages, followed", () => {
           all.map(({ name }) => name).filter((name) => name !== "unseen"),
         );
       }),
-      { numRuns: 1500 },
+      { numRuns: share(1500) },
     );
   });
 
@@ -222,7 +223,7 @@ describe("a server's answers, followed", () => {
           bodies.map((_, i) => [i, ["codeName", "n", "ok", "writeErrors"]]),
         );
       }),
-      { numRuns: 500 },
+      { numRuns: share(500) },
     );
   });
 
@@ -248,7 +249,7 @@ describe("a server's answers, followed", () => {
           assert.ok(error instanceof RangeError);
         }
       }),
-      { numRuns: 3000 },
+      { numRuns: share(3000) },
     );
   });
 });

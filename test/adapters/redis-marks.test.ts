@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { Marks } from "../../src/adapters/redis/marks.ts";
 import { replyLine } from "../../src/wire/redis.ts";
+import { share } from "../support/fuzz.ts";
 
 const latin1 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("latin1");
 const nameOf = (mark: Uint8Array): string => latin1(mark).split("\r\n")[2] ?? "";
@@ -54,7 +55,7 @@ describe("answers of the router among the upstream's", () => {
           assert.equal(marks.waiting, false);
         },
       ),
-      { numRuns: 5000 },
+      { numRuns: share(5000) },
     );
   });
 

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { type Heard, Requests } from "../../src/adapters/redis/requests.ts";
 import { commandName, request } from "../../src/wire/redis.ts";
+import { share } from "../support/fuzz.ts";
 
 const ascii = (text: string): Uint8Array => Uint8Array.from(text, (c) => c.charCodeAt(0));
 const latin1 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("latin1");
@@ -71,7 +72,7 @@ describe("a client's commands, followed", () => {
         );
         assert.deepEqual(shown, audited ? all : []);
       }),
-      { numRuns: 2000 },
+      { numRuns: share(2000) },
     );
   });
 

@@ -5,6 +5,7 @@ import { parseNamePattern } from "../../src/config/names.ts";
 import { type Match, type Question, RouteTable } from "../../src/core/match.ts";
 import { fillIn, type NamePattern, type Route } from "../../src/core/route.ts";
 import { parseCidr, parseIp } from "../../src/wire/ip.ts";
+import { share } from "../support/fuzz.ts";
 
 interface Sketch {
   readonly sni?: readonly string[];
@@ -398,7 +399,7 @@ describe("any table", () => {
         clear++;
         assert.equal(ask(new RouteTable([...routes].reverse()), ...asked), ask(table, ...asked));
       }),
-      { numRuns: 20_000 },
+      { numRuns: share(20_000) },
     );
     assert.ok(clear > 2000, `only ${clear} tables were free of conflicts`);
   });
@@ -443,7 +444,7 @@ describe("any table", () => {
         assert.equal(ask(table, name, offered, source), expected);
         assert.ok(open.length <= 1, "two routes take one hello, and no conflict was found");
       }),
-      { numRuns: 20_000 },
+      { numRuns: share(20_000) },
     );
   });
 
@@ -458,7 +459,7 @@ describe("any table", () => {
           assert.ok(why !== "" && !/undefined|null/.test(why), why);
         }
       }),
-      { numRuns: 5000 },
+      { numRuns: share(5000) },
     );
   });
 });

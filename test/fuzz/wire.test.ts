@@ -31,10 +31,7 @@ import { normaliseServerName } from "../../src/wire/server-name.ts";
 import { type Identification, parseIdentification } from "../../src/wire/ssh-identification.ts";
 import { frame, opcodes, parseFrameHeader } from "../../src/wire/websocket.ts";
 import { clientHello, records } from "../support/client-hello.ts";
-
-/** `FUZZ_SEED=… ` makes a failing run again, or a new one. */
-const seed = Number(process.env.FUZZ_SEED ?? 20261123);
-assert.ok(Number.isSafeInteger(seed), "FUZZ_SEED must be a whole number");
+import { baseSeed, seed, share } from "../support/fuzz.ts";
 
 type Parser = (bytes: Uint8Array) => Parsed<unknown>;
 
@@ -91,13 +88,13 @@ const targets: readonly Target[] = [
     name: "ClientHello",
     parse: parseClientHello,
     seeds: [records(hello), records(hello, 40), records(hello, 7), records(hello, 1)],
-    inputs: 500_000,
+    inputs: share(500_000),
   },
   {
     name: "PROXY header",
     parse: parseProxyHeader,
     seeds: [facts, ipv4Facts].flatMap((one) => [encodeProxyV1(one), encodeProxyV2(one)]),
-    inputs: 400_000,
+    inputs: share(400_000),
   },
   {
     name: "not-TLS",
@@ -105,7 +102,7 @@ const targets: readonly Target[] = [
     seeds: ["GET / HTTP/1.1", "PRI * HTTP/2.0\r\n", "SSH-2.0", "PROXY TCP4", "\r\n\r\n\0\r\nQUIT\n"].map(
       ascii,
     ),
-    inputs: 100_000,
+    inputs: share(100_000),
   },
   {
     name: "WebSocket frame header",
@@ -115,7 +112,7 @@ const targets: readonly Target[] = [
         frame(opcodes.binary, new Uint8Array(length), mask).subarray(0, 14),
       ),
     ),
-    inputs: 50_000,
+    inputs: share(50_000),
   },
   {
     name: "answer of an HTTP proxy",
@@ -125,7 +122,7 @@ const targets: readonly Target[] = [
       "HTTP/1.0 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=x\r\n\r\nno",
       "HTTP/1.1 103 Early\r\nA: b\r\n\r\nHTTP/1.1 204\n\n",
     ].map(ascii),
-    inputs: 50_000,
+    inputs: share(50_000),
     sound: (value: unknown) => {
       const { status, phrase } = value as ProxyAnswer;
       assert.ok(status >= 200 && status < 1000);
@@ -141,7 +138,7 @@ const targets: readonly Target[] = [
       Uint8Array.of(0, 0, 0, 16, 4, 210, 22, 46, 0, 0, 0, 1, 0, 0, 0, 2),
       Uint8Array.of(0, 0, 0, 17, 0, 3, 0, 0, ...ascii("user\0me\0\0")),
     ],
-    inputs: 50_000,
+    inputs: share(50_000),
   },
   ...(["client", "server"] as const).map((from) => ({
     name: `SSH identification of a ${from}`,
@@ -149,14 +146,14 @@ const targets: readonly Target[] = [
     seeds: ["SSH-2.0-OpenSSH_9.2p1 Debian\r\n", "SSH-1.99-Cisco-1.25\n", "Welcome\r\n\nSSH-2.0-x\r\n"].map(
       ascii,
     ),
-    inputs: 50_000,
+    inputs: share(50_000),
     sound: (value: unknown) => assert.match((value as Identification).software, /^[\x20-\x7e]{1,246}$/),
   })),
   {
     name: "MySQL packet",
     parse: parseMysqlPacket,
     seeds: [mysqlPacket(0, ascii("\x0a5.5.5-10.11\0")), mysqlPacket(1, new Uint8Array(32))],
-    inputs: 50_000,
+    inputs: share(50_000),
   },
   ...[parseRequest, parseRequestHead].map((parse) => ({
     name: `Redis ${parse === parseRequest ? "command" : "command's beginning"}`,
@@ -166,7 +163,7 @@ const targets: readonly Target[] = [
       request(["GET", "\r\n$3\r\n"]),
       ...["*0\r\n", "*-1\r\n", "\r\n", "PING\n", `set "a\\x0a\\n" 'b\\''\r\n`].map(ascii),
     ],
-    inputs: 50_000,
+    inputs: share(50_000),
   })),
   ...[
     { name: "command", parse: (bytes: Uint8Array) => parseCommand(bytes, 60_000) },
@@ -183,19 +180,19 @@ const targets: readonly Target[] = [
             commandMessage(1, { hello: 1, client: { driver: { name: "x" } }, $db: "admin" }),
             commandMessage(2, { saslStart: 1, payload: Uint8Array.of(1, 2, 3), autoAuthorize: true }),
           ],
-    inputs: 50_000,
+    inputs: share(50_000),
   })),
   {
     name: "Redis bulk string",
     parse: (bytes) => parseBulk(bytes, 60_000),
     seeds: ["$0\r\n\r\n", "$5\r\nhello\r\n", "$12\r\n\r\n$3\r\nend\r\n\r\n"].map(ascii),
-    inputs: 50_000,
+    inputs: share(50_000),
   },
   {
     name: "Redis reply line",
     parse: parseReplyLine,
     seeds: ["+OK\r\n", "-WRONGPASS invalid username-password pair or user is disabled.\r\n"].map(ascii),
-    inputs: 50_000,
+    inputs: share(50_000),
   },
 ];
 
@@ -271,7 +268,7 @@ for (const target of targets) {
   const mutated = fc.nat().map((n) => inputOf(target, generator(n)));
 
   describe(`the ${name} parser`, () => {
-    it(`answers ${inputs} mutated and random inputs in bounds (FUZZ_SEED=${seed})`, () => {
+    it(`answers ${inputs} mutated and random inputs in bounds (FUZZ_SEED=${baseSeed})`, () => {
       const next = generator(seed);
       const kinds = { ok: 0, more: 0, no: 0 };
       for (let i = 0; i < inputs; i++) {
@@ -287,7 +284,7 @@ for (const target of targets) {
     it("never throws on arbitrary bytes", () => {
       fc.assert(
         fc.property(fc.uint8Array({ maxLength: 600 }), (input) => check(parse(input), input)),
-        { seed, numRuns: 2000 },
+        { seed, numRuns: share(2000) },
       );
     });
 
@@ -303,7 +300,7 @@ for (const target of targets) {
             assert.deepEqual(parse(view), parse(input));
           },
         ),
-        { seed, numRuns: 20_000 },
+        { seed, numRuns: share(20_000) },
       );
     });
 
@@ -314,14 +311,14 @@ for (const target of targets) {
           parse(input);
           assert.deepEqual(input, before);
         }),
-        { seed, numRuns: 5000 },
+        { seed, numRuns: share(5000) },
       );
     });
 
     it("asks for more on every beginning of what it takes, for no more than that, and ignores the rest", () => {
       const next = generator(seed);
       let good = 0;
-      for (let i = 0; i < 4000; i++) {
+      for (let i = 0; i < 1000; i++) {
         const input = i < seeds.length ? seeds[i] : inputOf(target, next);
         assert.ok(input !== undefined);
         const whole = parse(input);
@@ -349,7 +346,7 @@ for (const target of targets) {
             assert.equal(parse(Uint8Array.from([...input, ...tail])).kind, "no");
           }
         }),
-        { seed, numRuns: 20_000 },
+        { seed, numRuns: share(20_000) },
       );
     });
   });
@@ -370,7 +367,7 @@ describe("the ClientHello parser of a growing buffer", () => {
           if (answer.kind !== "more") break;
         }
       }),
-      { seed, numRuns: 10_000 },
+      { seed, numRuns: share(10_000) },
     );
   });
 
@@ -389,7 +386,7 @@ describe("the ClientHello parser of a growing buffer", () => {
         assert.ok(parsed.kind === "ok" && parsed.used === pieces.length);
         assert.deepEqual(parsed.value, whole.value);
       }),
-      { seed, numRuns: 5000 },
+      { seed, numRuns: share(5000) },
     );
   });
 
@@ -397,7 +394,7 @@ describe("the ClientHello parser of a growing buffer", () => {
     const target = targets[0];
     assert.ok(target !== undefined);
     const next = generator(seed);
-    for (let i = 0; i < 20_000; i++) {
+    for (let i = 0; i < share(20_000); i++) {
       const parsed = parseClientHello(inputOf(target, next));
       if (parsed.kind !== "ok") continue;
       const { a, b, c } = ja4Parts(parsed.value);
@@ -456,7 +453,7 @@ describe("PROXY headers", () => {
           assert.deepEqual([...(certificate ?? [])], [...(told.tls?.certificate ?? [])]);
         }
       }),
-      { seed, numRuns: 3000 },
+      { seed, numRuns: share(3000) },
     );
   });
 });
@@ -470,7 +467,7 @@ describe("server names", () => {
         assert.equal(normaliseServerName(name), name);
         assert.match(raw, /^[\x21-\x7e]+$/);
       }),
-      { seed, numRuns: 20_000 },
+      { seed, numRuns: share(20_000) },
     );
   });
 
@@ -481,13 +478,13 @@ describe("server names", () => {
         const name = labels.join(".");
         assert.equal(normaliseServerName(`${name.toUpperCase()}.`), name);
       }),
-      { seed, numRuns: 5000 },
+      { seed, numRuns: share(5000) },
     );
     fc.assert(
       fc.property(fc.oneof(fc.ipV4(), fc.ipV6(), fc.ipV4Extended()), (address) => {
         assert.equal(normaliseServerName(address), null);
       }),
-      { seed, numRuns: 5000 },
+      { seed, numRuns: share(5000) },
     );
   });
 });
@@ -502,7 +499,7 @@ describe("addresses and networks", () => {
         assert.deepEqual(parseIp(written), ip);
         assert.equal(formatIp(parseIp(written.toUpperCase()) ?? []), written);
       }),
-      { seed, numRuns: 20_000 },
+      { seed, numRuns: share(20_000) },
     );
   });
 
@@ -514,7 +511,7 @@ describe("addresses and networks", () => {
         const cidr = parseCidr(text);
         assert.ok(cidr === null || cidrContains(cidr, cidr.ip));
       }),
-      { seed, numRuns: 20_000 },
+      { seed, numRuns: share(20_000) },
     );
   });
 
@@ -530,7 +527,7 @@ describe("addresses and networks", () => {
         assert.equal(cidrsOverlap(b, a), expected);
         assert.deepEqual(parseCidr(`${formatIp(a.ip)}/${a.bits}`), a);
       }),
-      { seed, numRuns: 10_000 },
+      { seed, numRuns: share(10_000) },
     );
   });
 });

@@ -15,6 +15,7 @@ import {
   subjectAltName,
 } from "../support/crafted-certificates.ts";
 import { bits, bytes, integer, oid, seq, tlv } from "../support/der.ts";
+import { share } from "../support/fuzz.ts";
 
 const anchor = root();
 
@@ -178,11 +179,11 @@ describe("what is refused as no certificate", () => {
         const answer = parseCertificate(mutated);
         return "malformed" in answer || answer.raw.length === mutated.length;
       }),
-      { numRuns: 3000 },
+      { numRuns: share(3000) },
     );
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), (random) => "malformed" in parseCertificate(random)),
-      { numRuns: 1000 },
+      { numRuns: share(1000) },
     );
   });
 });

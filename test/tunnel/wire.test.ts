@@ -11,6 +11,7 @@ import {
   parseOpen,
 } from "../../src/tunnel/wire.ts";
 import { frameTypes, headerBytes, parseFrameHeader, putFrameHeader } from "../../src/wire/yamux.ts";
+import { share } from "../support/fuzz.ts";
 
 const hello = { name: "edge-1", services: ["ssh", "web"], version: "0.1.0" };
 
@@ -61,7 +62,7 @@ describe("frames", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 20 }), (bytes) => void parseFrameHeader(bytes)),
       {
-        numRuns: 5000,
+        numRuns: share(5000),
       },
     );
   });

@@ -12,6 +12,7 @@ import {
   type Value,
   writeDocument,
 } from "../../src/wire/bson.ts";
+import { share } from "../support/fuzz.ts";
 
 const everything = {
   double: 1.5,
@@ -97,7 +98,7 @@ describe("documents of MongoDB's own library", () => {
           assert.ok(bytesOf(element) === null || element.value.length >= 4);
         }
       }),
-      { numRuns: 20_000 },
+      { numRuns: share(20_000) },
     );
   });
 });

@@ -27,8 +27,9 @@ import {
 import { errorPayload, mysqlPacket, parseError, parseMysqlPacket } from "../../src/wire/mysql/packet.ts";
 import { Reader, Writer } from "../../src/wire/mysql/reader.ts";
 import { type Result, ResultStream } from "../../src/wire/mysql/results.ts";
+import { seed, share } from "../support/fuzz.ts";
 
-const runs = { numRuns: 2000, seed: Number(process.env.FUZZ_SEED ?? 20261128) };
+const runs = { numRuns: share(2000), seed };
 const ascii = (text: string): Uint8Array => new TextEncoder().encode(text);
 const join = (parts: readonly Uint8Array[]): Uint8Array => Uint8Array.from(Buffer.concat(parts));
 const word = fc.string({ maxLength: 12 }).filter((text) => !text.includes("\0"));

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { type Reply, ReplyFramer } from "../../src/wire/redis-replies.ts";
+import { share } from "../support/fuzz.ts";
 
 const bulk = (text: string): string => `$${text.length}\r\n${text}\r\n`;
 const scalar = fc.oneof(
@@ -60,7 +61,7 @@ describe("replies", () => {
           assert.deepEqual(framed(text, [1]), framed(text));
         },
       ),
-      { numRuns: 3000 },
+      { numRuns: share(3000) },
     );
   });
 
@@ -98,7 +99,7 @@ describe("replies", () => {
       fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
         framed(Buffer.from(bytes).toString("latin1"), [3]);
       }),
-      { numRuns: 3000 },
+      { numRuns: share(3000) },
     );
   });
 });

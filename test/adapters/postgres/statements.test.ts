@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { StatementLog } from "../../../src/adapters/postgres/statements.ts";
 import { message } from "../../../src/adapters/postgres/wire.ts";
+import { share } from "../../support/fuzz.ts";
 
 type Line = readonly [text: string, error: string | null, rows: number | null];
 
@@ -378,6 +379,6 @@ describe("what was said and done in a session", () => {
           assert.ok(lines.length <= parts.length + 1);
         },
       ),
-      { numRuns: 3000 },
+      { numRuns: share(3000) },
     ));
 });

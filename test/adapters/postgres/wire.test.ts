@@ -16,6 +16,7 @@ import {
 } from "../../../src/adapters/postgres/wire.ts";
 import type { Parsed } from "../../../src/wire/cursor.ts";
 import { beginsAsPostgres, postgresFatal } from "../../../src/wire/postgres.ts";
+import { share } from "../../support/fuzz.ts";
 
 const ascii = (text: string): Uint8Array => Uint8Array.from(text, (c) => c.charCodeAt(0));
 const startup = { minor: 2, parameters: [["user", "app"] as const, ["database", "órders"] as const] };
@@ -167,7 +168,7 @@ describe("whatever comes", () => {
           }
           if (parsed.kind === "more") assert.ok(parsed.atLeast > input.length);
         }),
-        { numRuns: 20_000 },
+        { numRuns: share(20_000) },
       ));
   }
   it("bodies: never throws", () =>
@@ -178,6 +179,6 @@ describe("whatever comes", () => {
         parseKey(input);
         parseError(input);
       }),
-      { numRuns: 20_000 },
+      { numRuns: share(20_000) },
     ));
 });
