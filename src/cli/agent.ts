@@ -99,8 +99,6 @@ async function run(args: readonly string[], io: CliIo): Promise<number> {
 }
 
 export const agent: Command = {
-  name: "agent",
-  summary: "publish services through the router, from where it can't dial",
   usage: `Usage: sallyport agent --name NAME --service NAME=HOST:PORT [--service …]
 
 Dials the router and stays connected; routes with via=NAME reach the services through it. Whose

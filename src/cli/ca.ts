@@ -71,8 +71,6 @@ const actions: Readonly<Record<string, (args: readonly string[], io: CliIo) => P
 };
 
 export const ca: Command = {
-  name: "ca",
-  summary: "an authority of your own: make it, and certificates from it",
   usage,
   run(args, io) {
     const [name = "", ...rest] = args;

@@ -121,8 +121,6 @@ function enrolmentLines(config: Config): string[] {
 }
 
 export const check: Command = {
-  name: "check",
-  summary: "validate the environment, print the routing table",
   usage: `Usage: sallyport check [--json]
 
 Reads the environment as "serve" would, prints the effective routing table without secrets,

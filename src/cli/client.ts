@@ -6,7 +6,6 @@ import { clientPair, type Given, routerAddress, tunnelMode } from "./client-opti
 import type { CliIo } from "./command.ts";
 import { httpProxy } from "./http-proxy.ts";
 import { profileFolder, tunnelMemory } from "./profile.ts";
-import { renew } from "./renewal.ts";
 import { RouterApi } from "./router-api.ts";
 
 /** What every client command has to do with. */
@@ -44,6 +43,8 @@ export async function openClient(given: Given, env: CliIo["env"]): Promise<Clien
       const renewal = async (old: ClientPair): Promise<void> => {
         const asked = api(old);
         try {
+          // Seldom, and with the library for certificates, which most commands do without.
+          const { renew } = await import("./renewal.ts");
           await renew(asked, folder, address);
         } finally {
           asked.close();

@@ -8,9 +8,6 @@ export interface CliIo {
 }
 
 export interface Command {
-  readonly name: string;
-  /** One line for the list of commands. */
-  readonly summary: string;
   /** The whole help text. */
   readonly usage: string;
   /** Resolves with the exit status: 0 done, 1 failed at run time, 2 bad usage or configuration. */

@@ -10,8 +10,6 @@ const parts: Readonly<Record<string, Command["run"]>> = {
 };
 
 export const config: Command = {
-  name: "config",
-  summary: "set up ssh and kubectl",
   usage: `Usage: sallyport config ssh [--host PATTERN]... >> ~/.ssh/config
        sallyport config kube ROUTE [--kubeconfig FILE] [--use]
 

@@ -126,8 +126,6 @@ function kubectl(target: RouteTarget, io: CliIo): NativeClient {
 }
 
 export const connect: Command = {
-  name: "connect",
-  summary: "start psql, mysql, redis-cli, mongosh, ssh or kubectl on a route",
   usage: `Usage: sallyport connect ROUTE [-- ARGUMENTS OF THE CLIENT]
 
 Starts the native client of the route's protocol on a local proxy of its own, on this terminal,

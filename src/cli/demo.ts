@@ -136,8 +136,6 @@ function introduce(
 }
 
 export const demo: Command = {
-  name: "demo",
-  summary: "everything in one process on loopback, with commands to try",
   usage: `Usage: sallyport demo [--port N] [--for DURATION]
 
 Starts a throw-away authority, certificates, a web app, a TCP service and the router on

@@ -92,8 +92,6 @@ function otherRoutes(config: Config, question: Question, chosen: string | null) 
 }
 
 export const explain: Command = {
-  name: "explain",
-  summary: "say which route a connection takes, and why",
   usage: `Usage: sallyport explain --sni NAME [--alpn ID]... [--cert FILE] [--source IP] [--json]
 
 Says which route a connection on the one port takes, what happens to it there, and why the

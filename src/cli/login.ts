@@ -72,8 +72,6 @@ async function credential(
 }
 
 export const login: Command = {
-  name: "login",
-  summary: "get a short-lived client certificate",
   usage: `Usage: sallyport login [--router HOST[:PORT]] [--provider NAME] [--no-browser] [--callback-port N]
        sallyport login --device [--provider NAME]
        sallyport login --token TOKEN

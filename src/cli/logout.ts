@@ -3,8 +3,6 @@ import { options } from "./options.ts";
 import { profileFolder, removeProfile } from "./profile.ts";
 
 export const logout: Command = {
-  name: "logout",
-  summary: "drop the client certificate and its key",
   usage: `Usage: sallyport logout
 
 Removes the profile that "sallyport login" keeps, the private keys first. A copy of it made

@@ -1,36 +1,7 @@
 import { ConfigError } from "../errors.ts";
 import { version } from "../version.ts";
-import { agent } from "./agent.ts";
-import { ca } from "./ca.ts";
-import { check } from "./check.ts";
-import { type CliIo, type Command, UsageError } from "./command.ts";
-import { config } from "./config.ts";
-import { connect } from "./connect.ts";
-import { demo } from "./demo.ts";
-import { explain } from "./explain.ts";
-import { login } from "./login.ts";
-import { logout } from "./logout.ts";
-import { proxy } from "./proxy.ts";
-import { routes } from "./routes.ts";
-import { serve } from "./serve.ts";
-import { status } from "./status.ts";
-import { worker } from "./worker.ts";
-
-const commands: readonly Command[] = [
-  serve,
-  demo,
-  check,
-  explain,
-  ca,
-  login,
-  logout,
-  status,
-  routes,
-  proxy,
-  connect,
-  agent,
-  config,
-];
+import { type CliIo, UsageError } from "./command.ts";
+import { commands, worker } from "./commands.ts";
 
 const overview = (): string => `Usage: sallyport COMMAND [--help]
 
@@ -56,12 +27,12 @@ export async function main(args: readonly string[], env: CliIo["env"]): Promise<
     (name === undefined ? io.err : io.out)(overview());
     return name === undefined ? 2 : 0;
   }
-  // The last one is for no user.
-  const command = [...commands, worker].find((one) => one.name === name);
-  if (command === undefined) {
+  const listed = [...commands, worker].find((one) => one.name === name);
+  if (listed === undefined) {
     io.err(`sallyport: there is no command ${name}; "sallyport --help" lists them`);
     return 2;
   }
+  const command = await listed.load();
   // Behind `--` stand another program's arguments.
   const own = rest.slice(0, rest.includes("--") ? rest.indexOf("--") : rest.length);
   if (own.includes("--help") || own.includes("-h")) {

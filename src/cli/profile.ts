@@ -1,7 +1,6 @@
 import { chmodSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { ClientPair, TunnelMemory } from "../local/link.ts";
-import { selfSigned } from "../local/self-signed.ts";
 import { files } from "../runtime/files.ts";
 import { exists, writeAtomically, writeTogether } from "../runtime/key-files.ts";
 import { type CliIo, UsageError } from "./command.ts";
@@ -173,6 +172,8 @@ export async function localCertificate(folder: string): Promise<ClientPair> {
     const { problem, notAfter } = files.inspectPair(certificate, key);
     if (problem === null && notAfter.getTime() > Date.now() + localLeftMs) return { certificate, key };
   }
+  // Loaded when there is one to make: it takes the library for certificates, which most commands do without.
+  const { selfSigned } = await import("../local/self-signed.ts");
   const made = await selfSigned(Date.now());
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   writeTogether(

@@ -150,8 +150,6 @@ async function run(args: readonly string[], io: CliIo): Promise<number> {
 }
 
 export const proxy: Command = {
-  name: "proxy",
-  summary: "a local address for a route, for clients that know nothing of it",
   usage: `Usage: sallyport proxy tcp|db|app|kube ROUTE [--port N | --unix PATH]
        sallyport proxy ssh HOST[:PORT]
 

@@ -35,8 +35,6 @@ const agentRow = (agent: ListedAgent): string[] =>
   ].map(printable);
 
 export const routes: Command = {
-  name: "routes",
-  summary: "list the routes you may use",
   usage: `Usage: sallyport routes [--json]
 
 Lists the routes that admit your certificate, with their names for "proxy" and "connect". Those whom the router's

@@ -17,8 +17,6 @@ import { serveWithWorkers, workersOf } from "./serve-workers.ts";
 const at = ({ address, port }: Endpoint): string => `${address}:${port}`;
 
 export const serve: Command = {
-  name: "serve",
-  summary: "run the router from the environment",
   usage: `Usage: sallyport serve
 
 Runs the router. It is configured by SALLYPORT_* environment variables alone:

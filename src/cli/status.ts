@@ -58,8 +58,6 @@ export function statusLines(status: CertificateStatus): string[] {
 }
 
 export const status: Command = {
-  name: "status",
-  summary: "show the client certificate: who, until when",
   usage: `Usage: sallyport status [--json]
 
 Shows who the client certificate says you are and until when. Exits with 1 where there is

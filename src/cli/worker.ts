@@ -29,8 +29,6 @@ async function summoned(): Promise<ReturnType<typeof summons.parse>> {
 
 /** One of the processes of a router, which its primary starts. */
 export const worker: Command = {
-  name: "worker",
-  summary: "one of the processes of a router that has several",
   usage: `Usage: none. ${byServe}.`,
 
   async run(args, io) {
