@@ -4,6 +4,8 @@ import { CancelKeys } from "./adapters/postgres/cancel-keys.ts";
 import { createAdapters } from "./adapters/registry.ts";
 import { tunnelAdapter } from "./adapters/tunnel/index.ts";
 import { serveAdmin } from "./admin-listener.ts";
+import type { Recording } from "./audit/audit-log.ts";
+import { whereRecorded } from "./audit/guarded-admission.ts";
 import { openSignIn } from "./browser-sign-in.ts";
 import type { Config } from "./config/load.ts";
 import type { Files } from "./config/pem.ts";
@@ -74,6 +76,7 @@ export interface RunningServer {
  * Puts the parts together and listens. Throws a `ConfigError` where an address can't be had.
  *
  * @param member what is shared with the other processes of the router; `null` where this one is all of it
+ * @param recording how it stands with what `audit` took; `null` where nobody can say
  */
 export async function startServer(
   runtime: Runtime,
@@ -84,6 +87,7 @@ export async function startServer(
   ) => void,
   files: Files,
   member: Member | null = null,
+  recording: Recording | null = null,
 ): Promise<RunningServer> {
   const processes = member?.welcome.workers ?? 1;
   const metrics = new Metrics();
@@ -134,8 +138,11 @@ export async function startServer(
     ownPages(configured, { assertions, agents, status: page, tunnels: () => tunnels });
   let pages = pagesOf(active);
   const room = roomFor(config.caps.connections, processes, log);
-  const admission =
-    member?.admission(config.caps, room) ?? new Admission({ ...config.caps, connections: room });
+  const admission = whereRecorded(
+    member?.admission(config.caps, room) ?? new Admission({ ...config.caps, connections: room }),
+    () =>
+      config.audit.whenFull === "refuse" && (recording?.full === true || member?.recordingIsFull === true),
+  );
   const tokens = new TokenFiles(files, log);
   const tunnelled = tunnelAdapter({
     agents,
@@ -219,6 +226,7 @@ export async function startServer(
     for (const { name, notAfter } of active.config.certificates.all) {
       metrics.certificateExpiry.set(Math.round((notAfter.getTime() - Date.now()) / 1000), name);
     }
+    if (recording !== null) metrics.recording(recording);
     return metrics;
   };
   const adminDone = new AbortController();

@@ -1,16 +1,74 @@
+import { openSync, statSync } from "node:fs";
+import { hostname } from "node:os";
+import { AuditLog, type AuditWriter } from "../audit/audit-log.ts";
+import { Chain, genesis } from "../audit/chain.ts";
+import { SyslogWriter } from "../audit/syslog-writer.ts";
+import type { AuditConfig, SyslogReceiver } from "../config/audit.ts";
 import { ConfigError } from "../errors.ts";
-import { lineSink } from "../runtime/files.ts";
-import type { LineSink } from "../types.ts";
+import type { Log } from "../observe/log.ts";
+import { AuditFile } from "../runtime/audit-file.ts";
+import { AuditStream } from "../runtime/audit-stream.ts";
+import type { Connection, Runtime } from "../types.ts";
 
-/** Where audit records go: `-` standard output, `off` nowhere, or a path. Throws a `ConfigError`. */
-export function openAudit(target: string): LineSink | null {
-  if (target === "off") return null;
+const dialMs = 10_000;
+
+function dialled(runtime: Runtime, receiver: SyslogReceiver): () => Promise<Connection> {
+  if ("path" in receiver) return () => runtime.dialLocal(receiver.path);
+  const { host, port, tls } = receiver;
+  const secured = tls === null ? {} : { tls: { serverName: host, verify: true, ...tls } };
+  return () => runtime.dial({ host, port, withinMs: dialMs, ...secured });
+}
+
+async function writerFor(
+  { target, chained, rotation }: AuditConfig,
+  runtime: Runtime,
+): Promise<AuditWriter | null> {
+  const sha256Hex = (data: string | Uint8Array): string => runtime.sha256Hex(data);
+  const chain = (): Chain | null => (chained ? new Chain(genesis, sha256Hex) : null);
+  switch (target.to) {
+    case "nowhere":
+      return null;
+    case "stdout":
+      return new AuditStream(1, chain());
+    case "syslog":
+      return new SyslogWriter(
+        dialled(runtime, target.receiver),
+        { host: hostname(), processId: runtime.processId },
+        chain(),
+      );
+    case "file": {
+      const { path } = target;
+      const found = statSync(path, { throwIfNoEntry: false });
+      // A device or a pipe: nothing that could be read again, or put aside.
+      if (found !== undefined && !found.isFile() && !found.isDirectory())
+        return new AuditStream(openSync(path, "a"), chain());
+      const file = new AuditFile({ path, chained, rotation, sha256Hex });
+      await file.open();
+      return file;
+    }
+  }
+}
+
+/** Where audit records go; `null`: nowhere. Rejects with a `ConfigError`. */
+export async function openAudit(config: AuditConfig, runtime: Runtime, log: Log): Promise<AuditLog | null> {
   try {
-    return lineSink(target === "-" ? 1 : target);
+    const writer = await writerFor(config, runtime);
+    return writer === null ? null : new AuditLog(writer, log);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
+    const folder =
+      config.chained || config.rotation !== null ? "; its folder must be writable, too, for the lock" : "";
     throw new ConfigError([
-      { name: "SALLYPORT_AUDIT_LOG", message: `can't be written (${why}): expected -, off or a path` },
+      {
+        name: "SALLYPORT_AUDIT_LOG",
+        message: `can't be written (${why}): expected -, off or a path${folder}`,
+      },
     ]);
   }
 }
+
+/** What a worker writes: to a file by itself, and for its primary to write anywhere else. */
+export const ofWorker = (config: AuditConfig): AuditConfig =>
+  config.target.to === "file" || config.target.to === "nowhere"
+    ? config
+    : { ...config, target: { to: "stdout" }, chained: false, rotation: null };

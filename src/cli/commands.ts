@@ -75,6 +75,11 @@ export const commands: readonly ListedCommand[] = [
     summary: "set up ssh and kubectl",
     load: async () => (await import("./config.ts")).config,
   },
+  {
+    name: "audit",
+    summary: "prove that an audit log is whole",
+    load: async () => (await import("./audit.ts")).audit,
+  },
 ];
 
 /** Started by `serve` alone. */

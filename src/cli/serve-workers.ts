@@ -1,4 +1,5 @@
 import { serveAdmin } from "../admin-listener.ts";
+import type { AuditLog } from "../audit/audit-log.ts";
 import type { Config } from "../config/load.ts";
 import { ConfigError, cannotListen } from "../errors.ts";
 import type { Log } from "../observe/log.ts";
@@ -71,7 +72,7 @@ export interface Serving {
   readonly log: Log;
   readonly logFormat: "json" | "text";
   readonly errors: LineSink;
-  readonly audit: LineSink | null;
+  readonly audit: AuditLog | null;
   /** Says that it listens. */
   readonly listening: (addresses: Readonly<Record<string, Endpoint>>, admin: Endpoint | null) => void;
 }
@@ -95,6 +96,7 @@ export async function serveWithWorkers(serving: Serving): Promise<number> {
       log,
       logFormat,
       drainMs: config.timeouts.drainMs,
+      recording: audit,
       start: (summons, inherited) =>
         startWorker(["worker"], JSON.stringify(summons), inherited, {
           out: (line) => audit?.write(line),

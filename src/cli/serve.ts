@@ -35,7 +35,7 @@ says what that does. SIGTERM or SIGINT drains; a second one ends at once.`,
     const logFormat = config.log.format ?? (isTerminal(2) ? "text" : "json");
     const log = createLog(errors, logFormat, config.log.level);
     for (const warning of config.warnings) log.warn(warning);
-    const audit = openAudit(config.audit);
+    const audit = await openAudit(config.audit, runtime, log);
 
     const workers = workersOf(config);
     const separate = new Map(config.separate.map(({ adapter, variable }) => [variable, adapter]));
@@ -73,6 +73,8 @@ says what that does. SIGTERM or SIGINT drains; a second one ends at once.`,
       log,
       (record) => audit?.write(JSON.stringify(record)),
       seen,
+      null,
+      audit,
     );
     const reloader = new Reloader(seen, (why) => server.reload(why, read));
     onSignals(["SIGHUP"], () => void reloader.now("SIGHUP"));

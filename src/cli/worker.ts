@@ -12,7 +12,7 @@ import { selfTest } from "../self-test/self-test.ts";
 import { startServer } from "../server.ts";
 import { type Ending, Member } from "../workers/member.ts";
 import { summons } from "../workers/messages.ts";
-import { openAudit } from "./audit-sink.ts";
+import { ofWorker, openAudit } from "./audit-sink.ts";
 import { type Command, UsageError } from "./command.ts";
 import { options } from "./options.ts";
 import { checkShares } from "./serve-workers.ts";
@@ -51,7 +51,7 @@ export const worker: Command = {
     });
     const errors = lineSink(2);
     const log = createLog(errors, member.welcome.log, config.log.level, { worker: asked.number });
-    const audit = openAudit(config.audit);
+    const audit = await openAudit(ofWorker(config.audit), runtime, log);
     await selfTest(runtime, files);
     const server = await startServer(
       runtime,
@@ -60,6 +60,7 @@ export const worker: Command = {
       (record) => audit?.write(JSON.stringify(record)),
       seen,
       member,
+      audit,
     );
     const readAgain = (): Config => {
       const found = read();

@@ -8,6 +8,7 @@ import type { Profile } from "../identity/profile.ts";
 import type { TunnelRule } from "../identity/publishers.ts";
 import type { RevocationSettings } from "../revocation/watch.ts";
 import type { Cidr } from "../wire/ip.ts";
+import { type AuditConfig, auditConfig } from "./audit.ts";
 import {
   type CertificateStore,
   certificateStore,
@@ -81,7 +82,7 @@ export interface Config {
   /** Where groups are found in client certificates. */
   readonly groups: readonly GroupSource[];
   /** `-` standard output, `off`, or a path. */
-  readonly audit: string;
+  readonly audit: AuditConfig;
   /** `null` where no authority issues certificates over the API. */
   readonly enrolment: EnrolmentConfig | null;
   /** `null` where browsers sign in nowhere. */
@@ -187,6 +188,7 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
     warnings.push(
       "SALLYPORT_ADMIN_ALLOW is set, and SALLYPORT_CLIENT_CA is not: nobody can say who they are",
     );
+  const audit = auditConfig(values, files, problems);
   if (problems.length > 0) throw new ConfigError(problems);
   if (routes.length === 0)
     warnings.push("there is no SALLYPORT_ROUTE_*: only the router's own pages are served");
@@ -225,7 +227,7 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
     groups: values.SALLYPORT_GROUPS ?? [],
     profile: values.SALLYPORT_CLIENT_PROFILE ?? "private",
     revocation: { rule: values.SALLYPORT_CRL_RULE ?? "hard", deny, ocsp: ocspSettings(values, warnings) },
-    audit: values.SALLYPORT_AUDIT_LOG ?? "-",
+    audit,
     enrolment,
     login: loginConfig(providers, values),
     jwtKey,

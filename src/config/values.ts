@@ -138,6 +138,7 @@ const whole = (min: number, max: number, what: string) =>
   });
 
 export const count = whole(1, 10_000_000, "count");
+export const auditFiles = whole(1, 1000, "count");
 export const port = whole(1, 65_535, "port");
 /** Port 0 lets the system choose. */
 export const listenPort = whole(0, 65_535, "port");

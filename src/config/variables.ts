@@ -1,9 +1,11 @@
 import type { z } from "zod";
 import { profiles } from "../identity/profile.ts";
 import { crlRules } from "../identity/revocation/lists.ts";
+import { rotation } from "./audit.ts";
 import {
   address,
   allowRules,
+  auditFiles,
   certificateLifetime,
   cidrs,
   count,
@@ -263,7 +265,27 @@ export const variables = {
   SALLYPORT_AUDIT_LOG: variable(
     text,
     "-",
-    "one JSON line a connection, and one a request for a certificate: `-` for standard output, a path, or `off`",
+    "one JSON line a connection, and one a request for a certificate: `-` for standard output, a path, a syslog receiver (`syslog+tcp://HOST:PORT`, `syslog+tls://HOST:PORT?ca=FILE`, `syslog+unix:/PATH`), or `off`",
+  ),
+  SALLYPORT_AUDIT_CHAIN: variable(
+    oneOf("on", "off"),
+    null,
+    "whether each line carries its number and the hash of the one before, for `sallyport audit verify`; `on` for a path unless set, `off` elsewhere",
+  ),
+  SALLYPORT_AUDIT_ROTATE: variable(
+    rotation,
+    "off",
+    "when the audit log's file is put aside as `PATH.1`: a size such as `100MiB`, an age such as `24h`, or both with a comma between; `off` for never",
+  ),
+  SALLYPORT_AUDIT_KEEP: variable(
+    auditFiles,
+    "10",
+    "how many files that were put aside are kept, `1` to `1000`",
+  ),
+  SALLYPORT_AUDIT_FULL: variable(
+    oneOf("continue", "refuse"),
+    "continue",
+    "what happens once so many records wait that some would be lost, for a disk is full or a receiver away: `continue` serves on, `refuse` takes no new connection until they are written",
   ),
 } as const;
 

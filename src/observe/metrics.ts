@@ -237,6 +237,18 @@ export class Metrics {
     ["version", "runtime"],
     "least",
   );
+  readonly auditWaiting = new Value(
+    "gauge",
+    "sallyport_audit_waiting",
+    "Audit records that wait to be written.",
+    [],
+  );
+  readonly auditLost = new Value(
+    "counter",
+    "sallyport_audit_lost_total",
+    "Audit records that were lost: the log could not be written, and too many waited.",
+    [],
+  );
   readonly workers = new Value("gauge", "sallyport_workers", "Worker processes that are ready.", []);
   readonly workersStarted = new Value(
     "counter",
@@ -261,9 +273,17 @@ export class Metrics {
       this.reloads,
       this.lastReload,
       this.build,
+      this.auditWaiting,
+      this.auditLost,
       this.workers,
       this.workersStarted,
     ];
+  }
+
+  /** How it stands with audit records. */
+  recording({ waiting, lost }: { readonly waiting: number; readonly lost: number }): void {
+    this.auditWaiting.set(waiting);
+    this.auditLost.set(lost);
   }
 
   snapshot(): Snapshot {

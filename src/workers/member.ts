@@ -30,6 +30,7 @@ export class Member {
   readonly #peers: Peers;
   readonly #answers = new Map<number, (answer: FromPrimary | null) => void>();
   #asks = 0;
+  #recordingIsFull = false;
   #welcome: Welcome | undefined;
   #keys: SharedKeys | null = null;
   #tickets: Uint8Array = new Uint8Array(0);
@@ -164,6 +165,11 @@ export class Member {
     this.#signedOut = callback;
   }
 
+  /** Whether too many audit records wait at the primary. */
+  get recordingIsFull(): boolean {
+    return this.#recordingIsFull;
+  }
+
   /** Resolves once no other worker uses an agent of this one. */
   async usedElsewhere(): Promise<void> {
     await this.#peerServer?.idle();
@@ -251,6 +257,9 @@ export class Member {
         break;
       case "signed-out":
         this.#signedOut(message.id);
+        break;
+      case "recording":
+        this.#recordingIsFull = message.full;
         break;
       case "drain":
       case "close":

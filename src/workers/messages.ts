@@ -93,6 +93,8 @@ export const fromPrimary = z.discriminatedUnion("type", [
   z.object({ type: z.literal("secrets"), secrets }),
   z.object({ type: z.literal("peers"), peers }),
   z.object({ type: z.literal("signed-out"), id: z.string() }),
+  /** Whether so many audit records wait at the primary that no connection should make more of them. */
+  z.object({ type: z.literal("recording"), full: z.boolean() }),
   z.object({ type: z.literal("drain") }),
   z.object({ type: z.literal("close") }),
 ]);

@@ -1,3 +1,4 @@
+import type { Recording } from "../audit/audit-log.ts";
 import { deadline } from "../core/deadline.ts";
 import { Rate } from "../enrolment/rate.ts";
 import { EnrolmentRefusal } from "../enrolment/refusal.ts";
@@ -43,6 +44,8 @@ export interface PrimaryParts {
   readonly folder: string;
   readonly log: Log;
   readonly logFormat: "json" | "text";
+  /** How it stands with the audit records that workers hand over; `null`: they hand over none. */
+  readonly recording: Recording | null;
   /** How long workers may take to drain. */
   readonly drainMs: number;
   /** Starts a worker, which finds `summons` in its standard input, and inherits these from 3 on. */
@@ -71,6 +74,7 @@ const endMs = 10_000;
 /** For workers to say what they counted. */
 const countMs = 1000;
 const secretsEveryMs = 600_000;
+const recordingEveryMs = 200;
 
 type WorkerChannel = Channel<FromWorker, FromPrimary>;
 
@@ -83,11 +87,14 @@ export class Primary {
   readonly #slots: readonly WorkerSlot[];
   readonly #pool = new Pool();
   readonly #rates = new Map<number, Rate>();
+  readonly #own = new Metrics();
   /** What workers counted that are gone. */
   readonly #gone = new Metrics();
   readonly #running: Promise<void>[] = [];
   #ports = new Map<string, number>();
   #timer: ReturnType<typeof setInterval> | undefined;
+  #recordingTimer: ReturnType<typeof setInterval> | undefined;
+  #toldFull = false;
   #told = "";
   #ending = false;
 
@@ -115,6 +122,7 @@ export class Primary {
     );
     protect(this.#socket);
     this.#timer = setInterval(() => void this.#renewSecrets(), secretsEveryMs);
+    this.#recordingTimer = setInterval(() => this.#tellRecording(), recordingEveryMs);
     const [first, ...others] = this.#slots;
     if (first === undefined) throw new TypeError("no workers");
     const failed = new Promise<never>((_, reject) => {
@@ -140,6 +148,8 @@ export class Primary {
     const all = new Metrics();
     all.absorb(this.#gone.snapshot());
     for (const { snapshot } of this.#slots) all.absorb(snapshot);
+    if (this.#parts.recording !== null) this.#own.recording(this.#parts.recording);
+    all.absorb(this.#own.snapshot());
     all.workers.set(this.#slots.filter(({ isReady }) => isReady).length);
     return all.text();
   }
@@ -162,6 +172,7 @@ export class Primary {
   async #end(how: FromPrimary, withinMs: number): Promise<void> {
     this.#ending = true;
     clearInterval(this.#timer);
+    clearInterval(this.#recordingTimer);
     // Nobody is started any more that could inherit them, and they would keep the port open.
     for (const listener of this.#parts.listeners) listener.close();
     for (const slot of this.#slots) {
@@ -276,6 +287,7 @@ export class Primary {
       ),
       secrets: await secrets.at(Date.now()),
     });
+    channel.send({ type: "recording", full: this.#toldFull });
     this.#tellPeers();
   }
 
@@ -334,6 +346,13 @@ export class Primary {
     const there = this.#slots.filter(({ channel }) => channel !== null);
     const peers = there.map(({ number, socket, agents }) => ({ number, socket, agents: [...agents] }));
     for (const { channel } of there) channel?.send({ type: "peers", peers });
+  }
+
+  #tellRecording(): void {
+    const full = this.#parts.recording?.full ?? false;
+    if (full !== this.#toldFull)
+      for (const { channel } of this.#slots) channel?.send({ type: "recording", full });
+    this.#toldFull = full;
   }
 
   async #renewSecrets(): Promise<void> {

@@ -112,6 +112,11 @@ export function rules(dependencies: readonly string[]): readonly Rule[] {
       (specifier) => under("src/runtime", "src/config", "src/adapters", "src/cli", "routes")(specifier),
     ),
     imports(
+      "audit records are written without runtime, configuration or adapters",
+      under("src/audit"),
+      (specifier) => under("src/runtime", "src/config", "src/adapters", "src/cli", "routes")(specifier),
+    ),
+    imports(
       "nothing but the entry needs the command line",
       (path) => shipped(path) && !under("src/cli", "src/main.ts")(path),
       under("src/cli"),
