@@ -59,7 +59,7 @@ describe("the environment", () => {
     assert.deepEqual(config.caps, { connections: 10_000, perSource: 1000, perIdentity: 500 });
     assert.deepEqual(config.log, { format: null, level: "info" });
     assert.deepEqual(config.proxyProtocol, { mode: "off", from: [] });
-    assert.equal(config.audit, "-");
+    assert.deepEqual(config.audit.target, { to: "stdout" });
     assert.equal(config.workers, 1);
     assert.deepEqual(config.table.routes, []);
   });
@@ -101,7 +101,7 @@ describe("the environment", () => {
     assert.deepEqual(config.caps, { connections: 5, perSource: 6, perIdentity: 7 });
     assert.equal(config.workers, "auto");
     assert.deepEqual(config.log, { format: "text", level: "debug" });
-    assert.equal(config.audit, "off");
+    assert.deepEqual(config.audit.target, { to: "nowhere" });
   });
 
   it("may hold an empty value for what is not set", () =>
