@@ -76,8 +76,6 @@ function inWords(report: VerifyReport, files: number): string[] {
 }
 
 export const auditVerify: Command = {
-  name: "verify",
-  summary: "whether a log is as it was written",
   usage: `Usage: sallyport audit verify FILE... [--last HASH] [--first HASH] [--partial] [--restarts] [--json]
 
 Says whether an audit log is as it was written: every line carries the SHA-256 of the one
