@@ -301,13 +301,15 @@ export async function startServer(
     drain: async () => {
       unready = "draining";
       const { drainMs, drainDelayMs } = config.timeouts;
-      const forced = setTimeout(() => router.abortAll(), drainMs);
+      // Whoever is still there then is cut, one after the other too.
+      const lastMs = drainMs / 10;
+      const forced = setTimeout(() => router.abortAll(lastMs), drainMs - lastMs);
       log.info("draining: unready, still accepting", { delay_ms: drainDelayMs, connections: router.open });
       await new Promise((resolve) => setTimeout(resolve, Math.min(drainDelayMs, drainMs)));
       // Closing waits for connections on some runtimes; those are drained below.
       void front.close([adminVariable]);
       log.info("no longer accepting", { connections: router.open });
-      await router.drain();
+      await router.drain(Math.max(0, drainMs - drainDelayMs) / 2);
       clearTimeout(forced);
       await close();
     },

@@ -1,4 +1,4 @@
-import type { HttpClient, HttpDial, HttpProtocol, HttpServing } from "./http/exchange.ts";
+import type { Cancellation, HttpClient, HttpDial, HttpProtocol, HttpServing } from "./http/exchange.ts";
 
 /**
  * The core interfaces: what the core needs of a runtime, and what an adapter needs of the core.
@@ -204,7 +204,7 @@ export interface Runtime {
     connection: Connection,
     alpn: string | null,
     serving: HttpServing,
-    draining: AbortSignal,
+    draining: Cancellation,
     limits: RelayLimits,
   ): Promise<void>;
   /** Requests over connections that `dial` makes. */

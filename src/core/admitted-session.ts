@@ -1,5 +1,5 @@
 import { Refusal } from "../errors.ts";
-import type { HttpClient, HttpServing } from "../http/exchange.ts";
+import type { Cancellation, HttpClient, HttpServing } from "../http/exchange.ts";
 import type { CertificateIdentity, Identity } from "../identity/identity.ts";
 import type { VerifiedClient } from "../identity/verifier.ts";
 import type { Connection, Endpoint, RelayLimits, Taps, TlsConnection } from "../types.ts";
@@ -105,7 +105,7 @@ export class AdmittedSession implements Session {
   readonly alpn: string | null;
   readonly identity: CertificateIdentity | null;
   readonly source: Endpoint;
-  readonly draining: AbortSignal;
+  readonly draining: Cancellation;
   readonly upstream: string;
   readonly captures: Readonly<Record<string, string>>;
   readonly gate: Gate | null;
@@ -120,6 +120,8 @@ export class AdmittedSession implements Session {
   readonly logins = new Set<string>();
   /** What went wrong without ending it. */
   noted: Refusal | undefined;
+  /** How it ended because the router drains. */
+  departed: string | null = null;
 
   readonly #parts: RouterParts;
   readonly #verified: VerifiedClient | null;
@@ -129,7 +131,7 @@ export class AdmittedSession implements Session {
 
   constructor(
     parts: RouterParts,
-    draining: AbortSignal,
+    draining: Cancellation,
     { id, arrival, hit, serverName, source, connection, tls, verified }: Admitted,
   ) {
     this.#parts = parts;
@@ -243,9 +245,10 @@ export class AdmittedSession implements Session {
     return { idleMs: this.route.idleTimeoutMs, halfCloseMs: this.#parts.timeouts.halfCloseMs };
   }
 
-  serveHttp(serving: HttpServing): Promise<void> {
+  async serveHttp(serving: HttpServing): Promise<void> {
     const { runtime } = this.#parts;
-    return runtime.serveHttp(this.client, this.alpn, serving, this.draining, this.#limits());
+    await runtime.serveHttp(this.client, this.alpn, serving, this.draining, this.#limits());
+    if (this.draining.aborted) this.movedOn("ended when its requests were answered");
   }
 
   httpClient(): HttpClient {
@@ -260,6 +263,10 @@ export class AdmittedSession implements Session {
 
   note(refusal: Refusal): void {
     this.noted ??= refusal;
+  }
+
+  movedOn(detail: string): void {
+    this.departed = detail;
   }
 
   identified(software: Software): void {

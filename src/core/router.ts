@@ -1,3 +1,5 @@
+import { Gone } from "../http/cancellation.ts";
+import type { Cancellation } from "../http/exchange.ts";
 import type { Connection } from "../types.ts";
 import type { ClientHello } from "../wire/client-hello.ts";
 import { ja4, ja4Key } from "../wire/ja4.ts";
@@ -7,6 +9,7 @@ import type { LiveConnection, Traffic } from "./live.ts";
 import { LruMap } from "./lru-map.ts";
 import type { Route } from "./route.ts";
 import type { RouterParts } from "./router-parts.ts";
+import { spanOf, stagger } from "./stagger.ts";
 import { Visit } from "./visit.ts";
 
 /** For agents to go elsewhere, once nobody else is left. */
@@ -18,7 +21,11 @@ export class Router {
   /** Those before, as long as connections are open that came under them. */
   readonly #former = new Set<Generation>();
   readonly #visits = new Set<Visit>();
-  readonly #draining = new AbortController();
+  readonly #draining = new Gone();
+  /** Everybody was asked to leave: whoever still comes is asked at once. */
+  #asked = false;
+  /** Puts an end to what goes through the connections one by one. */
+  #stopTurns = (): void => {};
   /** Open connections by the route as it stood when they came, and by its name, whose cap outlives it. */
   readonly #onRoute = new Map<Route, number>();
   readonly #perName = new Map<string, number>();
@@ -100,14 +107,15 @@ export class Router {
     return sums;
   }
 
-  get draining(): AbortSignal {
-    return this.#draining.signal;
+  get draining(): Cancellation {
+    return this.#draining;
   }
 
   /** Resolves when the connection is done with; never rejects. */
   async accept(connection: Connection, arrival: Arrival): Promise<void> {
     const generation = this.#current;
     const visit = new Visit(this, generation, connection, arrival);
+    if (this.#asked) visit.askToLeave();
     this.#visits.add(visit);
     generation.open++;
     try {
@@ -134,12 +142,20 @@ export class Router {
   }
 
   /**
-   * Asks every connection to end in its own time; resolves when none is left. Agents' are no reason to wait for long
+   * Asks every connection to end in its own time, one after the other; resolves when none is left. Agents' are no reason to wait for long
    * once they are the last ones, and nobody elsewhere uses them: streams that others keep for later have no user any
    * more.
+   *
+   * @param withinMs in which all of them are asked
    */
-  async drain(): Promise<void> {
+  async drain(withinMs = 0): Promise<void> {
     this.#draining.abort();
+    const everybody = [...this.#visits];
+    const ask = (visit: Visit): void => visit.askToLeave();
+    this.#stopTurns = stagger(everybody, spanOf(everybody.length, withinMs), ask, () => {
+      this.#asked = true;
+      for (const visit of this.#visits) ask(visit);
+    });
     const { agentCount } = this.parts;
     await this.#until(() => this.#visits.size <= agentCount());
     await this.parts.usedElsewhere();
@@ -164,8 +180,20 @@ export class Router {
     for (const visit of this.#visits) visit.recheck(now);
   }
 
-  /** Ends what is left, at once. */
-  abortAll(): void {
-    for (const visit of this.#visits) visit.forceClose();
+  /** Ends what is left: all of it when so many milliseconds are over, and as much as it can only then. */
+  abortAll(withinMs = 0): void {
+    this.#stopTurns();
+    const end = (): void => {
+      const left = [...this.#visits];
+      const cut = (visit: Visit): void => visit.forceClose();
+      this.#stopTurns = stagger(left, spanOf(left.length, withinMs), cut, () => {
+        for (const visit of this.#visits) cut(visit);
+      });
+    };
+    const waitMs = withinMs - spanOf(this.#visits.size, withinMs);
+    if (waitMs > 0) {
+      const timer = setTimeout(end, waitMs);
+      this.#stopTurns = () => clearTimeout(timer);
+    } else end();
   }
 }

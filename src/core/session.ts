@@ -1,5 +1,5 @@
 import type { Refusal } from "../errors.ts";
-import type { HttpClient, HttpServing } from "../http/exchange.ts";
+import type { Cancellation, HttpClient, HttpServing } from "../http/exchange.ts";
 import type { CertificateIdentity, Identity } from "../identity/identity.ts";
 import type { Connection, Endpoint, Taps, TlsConnection } from "../types.ts";
 import type { Parsed } from "../wire/cursor.ts";
@@ -25,8 +25,8 @@ export interface Session {
   readonly gate: Gate | null;
   /** The client's address, behind a trusted PROXY header where there is one. */
   readonly source: Endpoint;
-  /** The router began to drain: end when what is under way is done. */
-  readonly draining: AbortSignal;
+  /** The router drains, and it is this connection's turn: it is to end when what is under way is done. */
+  readonly draining: Cancellation;
   /**
    * `host:port` of the upstream after captures, or `agent/service` where an agent publishes it; empty for the router's
    * own.
@@ -64,6 +64,8 @@ export interface Session {
   httpClient(): HttpClient;
   /** Something went wrong that did not end the connection; the record says the first such thing. */
   note(refusal: Refusal): void;
+  /** It ended well because the router drains: said in the record. */
+  movedOn(detail: string): void;
   /** What both sides are, by their own word: said in the record. */
   identified(software: Software): void;
   /** Who opened which database: said in the record, and of every statement. */

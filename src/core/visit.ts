@@ -1,4 +1,5 @@
 import { Refusal } from "../errors.ts";
+import { Gone } from "../http/cancellation.ts";
 import { admittedBy, brokenLimit } from "../identity/policy.ts";
 import type { VerifiedClient } from "../identity/verifier.ts";
 import type { Connection, Endpoint, TlsConnection } from "../types.ts";
@@ -37,6 +38,7 @@ export class Visit {
   #tls: TlsConnection | undefined;
   #client: VerifiedClient | undefined;
   #session: AdmittedSession | undefined;
+  readonly #leaving = new Gone();
   #rechecking = false;
   #onRoute = false;
   #established = false;
@@ -101,6 +103,11 @@ export class Visit {
   get traffic(): Traffic {
     const { bytesRead, bytesWritten } = this.#tls ?? this.#connection;
     return { bytesIn: bytesRead, bytesOut: bytesWritten };
+  }
+
+  /** The router drains, and it is this one's turn to end when what is under way is done. */
+  askToLeave(): void {
+    this.#leaving.abort();
   }
 
   /** The drain time is over. */
@@ -269,7 +276,7 @@ export class Visit {
   }
 
   #admitted(hit: Hit): AdmittedSession {
-    const session = new AdmittedSession(this.#generation.parts, this.#router.draining, {
+    const session = new AdmittedSession(this.#generation.parts, this.#leaving, {
       id: this.#id,
       arrival: this.#arrival,
       hit,
@@ -286,8 +293,9 @@ export class Visit {
 
   #record(failure: Refusal | undefined): void {
     const { audit, metrics, log } = this.#generation.parts;
-    const reason = failure?.reason ?? "ok";
-    const outcome = outcomeOf(reason, this.#established);
+    const departed = failure === undefined ? (this.#session?.departed ?? null) : null;
+    const reason = failure?.reason ?? (departed === null ? "ok" : "draining");
+    const outcome = failure === undefined ? "served" : outcomeOf(reason, this.#established);
     const route = this.#hit?.route;
     const carried = this.#tls ?? this.#connection;
     const session = this.#session;
@@ -316,7 +324,7 @@ export class Visit {
       bytes_in: carried.bytesRead,
       bytes_out: carried.bytesWritten,
       duration_ms: Math.round(performance.now() - this.#started),
-      detail: failure?.message ?? null,
+      detail: failure?.message ?? departed,
     };
     audit(record);
     metrics.connections.add(1, route?.name ?? "", outcome, reason);

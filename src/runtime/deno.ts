@@ -1,5 +1,5 @@
 import { type Deadline, deadline } from "../core/deadline.ts";
-import type { HttpServing } from "../http/exchange.ts";
+import type { Cancellation, HttpServing } from "../http/exchange.ts";
 import { TunnelStream } from "../tunnel/stream.ts";
 import type {
   Connection,
@@ -155,7 +155,7 @@ export class DenoRuntime extends NodeRuntime {
     connection: Connection,
     alpn: string | null,
     serving: HttpServing,
-    draining: AbortSignal,
+    draining: Cancellation,
     limits: RelayLimits,
   ): Promise<void> {
     const served = alpn === "h2" ? withoutGoaway(connection) : connection;

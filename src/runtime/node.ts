@@ -13,7 +13,7 @@ import { type ConnectionOptions, checkServerIdentity, connect as connectTls, typ
 import { deadline } from "../core/deadline.ts";
 import { isEvented } from "../core/evented.ts";
 import { Refusal } from "../errors.ts";
-import type { HttpClient, HttpDial, HttpProtocol, HttpServing } from "../http/exchange.ts";
+import type { Cancellation, HttpClient, HttpDial, HttpProtocol, HttpServing } from "../http/exchange.ts";
 import type {
   Connection,
   DialTarget,
@@ -126,7 +126,7 @@ export class NodeRuntime implements Runtime {
     connection: Connection,
     alpn: string | null,
     serving: HttpServing,
-    draining: AbortSignal,
+    draining: Cancellation,
     limits: RelayLimits,
   ): Promise<void> {
     return serveHttp(connection, alpn, serving, draining, limits);

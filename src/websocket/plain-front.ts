@@ -1,6 +1,7 @@
 import type { Hono } from "hono";
 import type { ConnectBindings } from "../../routes/connect.ts";
 import type { AdmissionControl, Place } from "../core/admission.ts";
+import type { Cancellation } from "../http/exchange.ts";
 import { answerWithFetch } from "../http/fetch.ts";
 import type { Connection, Runtime } from "../types.ts";
 import type { Tunnels } from "./tunnels.ts";
@@ -11,7 +12,7 @@ interface Parts {
   readonly tunnels: Tunnels;
   readonly app: Hono<{ Bindings: ConnectBindings }>;
   readonly idleMs: number;
-  readonly draining: AbortSignal;
+  readonly draining: Cancellation;
 }
 
 /** Connection upgrades over plain HTTP, from balancers that end TLS. What is inside them is TLS to us all the same. */

@@ -142,6 +142,7 @@ export function sessionOf(client: Connection, options: SessionOptions): Session 
       runtime.serveHttp(client, alpn, serving, draining, { idleMs: 60_000, halfCloseMs: 60_000 }),
     httpClient: () => runtime.httpClient(scheme === "h2c" ? "h2" : "http/1.1", dial),
     note: (refusal) => void options.noted?.push(refusal),
+    movedOn: () => {},
   };
 }
 

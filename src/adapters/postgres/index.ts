@@ -7,6 +7,7 @@ import type { Connection } from "../../types.ts";
 import { parsePostgresOpening, postgresFatal } from "../../wire/postgres.ts";
 import { judge } from "./asked.ts";
 import type { CancelKeys } from "./cancel-keys.ts";
+import { untilDeparture } from "./departure.ts";
 import { establish, type Outbox, told } from "./establish.ts";
 import { clearOpening } from "./opening.ts";
 import { ownLogin } from "./own-login.ts";
@@ -161,7 +162,7 @@ async function open(session: Session, keys: CancelKeys, needs: PostgresNeeds): P
   });
 }
 
-/** Postgres: who may be whom in which database, login at the upstream, requests to cancel; then bytes are bytes. */
+/** Postgres: who may be whom in which database, login at the upstream, requests to cancel; then bytes are bytes, until the router drains. */
 export function postgresAdapter(needs: PostgresNeeds): Adapter {
   const keys = needs.cancelKeys;
   const handler = {
@@ -177,8 +178,11 @@ export function postgresAdapter(needs: PostgresNeeds): Adapter {
       if (opened === null) return;
       const { upstream, release } = opened;
       try {
-        if (session.route.database?.auditStatements === true) await followStatements(session, upstream);
-        else await session.relay(upstream);
+        await untilDeparture(session, upstream, (taps) =>
+          session.route.database?.auditStatements === true
+            ? followStatements(session, upstream, taps)
+            : session.relay(upstream, taps),
+        );
       } finally {
         release();
       }

@@ -9,6 +9,8 @@ export const states = {
   unauthorized: "28000",
   forbidden: "42501",
   unsupported: "0A000",
+  /** `admin_shutdown`: drivers and pools take it for a reason to connect again. */
+  shutdown: "57P01",
 } as const;
 
 /** A refusal that the client is told of: `packet` is its last word. */

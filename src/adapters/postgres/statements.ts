@@ -1,6 +1,6 @@
 import type { Session, Statement } from "../../core/session.ts";
 import { Refusal } from "../../errors.ts";
-import type { Connection } from "../../types.ts";
+import type { Connection, Taps } from "../../types.ts";
 import { ObservedConnection } from "../observed.ts";
 import { MessageStream } from "./message-stream.ts";
 import { type Asked, askedBy, isCut, maxText, type Text, textAt, unknown } from "./steps.ts";
@@ -292,7 +292,7 @@ export class StatementLog {
 }
 
 /** Carries bytes both ways, with a line in the audit log for each statement. */
-export async function followStatements(session: Session, upstream: Connection): Promise<void> {
+export async function followStatements(session: Session, upstream: Connection, taps: Taps): Promise<void> {
   const log = new StatementLog((statement) => session.statement(statement));
   let lost: Refusal | undefined;
   const see = (take: (bytes: Uint8Array) => boolean, whose: string) => (bytes: Uint8Array) => {
@@ -313,7 +313,7 @@ export async function followStatements(session: Session, upstream: Connection): 
   // Whoever waits for room then would wait for good: what makes room are answers, and there will be none.
   void session.client.closed.then(() => log.end());
   try {
-    await session.carry(client, server);
+    await session.carry(client, server, taps);
   } catch (error) {
     throw lost ?? error;
   } finally {

@@ -55,6 +55,9 @@ export const message = (type: string, ...parts: readonly (Uint8Array | string)[]
 
 export const sslRequest: Uint8Array = untyped(u32(80877103));
 
+/** The client's last word. */
+export const terminate: Uint8Array = message("X");
+
 /** What a client asks for in its first message to the server. */
 export interface Startup {
   /** Of protocol 3. */

@@ -2,6 +2,7 @@ import { lingeringClose } from "../../core/linger.ts";
 import type { Adapter, Session } from "../../core/session.ts";
 import { ipOf } from "../../core/source.ts";
 import { Refusal } from "../../errors.ts";
+import type { Cancellation } from "../../http/exchange.ts";
 import { admittedBy, brokenLimit } from "../../identity/policy.ts";
 import { publisherRules, type TunnelRule } from "../../identity/publishers.ts";
 import type { AgentInfo, AgentPlace, Agents } from "../../tunnel/agents.ts";
@@ -40,7 +41,7 @@ function publisher(session: Session, name: string, rules: readonly TunnelRule[])
 const bracketed = (address: string): string => (address.includes(":") ? `[${address}]` : address);
 
 /** While the router drains, its agents move elsewhere; the connection stays for the streams that are open. */
-function endWhenIdle(tunnel: TunnelSession, draining: AbortSignal): void {
+function endWhenIdle(tunnel: TunnelSession, draining: Cancellation): void {
   const close = (): void => {
     setTimeout(() => {
       if (tunnel.size === 0) tunnel.close();
@@ -95,6 +96,7 @@ export function tunnelAdapter({ agents, rules, maxStreams, changed }: TunnelPart
       await tunnel.closed;
       changed("gone", agent.info);
       if (tunnel.failure !== undefined) throw tunnel.failure;
+      if (draining.aborted) session.movedOn("the agent was asked to move");
     } finally {
       place.leave();
     }

@@ -1,7 +1,8 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
+import { Gone } from "../../http/cancellation.ts";
 import type { HttpBody, HttpExchange, HttpFields, HttpRequest, HttpResponse } from "../../http/exchange.ts";
-import { Gone } from "./cancellation.ts";
+
 import type { ConnectionDuplex } from "./connection-duplex.ts";
 import { DuplexConnection } from "./duplex-connection.ts";
 import { fieldsOf, grouped } from "./fields.ts";
@@ -71,6 +72,7 @@ export function serveHttp1(served: Served): void {
   draining.addEventListener("abort", drain, { once: true });
   stream.once("close", () => draining.removeEventListener("abort", drain));
   stream.once("close", () => {
+    served.quiet?.cancel();
     for (const go of served.waiting.splice(0)) go();
   });
   server.emit("connection", stream);
@@ -121,6 +123,7 @@ async function answer(
   waits: boolean,
 ): Promise<void> {
   served.firstRequest.cancel();
+  served.quiet?.cancel();
   // One at a time: those behind must not be heard if this one turns out to end the connection.
   if (served.active > 0) await new Promise<void>((resolve) => served.waiting.push(resolve));
   if (served.closing || outgoing.destroyed) return void served.waiting.shift()?.();
@@ -211,6 +214,7 @@ async function answerUpgrade(
   head: Uint8Array,
 ): Promise<void> {
   served.firstRequest.cancel();
+  served.quiet?.cancel();
   // In its turn, as any other: nothing is read as a request behind it, so that none waits for it.
   if (served.active > 0) await new Promise<void>((resolve) => served.waiting.push(resolve));
   if (stream.destroyed) return;

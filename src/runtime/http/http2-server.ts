@@ -6,10 +6,11 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from "node:http2";
-import { deadline } from "../../core/deadline.ts";
+import { type Deadline, deadline } from "../../core/deadline.ts";
+import { Gone } from "../../http/cancellation.ts";
 import type { HttpBody, HttpExchange, HttpRequest, HttpResponse } from "../../http/exchange.ts";
 import { ErrorWatch } from "../../wire/http2-frames.ts";
-import { Gone } from "./cancellation.ts";
+
 import type { ConnectionDuplex } from "./connection-duplex.ts";
 import { DuplexConnection } from "./duplex-connection.ts";
 import { fieldsOf, joined } from "./fields.ts";
@@ -17,6 +18,9 @@ import { maxHeaderBytes, RequestBody } from "./incoming.ts";
 import { drained, endGently, internalError, lingerMs, type Served } from "./served.ts";
 
 const maxStreams = 250;
+const everyStream = 2 ** 31 - 1;
+/** For requests that were sent before their client heard that there is to be nothing new. */
+const onTheWayMs = 1000;
 
 const server = createServer({
   settings: {
@@ -51,9 +55,17 @@ server.on("session", (session: ServerHttp2Session) => {
   const served = awaiting.pop();
   if (served === undefined) return session.destroy();
   sessions.set(session, served);
-  const drain = (): void => session.close();
+  let last: Deadline | undefined;
+  // First that there is to be nothing new, then which streams were heard: what was on its way is served (RFC 9113 §6.8).
+  const drain = (): void => {
+    session.goaway(constants.NGHTTP2_NO_ERROR, everyStream);
+    last = deadline(onTheWayMs, () => session.close());
+  };
   served.draining.addEventListener("abort", drain, { once: true });
-  session.once("close", () => served.draining.removeEventListener("abort", drain));
+  session.once("close", () => {
+    last?.cancel();
+    served.draining.removeEventListener("abort", drain);
+  });
   if (served.draining.aborted) drain();
   // No connection outlives its session.
   session.on("error", () => endAtLast(served.stream));

@@ -1,17 +1,19 @@
 import type { Duplex, Writable } from "node:stream";
 import { type Deadline, deadline } from "../../core/deadline.ts";
-import type { HttpResponse, HttpServing } from "../../http/exchange.ts";
+import type { Cancellation, HttpResponse, HttpServing } from "../../http/exchange.ts";
 import type { ConnectionDuplex } from "./connection-duplex.ts";
 
 /** What a connection's requests need to know of it. */
 export interface Served {
   readonly serving: HttpServing;
-  readonly draining: AbortSignal;
+  readonly draining: Cancellation;
   readonly firstRequest: Deadline;
   readonly stream: ConnectionDuplex;
   /** Requests under way: on HTTP/1.1 one, the others wait. */
   active: number;
   readonly waiting: (() => void)[];
+  /** Runs while the connection is to go, and has not been told so. */
+  quiet: Deadline | undefined;
   /** No further request is heard. */
   closing: boolean;
   /** The peer has closed its sending half: no further request can come. */
@@ -37,9 +39,22 @@ export function endGently(stream: Duplex, lastWord?: string): void {
   });
 }
 
-/** Ends a connection that has nothing under way and nothing to expect. */
+/** How long a client that was not told has to be silent before it is taken for one that has nothing more to ask. */
+const quietMs = 1000;
+
+/**
+ * Ends a connection that has nothing under way and nothing to expect. While the router drains, one whose client was
+ * not told in an answer (`Connection: close`) stays a moment: a request may be on its way, and its answer tells.
+ */
 export function endIfDone(served: Served): void {
-  if (served.active === 0 && (served.ended || served.draining.aborted)) endGently(served.stream);
+  if (served.active > 0) return;
+  if (served.ended) endGently(served.stream);
+  else if (served.draining.aborted) {
+    served.quiet?.cancel();
+    served.quiet = deadline(served.closing ? 0 : quietMs, () => {
+      if (served.active === 0) endGently(served.stream);
+    });
+  }
 }
 
 /** Resolves when there is room for more, or nobody to take it. */

@@ -1,7 +1,6 @@
-import { setMaxListeners } from "node:events";
 import { deadline } from "../../core/deadline.ts";
 import { Refusal } from "../../errors.ts";
-import type { HttpServing } from "../../http/exchange.ts";
+import type { Cancellation, HttpServing } from "../../http/exchange.ts";
 import type { Connection, RelayLimits } from "../../types.ts";
 import { IdleWatch } from "../relay.ts";
 import { ConnectionDuplex } from "./connection-duplex.ts";
@@ -17,11 +16,9 @@ export async function serveHttp(
   connection: Connection,
   alpn: string | null,
   serving: HttpServing,
-  draining: AbortSignal,
+  draining: Cancellation,
   limits: RelayLimits,
 ): Promise<void> {
-  // One for every connection: many of them are no leak, which Node would warn of.
-  setMaxListeners(0, draining);
   const stream = new ConnectionDuplex(connection);
   let idle = false;
   const watch = new IdleWatch(
@@ -45,6 +42,7 @@ export async function serveHttp(
     stream,
     active: 0,
     waiting: [],
+    quiet: undefined,
     closing: false,
     ended: false,
   };

@@ -38,7 +38,7 @@ describe("a Postgres client that is so far ahead that it must wait", () => {
         }
       },
     };
-    await followStatements(session as Session, client);
+    await followStatements(session as Session, client, {});
     assert.ok(said.length > 0 && said.length < ahead);
     assert.ok(said.every(({ error }) => error === "08006"));
   });

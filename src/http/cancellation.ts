@@ -1,6 +1,6 @@
-import type { Cancellation } from "../../http/exchange.ts";
+import type { Cancellation } from "./exchange.ts";
 
-/** Told when nobody waits for an answer any more. */
+/** Tells once, whoever listens: that nobody waits for an answer any more, or that it is time to go. */
 export class Gone implements Cancellation {
   aborted = false;
   #listeners: (() => void)[] = [];
