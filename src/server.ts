@@ -1,5 +1,6 @@
 import { type App, appAdapter } from "./adapters/app.ts";
 import { refuseHttp } from "./adapters/http/index.ts";
+import { peerAdapter } from "./adapters/peer/index.ts";
 import { CancelKeys } from "./adapters/postgres/cancel-keys.ts";
 import { createAdapters } from "./adapters/registry.ts";
 import { tunnelAdapter } from "./adapters/tunnel/index.ts";
@@ -12,7 +13,7 @@ import type { Files } from "./config/pem.ts";
 import { type Configured, configure } from "./configured.ts";
 import { Admission, connectionRoom } from "./core/admission.ts";
 import { Assertions } from "./core/assertions.ts";
-import type { ConnectionRecord, RequestRecord, StatementRecord } from "./core/record.ts";
+import type { RouterRecord } from "./core/record.ts";
 import { Router } from "./core/router.ts";
 import type { RouterParts } from "./core/router-parts.ts";
 import type { Session } from "./core/session.ts";
@@ -22,6 +23,8 @@ import { Front } from "./front.ts";
 import type { Log } from "./observe/log.ts";
 import { Metrics } from "./observe/metrics.ts";
 import { ownPages } from "./own-pages.ts";
+import { OtherRouters } from "./peer/routers.ts";
+import { listedRouters } from "./peer/whereabouts.ts";
 import { attemptReload } from "./reload/attempt.ts";
 import { RevocationWatch } from "./revocation/watch.ts";
 import { openFiles } from "./runtime/open-files.ts";
@@ -82,9 +85,7 @@ export async function startServer(
   runtime: Runtime,
   config: Config,
   log: Log,
-  audit: (
-    record: ConnectionRecord | StatementRecord | RequestRecord | CertificateRecord | LoginRecord,
-  ) => void,
+  audit: (record: RouterRecord | CertificateRecord | LoginRecord) => void,
   files: Files,
   member: Member | null = null,
   recording: Recording | null = null,
@@ -114,7 +115,15 @@ export async function startServer(
     member?.agentPlaces ?? null,
   );
   metrics.tunnelAgents.set(0);
-  if (member !== null) agents.addSource(member.agentSource);
+  if (member !== null) agents.addSource(member.agentSource, "here");
+  const others = new OtherRouters({
+    runtime,
+    verifierFor: (route) => active.verifiers.of(route),
+    whereabouts: listedRouters(config.peers, config.peerAddress),
+    route: () => active.config.table.routes.find(({ adapter }) => adapter === "peer") ?? null,
+    log,
+  });
+  agents.addSource(others, "elsewhere");
   const cancelKeys = new CancelKeys(member?.cancelShares ?? null);
   await member?.serve({ agents, cancelKeys }, ownSocket);
   const httpUpstreams = new HttpUpstreams(processes);
@@ -159,10 +168,11 @@ export async function startServer(
         // Whoever is connected sees the pages as they are now.
         appAdapter((request, caller, upgrade) => pages(request, caller, upgrade), refuseHttp),
         tunnelled,
+        peerAdapter(agents),
       ].map((adapter) => [adapter.name, adapter]),
     ),
     admission,
-    audit: (record: ConnectionRecord | StatementRecord | RequestRecord) => {
+    audit: (record: RouterRecord) => {
       audit(record);
       if (record.event === "connection") page.recorded(record);
     },
@@ -212,6 +222,7 @@ export async function startServer(
   const sweep = setInterval(() => {
     router.sweep(Date.now());
     signIn?.sweep(Date.now());
+    others.sweep(Date.now());
   }, sweepEveryMs);
   page.start();
   const stopWatching = (): void => {
@@ -223,7 +234,8 @@ export async function startServer(
   const front = new Front({ runtime, router, admission, tunnels, member, unready: () => unready, log });
   const counted = (): Metrics => {
     metrics.certificateExpiry.clear();
-    for (const { name, notAfter } of active.config.certificates.all) {
+    const { certificates, peerCertificate } = active.config;
+    for (const { name, notAfter } of [...certificates.all, ...(peerCertificate ? [peerCertificate] : [])]) {
       metrics.certificateExpiry.set(Math.round((notAfter.getTime() - Date.now()) / 1000), name);
     }
     if (recording !== null) metrics.recording(recording);
@@ -253,6 +265,7 @@ export async function startServer(
     stopWatching();
     router.abortAll();
     httpUpstreams.close();
+    others.close();
     adminDone.abort();
     await front.close();
     // What was cut has its records still to write; a dial under way may take longer than anybody wants to wait.

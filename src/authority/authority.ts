@@ -6,6 +6,7 @@ import { parseCidr, parseIp } from "../wire/ip.ts";
 import { importSigningKey, type KeyKind, keyPem, newKeys, type SigningKey } from "./keys.ts";
 import { nameConstraints, type Permitted } from "./name-constraints.ts";
 import {
+  checkDnsName,
   checkPerson,
   checkServerName,
   checkText,
@@ -144,13 +145,13 @@ interface Contents {
 
 /** The end-entity extensions that holders of every kind have. */
 const holderExtensions = (
-  purpose: ExtendedKeyUsage,
+  purposes: readonly ExtendedKeyUsage[],
   names: JsonGeneralNames,
   named: boolean,
 ): Extension[] => [
   new BasicConstraintsExtension(false, undefined, true),
   new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-  new ExtendedKeyUsageExtension([purpose]),
+  new ExtendedKeyUsageExtension([...purposes]),
   // Critical where it is all there is (RFC 5280 §4.1.2.6).
   ...(names.length === 0 ? [] : [new SubjectAlternativeNameExtension(names, !named)]),
 ];
@@ -278,7 +279,7 @@ export class Authority {
       subject: rdns("CN", label),
       publicKey: keys.publicKey,
       lifetimeMs,
-      extensions: holderExtensions(ExtendedKeyUsage.serverAuth, sans, label.length > 0),
+      extensions: holderExtensions([ExtendedKeyUsage.serverAuth], sans, label.length > 0),
     };
     return this.#withChain(await this.#certify(contents, now), keys);
   }
@@ -305,7 +306,35 @@ export class Authority {
    * @throws SubjectError when something about the person can't stand in one
    */
   async certify(request: ClientRequest, now = Date.now()): Promise<X509Certificate> {
-    const { person, publicKey, lifetimeMs, limits = {} } = request;
+    return this.#certifyPerson(request, [ExtendedKeyUsage.clientAuth], now);
+  }
+
+  /**
+   * A certificate with a new key that one router shows others, whether it dials them or they dial it.
+   *
+   * @param host the name that all of them have
+   * @throws SubjectError when something about it can't stand in one
+   */
+  async router(
+    router: Omit<Person, "dnsNames">,
+    host: string,
+    lifetimeMs: number,
+    now = Date.now(),
+    algorithm: KeyKind = "ecdsa",
+  ): Promise<Issued> {
+    checkDnsName("names", host, false);
+    const person = { ...router, dnsNames: [host] };
+    const keys = await newKeys(algorithm);
+    const publicKey = new Uint8Array(await crypto.subtle.exportKey("spki", keys.publicKey));
+    const purposes = [ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth];
+    return this.#withChain(await this.#certifyPerson({ publicKey, person, lifetimeMs }, purposes, now), keys);
+  }
+
+  async #certifyPerson(
+    { person, publicKey, lifetimeMs, limits = {} }: ClientRequest,
+    purposes: readonly ExtendedKeyUsage[],
+    now: number,
+  ): Promise<X509Certificate> {
     checkPerson(person);
     const { commonName, groups = [], emails = [], dnsNames = [], uris = [] } = person;
     const organizations = person.organization === undefined ? [] : [person.organization];
@@ -318,10 +347,7 @@ export class Authority {
       subject: [...rdns("O", organizations), ...rdns("OU", groups), ...rdns("CN", [commonName])],
       publicKey: new PublicKey(publicKey as BufferSource),
       lifetimeMs,
-      extensions: [
-        ...holderExtensions(ExtendedKeyUsage.clientAuth, sans, true),
-        ...grantsExtension(groups, limits),
-      ],
+      extensions: [...holderExtensions(purposes, sans, true), ...grantsExtension(groups, limits)],
     };
     return this.#certify(contents, now);
   }

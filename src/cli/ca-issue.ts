@@ -29,6 +29,37 @@ export async function server(args: readonly string[], io: CliIo): Promise<number
   return 0;
 }
 
+/** `ca router`: a certificate by which a router is known to others. */
+export async function router(args: readonly string[], io: CliIo): Promise<number> {
+  const flags = options(args, {
+    dir: { type: "string" },
+    name: { type: "string" },
+    cn: { type: "string" },
+    org: { type: "string" },
+    group: many,
+    uri: many,
+    out: { type: "string" },
+    lifetime: { type: "string" },
+    algorithm: { type: "string" },
+    json: { type: "boolean" },
+  });
+  const host = required(flags.name, "--name", "the routers' SALLYPORT_HOST");
+  const commonName = required(flags.cn, "--cn", "the router's own name");
+  const out = target(flags.out, flags.dir);
+  const ms = lifetime(flags.lifetime, "--lifetime", 90 * dayMs, 825 * dayMs);
+  const algorithm = algorithmOf(flags.algorithm);
+  const person = {
+    commonName,
+    ...(flags.org === undefined ? {} : { organization: flags.org }),
+    groups: flags.group ?? [],
+    uris: flags.uri ?? [],
+  };
+  const { issuing } = await open(flags.dir);
+  const made = await named(issuing.router(person, host, ms, Date.now(), algorithm));
+  report(io, flags.json, { ...write(out, made) });
+  return 0;
+}
+
 /** Short enough to be forgotten, long enough for clocks that differ. */
 export function clientLifetime(text: string | undefined, force: boolean): number {
   const ms = lifetime(text, "--lifetime", 8 * hourMs, 365 * dayMs);

@@ -1,5 +1,5 @@
 import { init, renew } from "./ca-init.ts";
-import { issue, server } from "./ca-issue.ts";
+import { issue, router, server } from "./ca-issue.ts";
 import { crl, revoke, sshKrl } from "./ca-revoke.ts";
 import { ssh, sshHost, sshUser } from "./ca-ssh.ts";
 import { token } from "./ca-token.ts";
@@ -9,6 +9,9 @@ const usage = `Usage: sallyport ca init   --dir DIR [--name NAME] [--algorithm e
                            [--passphrase-file FILE] [--permit-dns DOMAIN]...
                            [--permit-email DOMAIN]... [--permit-uri DOMAIN]... [--force]
        sallyport ca server --dir DIR --name DNS_NAME... --out PREFIX [--lifetime 90d]
+                           [--algorithm ecdsa|ed25519|rsa]
+       sallyport ca router --dir DIR --name DNS_NAME --cn NAME --out PREFIX [--org NAME]
+                           [--group NAME]... [--uri URI]... [--lifetime 90d]
                            [--algorithm ecdsa|ed25519|rsa]
        sallyport ca issue  --dir DIR --cn NAME --out PREFIX [--org NAME] [--group NAME]...
                            [--email ADDRESS]... [--dns NAME]... [--uri URI]... [--lifetime 8h]
@@ -36,6 +39,8 @@ An authority of your own, in a folder: no server, no database.
           DIR/issuing.key, which sign everything else, and DIR/ca.crl. ca.key may then go where
           nobody finds it; --passphrase-file encrypts it. --permit-… limits the domains of names
   server  makes PREFIX.crt and PREFIX.key for a router; --name also takes *.example.com
+  router  makes PREFIX.crt and PREFIX.key by which one of several routers is known to the others
+          (SALLYPORT_PEER_CERT); --name is their SALLYPORT_HOST
   issue   makes PREFIX.crt and PREFIX.key for a person or a machine; a group is an
           organizational unit in the certificate, and a --uri may be a SPIFFE ID; --source and
           --route limit where it may be used from, and for which routes
@@ -59,6 +64,7 @@ Keys are written with mode 0600. With --json, says what was made as JSON.`;
 const actions: Readonly<Record<string, (args: readonly string[], io: CliIo) => Promise<number>>> = {
   init,
   server,
+  router,
   issue,
   token,
   revoke,

@@ -21,6 +21,7 @@ import { type EnrolmentConfig, readEnrolment, readProviders } from "./enrolment.
 import type { Environment } from "./environment.ts";
 import { checkLogins, hostLogin, type LoginConfig, loginConfig, loginProviders } from "./login.ts";
 import { appRoute, checkAgents, tunnelRoute } from "./own-routes.ts";
+import { peerRoute } from "./peers.ts";
 import { chainFrom, clientAnchorsFrom, type Files, pemOrPath } from "./pem.ts";
 import { denyListFrom, sourcesFrom } from "./revocation.ts";
 import { expectedRouteName, routeName } from "./route-name.ts";
@@ -72,6 +73,12 @@ export interface Config {
     /** On one connection of an agent. */
     readonly maxStreams: number;
   };
+  /** Where other routers are that are always asked for agents. */
+  readonly peers: readonly Address[];
+  /** Where other routers reach this one; `null`: it tells them nothing. */
+  readonly peerAddress: Address | null;
+  /** What other routers are shown; `null` where there are none. */
+  readonly peerCertificate: ServerCertificate | null;
   readonly log: {
     readonly format: "json" | "text" | null;
     readonly level: "debug" | "info" | "warn" | "error";
@@ -154,7 +161,15 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
   const ofApp = { idleTimeoutMs, expiryGraceMs, crl, allow: [], anchors: anchors ?? [], login };
   const app = appRoute(values, ofApp, certificates, problems, warnings);
   const tunnel = tunnelRoute(values, ofApp, app, problems);
-  const own = [app, tunnel].filter((route) => route !== null);
+  const { route: peer, certificate: peerCertificate } = peerRoute(
+    values,
+    ofApp,
+    app,
+    files,
+    problems,
+    warnings,
+  );
+  const own = [app, tunnel, peer].filter((route) => route !== null);
   checkAgents(routes, values, problems);
   checkLogins(routes, app, providers, values, problems, warnings);
   if (enrolment !== null && app === null) {
@@ -223,6 +238,9 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
       maxAgents: values.SALLYPORT_TUNNEL_MAX_AGENTS ?? 0,
       maxStreams: values.SALLYPORT_TUNNEL_MAX_STREAMS ?? 0,
     },
+    peers: values.SALLYPORT_PEERS ?? [],
+    peerAddress: values.SALLYPORT_PEER_ADDRESS,
+    peerCertificate,
     log: { format: values.SALLYPORT_LOG_FORMAT, level: values.SALLYPORT_LOG_LEVEL ?? "info" },
     groups: values.SALLYPORT_GROUPS ?? [],
     profile: values.SALLYPORT_CLIENT_PROFILE ?? "private",

@@ -6,10 +6,13 @@ import { parseNamePattern } from "./names.ts";
 import type { Values } from "./variables.ts";
 
 /** The routes that nobody configures as such; their names are not for users. */
-export const ownRoutes = { app: "sallyport", tunnel: "sallyport-tunnel" } as const;
+export const ownRoutes = { app: "sallyport", tunnel: "sallyport-tunnel", peer: "sallyport-peer" } as const;
 
 /** What the router's own routes have in common with those that are configured. */
-type OwnDefaults = Pick<Route, "idleTimeoutMs" | "expiryGraceMs" | "crl" | "allow" | "anchors" | "login">;
+export type OwnDefaults = Pick<
+  Route,
+  "idleTimeoutMs" | "expiryGraceMs" | "crl" | "allow" | "anchors" | "login"
+>;
 
 /** The router's own app, served at SALLYPORT_HOST once there is a certificate for it. */
 export function appRoute(
@@ -54,6 +57,7 @@ export function appRoute(
     http: null,
     sessionTimeoutMs: null,
     maxConnections: null,
+    certificate: null,
   };
 }
 

@@ -77,6 +77,7 @@ export const parseRoute = (
       idleTimeoutMs: query.parse("idle_timeout", duration) ?? defaults.idleTimeoutMs,
       sessionTimeoutMs: query.parse("session_timeout", duration),
       maxConnections: query.parse("max_connections", count),
+      certificate: null,
     };
     checkCaptures(route);
     return route;
@@ -119,6 +120,7 @@ export const parseForwardedRoute = (
       idleTimeoutMs: 0,
       sessionTimeoutMs: null,
       maxConnections: null,
+      certificate: null,
     };
     checkCaptures(route);
     return route;

@@ -170,11 +170,32 @@ export const address = z.string().transform((text, context): Address => {
   return z.NEVER;
 });
 
+/** An address as others dial it. */
+export const dialAddress = address.transform((value, context): Address => {
+  if (value.port !== 0 && !["0.0.0.0", "::"].includes(value.host)) return value;
+  context.addIssue("can't be dialled: expected a host and its port, such as 10.0.0.5:8443");
+  return z.NEVER;
+});
+
 export const list = (text: string): string[] =>
   text
     .split(",")
     .map((item) => item.trim())
     .filter((item) => item !== "");
+
+/** The same, with commas between several. */
+export const dialAddresses = z.string().transform((text, context): Address[] => {
+  const addresses: Address[] = [];
+  for (const item of list(text)) {
+    const read = dialAddress.safeParse(item);
+    if (!read.success) {
+      context.addIssue(read.error.issues[0]?.message ?? "is not understood");
+      return z.NEVER;
+    }
+    addresses.push(read.data);
+  }
+  return addresses;
+});
 
 export const cidrs = z.string().transform((text, context): Cidr[] => {
   const networks: Cidr[] = [];

@@ -10,6 +10,8 @@ import {
   cidrs,
   count,
   delay,
+  dialAddress,
+  dialAddresses,
   duration,
   grace,
   groupSources,
@@ -251,6 +253,32 @@ export const variables = {
     count,
     "2000",
     "streams that are open at once on one agent's connection",
+  ),
+  SALLYPORT_PEER_ALLOW: variable(
+    allowRules,
+    null,
+    "which certificates are those of other routers, which may use the agents that are connected to this one, and whose agents it uses: rules as in `allow`, `;` between them, any of which will do; nobody is one unless set",
+  ),
+  SALLYPORT_PEER_CERT: variable(
+    text,
+    null,
+    "the certificate that this router shows others, chain, PEM or a path: for client and server, `SALLYPORT_HOST` among its names (`sallyport ca router`)",
+  ),
+  SALLYPORT_PEER_KEY: variable(text, null, "its private key, PEM or a path"),
+  SALLYPORT_PEER_CA: variable(
+    text,
+    null,
+    "trust anchors for other routers' certificates, PEM or a path; `SALLYPORT_CLIENT_CA` unless set",
+  ),
+  SALLYPORT_PEER_ADDRESS: variable(
+    dialAddress,
+    null,
+    "where other routers reach this one, which is told to them: `host:port` of its own, not a balancer's",
+  ),
+  SALLYPORT_PEERS: variable(
+    dialAddresses,
+    null,
+    "where other routers are, `host:port` with commas between them, each of which is asked for an agent that is not connected here",
   ),
   SALLYPORT_LOG_FORMAT: variable(
     oneOf("json", "text"),

@@ -2,6 +2,7 @@ import { Refusal } from "../errors.ts";
 import type { Cancellation, HttpClient, HttpServing } from "../http/exchange.ts";
 import type { CertificateIdentity, Identity } from "../identity/identity.ts";
 import type { VerifiedClient } from "../identity/verifier.ts";
+import type { Asking } from "../peer/wire.ts";
 import type { Connection, Endpoint, RelayLimits, Taps, TlsConnection } from "../types.ts";
 import { balancedClient } from "../upstream/http-upstreams.ts";
 import type { ProxyFacts } from "../wire/proxy-protocol.ts";
@@ -18,18 +19,20 @@ import {
 } from "./dial.ts";
 import type { Gate } from "./gate.ts";
 import type { Match } from "./match.ts";
-import { type DatabaseRecord, requestRecord, statementRecord } from "./record.ts";
+import { type DatabaseRecord, forwardedRecord, requestRecord, statementRecord } from "./record.ts";
 import type { Route, UpstreamServer, UpstreamToken } from "./route.ts";
 import type { RouterParts } from "./router-parts.ts";
 import type {
   ApiRequest,
   DatabaseSession,
+  ForwardedStream,
   PublishedAgent,
   SecureOptions,
   Session,
   Software,
   Statement,
 } from "./session.ts";
+import { endpointText } from "./source.ts";
 
 /** What is known of a connection by the time it has a route. */
 export interface Admitted {
@@ -85,7 +88,7 @@ function shared(parts: RouterParts, route: Route, captures: Readonly<Record<stri
       route,
       captures,
       (server, alpn) =>
-        timedDial(parts, { route, captures, id: sharedId }, server, { alpn }, () => {
+        timedDial(parts, { route, captures, id: sharedId, asking: null }, server, { alpn }, () => {
           throw new TypeError("a shared connection says nothing of a client");
         }),
       httpUpstreams.processes,
@@ -155,6 +158,11 @@ export class AdmittedSession implements Session {
   end(): void {
     this.#ended = true;
     for (const connection of this.#dialled) connection.abort("reset");
+  }
+
+  get asking(): Asking {
+    const { source, route, identity } = this;
+    return { source: endpointText(source), route: route.name, identity };
   }
 
   dial(): Promise<Connection> {
@@ -296,5 +304,9 @@ export class AdmittedSession implements Session {
     const { id, route, identity } = this;
     if (route.kubernetes?.auditRequests === true)
       this.#parts.audit(requestRecord(request, id, route, identity));
+  }
+
+  forwarded(stream: ForwardedStream): void {
+    this.#parts.audit(forwardedRecord(stream, this.id, this.identity));
   }
 }

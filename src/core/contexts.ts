@@ -41,7 +41,7 @@ export class TlsContexts {
 
   /** The context for a hello that was matched to this route; `null` when no certificate is for its name. */
   for(route: Route, serverName: string | null): TlsContext | null {
-    const certificate = this.#select(serverName);
+    const certificate = route.certificate ?? this.#select(serverName);
     if (certificate === null) return null;
     let contexts = this.#contexts.get(route);
     if (contexts === undefined) {

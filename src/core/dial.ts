@@ -1,4 +1,5 @@
 import { Refusal } from "../errors.ts";
+import type { Asking } from "../peer/wire.ts";
 import type { ServiceTarget } from "../tunnel/agents.ts";
 import type { Connection, Runtime, TlsClientOptions, TlsConnection } from "../types.ts";
 import { encodeProxyV1, encodeProxyV2, type ProxyFacts } from "../wire/proxy-protocol.ts";
@@ -88,7 +89,10 @@ export function secureUpstream(
 }
 
 /** Whose upstream is dialled. */
-export type Dialling = Pick<Session, "route" | "captures" | "id">;
+export interface Dialling extends Pick<Session, "route" | "captures" | "id"> {
+  /** For whom; `null` where many clients are to share it. */
+  readonly asking: Asking | null;
+}
 
 /**
  * A new connection to a server of a route's upstream, within the connect time. Throws a `Refusal`.
@@ -97,7 +101,7 @@ export type Dialling = Pick<Session, "route" | "captures" | "id">;
  */
 export function dialUpstream(
   parts: Pick<RouterParts, "runtime" | "timeouts" | "openService">,
-  { route, captures, id }: Dialling,
+  { route, captures, id, asking }: Dialling,
   server: UpstreamServer,
   secure: SecureOptions | null,
   facts: () => ProxyFacts,
@@ -111,7 +115,8 @@ export function dialUpstream(
   const { host, port } = server;
   const withinMs = parts.timeouts.connectMs;
   if (upstream.via !== null) {
-    const target = { agent: fillIn(upstream.via, captures), service: host, connection: id, withinMs };
+    const agent = fillIn(upstream.via, captures);
+    const target = { agent, service: host, connection: id, withinMs, asking };
     return throughAgent(parts, target, preamble, tls);
   }
   return parts.runtime.dial({

@@ -1,7 +1,8 @@
 import type { Reason } from "../errors.ts";
 import type { Identity } from "../identity/identity.ts";
+import type { Asking } from "../peer/wire.ts";
 import type { Route } from "./route.ts";
-import type { ApiRequest, PublishedAgent, Software, Statement } from "./session.ts";
+import type { ApiRequest, ForwardedStream, PublishedAgent, Software, Statement } from "./session.ts";
 
 export type Outcome = "served" | "refused" | "failed";
 
@@ -187,6 +188,58 @@ export function requestRecord(
   };
 }
 
+/** One stream that another router asked for, to an agent that is connected to this one; written when it is over. */
+export interface ForwardedRecord {
+  /** ISO 8601, when it was over. */
+  readonly time: string;
+  /** The client's connection's, in the audit log of the router that it came to. */
+  readonly id: string;
+  readonly event: "forwarded";
+  readonly outcome: Outcome;
+  readonly reason: Reason;
+  /** The id of the connection of the other router that it came by. */
+  readonly peer_connection: string;
+  /** The subject of that router's certificate. */
+  readonly peer: string | null;
+  /** `agent/service`. */
+  readonly upstream: string;
+  /** The client, the route that admitted it and whom it is, by the other router's word; `null` where many share it. */
+  readonly source: string | null;
+  readonly route: string | null;
+  readonly identity: Asking["identity"];
+  readonly bytes_in: number;
+  readonly bytes_out: number;
+  readonly duration_ms: number;
+  readonly detail: string | null;
+}
+
+/** @param id the other router's connection's; its certificate says who that is */
+export function forwardedRecord(
+  { target, bytesIn, bytesOut, refusal, durationMs }: ForwardedStream,
+  id: string,
+  identity: Identity | null,
+): ForwardedRecord {
+  const { agent, service, connection, asking } = target;
+  const reason = refusal?.reason ?? "ok";
+  return {
+    time: new Date().toISOString(),
+    id: connection,
+    event: "forwarded",
+    outcome: outcomeOf(reason, true),
+    reason,
+    peer_connection: id,
+    peer: identity?.subject ?? null,
+    upstream: `${agent}/${service}`,
+    source: asking?.source ?? null,
+    route: asking?.route ?? null,
+    identity: asking?.identity ?? null,
+    bytes_in: bytesIn,
+    bytes_out: bytesOut,
+    duration_ms: Math.round(durationMs),
+    detail: refusal?.message ?? null,
+  };
+}
+
 /** Reasons that say the connection was turned away by a rule, rather than broken by somebody. */
 const refusals: ReadonlySet<Reason> = new Set([
   "not_tls",
@@ -210,3 +263,6 @@ export const outcomeOf = (reason: Reason, established: boolean): Outcome => {
   if (reason === "ok" || (reason === "client_closed" && established)) return "served";
   return refusals.has(reason) ? "refused" : "failed";
 };
+
+/** What the router writes down of connections, and of what went on in them. */
+export type RouterRecord = ConnectionRecord | StatementRecord | RequestRecord | ForwardedRecord;

@@ -110,6 +110,8 @@ export interface Route {
   /** Networks it may be reached from; `null`: any. */
   readonly sources: readonly Cidr[] | null;
   readonly client: ClientRule;
+  /** What it shows its clients, PEM, whatever name they ask for; `null`: the certificate for that name. */
+  readonly certificate: { readonly cert: string; readonly key: string } | null;
   /** PEM trust anchors for client certificates; empty only where `client` is `none`. */
   readonly anchors: readonly string[];
   readonly allow: readonly AllowRule[];

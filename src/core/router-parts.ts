@@ -11,7 +11,7 @@ import type { Assertions } from "./assertions.ts";
 import type { CertificateAndKey, TlsContexts } from "./contexts.ts";
 import type { Gate } from "./gate.ts";
 import type { RouteTable } from "./match.ts";
-import type { ConnectionRecord, RequestRecord, StatementRecord } from "./record.ts";
+import type { RouterRecord } from "./record.ts";
 import type { Route } from "./route.ts";
 import type { Adapter, Session } from "./session.ts";
 import type { ProxyProtocol } from "./source.ts";
@@ -32,7 +32,7 @@ export interface RouterParts {
     readonly connectMs: number;
     readonly halfCloseMs: number;
   };
-  readonly audit: (record: ConnectionRecord | StatementRecord | RequestRecord) => void;
+  readonly audit: (record: RouterRecord) => void;
   /** Makes a client certificate for a user of an upstream. Throws a `Refusal`. */
   readonly mint: (user: string) => Promise<CertificateAndKey>;
   readonly assertions: Assertions;

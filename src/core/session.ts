@@ -1,6 +1,7 @@
 import type { Refusal } from "../errors.ts";
 import type { Cancellation, HttpClient, HttpServing } from "../http/exchange.ts";
 import type { CertificateIdentity, Identity } from "../identity/identity.ts";
+import type { ForwardRequest } from "../peer/wire.ts";
 import type { Connection, Endpoint, Taps, TlsConnection } from "../types.ts";
 import type { Parsed } from "../wire/cursor.ts";
 import type { Arrival } from "./arrival.ts";
@@ -78,6 +79,8 @@ export interface Session {
   statement(statement: Statement): void;
   /** One line of the audit log about one request to a Kubernetes API; nothing where the route does not want it. */
   apiRequest(request: ApiRequest): void;
+  /** One line of the audit log about one stream that another router asked for. */
+  forwarded(stream: ForwardedStream): void;
 }
 
 export interface SecureOptions {
@@ -143,6 +146,17 @@ export interface ApiRequest {
   /** What the API server's own audit log calls it. */
   readonly auditId: string | null;
   /** What went wrong on our side of it; `null`: nothing. */
+  readonly refusal: Refusal | null;
+  readonly durationMs: number;
+}
+
+/** What became of a stream that another router asked for. */
+export interface ForwardedStream {
+  readonly target: ForwardRequest;
+  /** Payload bytes from the client, and to it. */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** Why it came to nothing, or did not end well; `null`: it did. */
   readonly refusal: Refusal | null;
   readonly durationMs: number;
 }

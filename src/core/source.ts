@@ -38,3 +38,7 @@ export async function readSource(connection: Connection, { mode, from }: ProxyPr
   connection.unread(first.head);
   return connection.remote;
 }
+
+/** `address:port`, as records have it. */
+export const endpointText = ({ address, port }: Endpoint): string =>
+  `${address.includes(":") ? `[${address}]` : address}:${port}`;

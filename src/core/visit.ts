@@ -18,7 +18,7 @@ import { type ConnectionRecord, outcomeOf, recorded } from "./record.ts";
 import type { Route } from "./route.ts";
 import type { Router } from "./router.ts";
 import type { Handler } from "./session.ts";
-import { ipOf, readSource } from "./source.ts";
+import { endpointText, ipOf, readSource } from "./source.ts";
 
 type Hit = Extract<Match, { ok: true }>;
 
@@ -87,7 +87,7 @@ export class Visit {
       id: this.#id,
       since: performance.timeOrigin + this.#started,
       route: this.route?.name ?? null,
-      source: `${bracketed(this.#source.address)}:${this.#source.port}`,
+      source: endpointText(this.#source),
       sni: this.#hello?.serverName ?? null,
       subject: this.#client?.identity.subject ?? null,
       ...this.traffic,
@@ -306,7 +306,7 @@ export class Visit {
       event: "connection",
       outcome,
       reason,
-      source: `${bracketed(this.#source.address)}:${this.#source.port}`,
+      source: endpointText(this.#source),
       listener: this.#arrival.listener,
       sni: this.#hello?.serverName ?? null,
       alpn: this.#hit?.alpn ?? null,
@@ -335,8 +335,6 @@ export class Visit {
     if (failure?.cause instanceof TypeError) log.error("a fault of our own", { detail: failure.cause.stack });
   }
 }
-
-const bracketed = (address: string): string => (address.includes(":") ? `[${address}]` : address);
 
 function asRefusal(error: unknown, established: boolean): Refusal {
   if (error instanceof Refusal) return error;

@@ -68,6 +68,7 @@ function ownPages(host: string, problems: ConfigProblem[]): Route[] {
       idleTimeoutMs: 0,
       sessionTimeoutMs: null,
       maxConnections: null,
+      certificate: null,
     },
   ];
 }

@@ -8,6 +8,8 @@ const fixed = {
   connect: "SALLYPORT_CONNECT_LISTEN",
   caps: "SALLYPORT_MAX_CONNECTIONS",
   tunnel: "SALLYPORT_TUNNEL_ALLOW",
+  peers: "SALLYPORT_PEERS",
+  peerAddress: "SALLYPORT_PEER_ADDRESS",
   adminAllow: "SALLYPORT_ADMIN_ALLOW",
   revocation: "SALLYPORT_CRL_RULE",
   profile: "SALLYPORT_CLIENT_PROFILE",

@@ -1,4 +1,5 @@
 import { Refusal } from "../errors.ts";
+import type { Asking } from "../peer/wire.ts";
 import type { Connection } from "../types.ts";
 import type { ConnectedAgent } from "./connected-agent.ts";
 
@@ -18,6 +19,8 @@ export interface AgentInfo {
   /** Payload bytes from the agent, and to it. */
   readonly bytesIn: number;
   readonly bytesOut: number;
+  /** `host:port` of the router that it is connected to, where that is another one. */
+  readonly router?: string;
 }
 
 /** One stream to a service that an agent publishes. */
@@ -27,6 +30,8 @@ export interface ServiceTarget {
   /** The connection's id in the audit log. */
   readonly connection: string;
   readonly withinMs: number;
+  /** For whom; `null` where a connection is shared by many clients. */
+  readonly asking: Asking | null;
 }
 
 /** Agents that are connected somewhere else. */
@@ -70,7 +75,9 @@ export class Agents {
   readonly #shared: (() => SharedPlaces) | null;
   readonly #byName = new Map<string, Set<ConnectedAgent>>();
   readonly #perName = new Map<string, number>();
-  readonly #sources: AgentSource[] = [];
+  /** Other processes of this router, and other routers. */
+  readonly #here: AgentSource[] = [];
+  readonly #elsewhere: AgentSource[] = [];
   #count = 0;
 
   /**
@@ -83,9 +90,13 @@ export class Agents {
     this.#changed = changed;
   }
 
-  /** Agents that this process does not have itself. */
-  addSource(source: AgentSource): void {
-    this.#sources.push(source);
+  /**
+   * Agents that this process does not have itself.
+   *
+   * @param where whether another process of this router has them, or another router
+   */
+  addSource(source: AgentSource, where: "here" | "elsewhere"): void {
+    (where === "here" ? this.#here : this.#elsewhere).push(source);
   }
 
   /** How many this process has. */
@@ -103,8 +114,23 @@ export class Agents {
     return [...this.#byName.values()].flatMap((group) => [...group].map(({ info }) => info));
   }
 
-  async list(): Promise<readonly AgentInfo[]> {
-    const others = await Promise.all(this.#sources.map((source) => source.list()));
+  /** Whether this router has one of that name, as far as this process heard. */
+  has(name: string): boolean {
+    return this.#byName.has(name) || this.#here.some((source) => source.has(name));
+  }
+
+  /** All that are known. */
+  list(): Promise<readonly AgentInfo[]> {
+    return this.#list([...this.#here, ...this.#elsewhere]);
+  }
+
+  /** Those of this router. */
+  listHere(): Promise<readonly AgentInfo[]> {
+    return this.#list(this.#here);
+  }
+
+  async #list(sources: readonly AgentSource[]): Promise<readonly AgentInfo[]> {
+    const others = await Promise.all(sources.map((source) => source.list()));
     return [...this.local(), ...others.flat()];
   }
 
@@ -159,19 +185,35 @@ export class Agents {
    * A connection to a service that an agent of this name publishes: the one with the fewest streams, and where it
    * can't, the next. Rejects with a `Refusal`.
    */
-  async open(target: ServiceTarget): Promise<Connection> {
+  open(target: ServiceTarget): Promise<Connection> {
+    return this.#open(target, [...this.#here, ...this.#elsewhere]);
+  }
+
+  /** The same among the agents of this router: what another one asks for goes no further. */
+  openHere(target: ServiceTarget): Promise<Connection> {
+    return this.#open(target, this.#here);
+  }
+
+  async #open(target: ServiceTarget, sources: readonly AgentSource[]): Promise<Connection> {
     const until = performance.now() + target.withinMs;
-    const elsewhere = this.#sources.filter((source) => source.has(target.agent));
+    const others = sources.filter((source) => source.has(target.agent));
+    const hasOne = this.#byName.has(target.agent);
     // One that does not answer must leave time for those of others.
-    const failure = await this.openLocal({ ...target, withinMs: target.withinMs / (elsewhere.length + 1) });
-    if (!(failure instanceof Refusal)) return failure;
-    for (const source of elsewhere) {
-      const withinMs = until - performance.now();
+    const own = await this.openLocal({ ...target, withinMs: target.withinMs / (others.length + 1) });
+    if (!(own instanceof Refusal)) return own;
+    let failure = hasOne ? own : null;
+    for (const [i, source] of others.entries()) {
+      const withinMs = (until - performance.now()) / (others.length - i);
       if (withinMs < leastAttemptMs) break;
-      const connection = await source.open({ ...target, withinMs });
-      if (connection !== null) return connection;
+      try {
+        const connection = await source.open({ ...target, withinMs });
+        if (connection !== null) return connection;
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error;
+        failure ??= error;
+      }
     }
-    throw failure;
+    throw failure ?? own;
   }
 
   /** The same among the agents of this process alone; resolves with why not. */

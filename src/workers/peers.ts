@@ -241,7 +241,7 @@ export class PeerServer {
   async #open(asked: Connection): Promise<void> {
     const { agents, runtime } = this.#parts;
     const target = await receive(asked, message(serviceTarget), withinMs, "a worker");
-    const found = await agents.openLocal(target);
+    const found = await agents.openLocal({ ...target, asking: null });
     if (found instanceof Refusal) {
       const { reason, message: detail } = found;
       await asked.write(encodeMessage({ refused: { reason, detail } }));

@@ -8,6 +8,7 @@ import { certificatesFromPem } from "../../src/authority/pem.ts";
 import { ca } from "../../src/cli/ca.ts";
 import { UsageError } from "../../src/cli/command.ts";
 import { createClientVerifier } from "../../src/identity/verifier.ts";
+import { noRouters } from "../../src/peer/certificate.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "sallyport-ca-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -166,9 +167,35 @@ describe("ca server", () => {
   });
 });
 
+describe("ca router", () => {
+  it("makes a certificate that is good at both ends, for the name of all routers", async () => {
+    await made;
+    const who = ["--cn", "router-1", "--group", "routers"];
+    await run("router", "--dir", dir, "--name", "gate.example.com", ...who, "--out", at("router"));
+    const certificate = new X509Certificate(text("router.crt"));
+    assert.equal(certificate.subjectAltName, "DNS:gate.example.com");
+    assert.match(certificate.subject, /OU=routers\nCN=router-1/);
+    assert.equal(noRouters(new Uint8Array(certificate.raw), "gate.example.com"), null);
+    assert.equal(noRouters(new Uint8Array(certificate.raw), "example.com"), "it is not for example.com");
+    assert.ok(certificate.checkPrivateKey(createPrivateKey(text("router.key"))));
+    assert.equal(mode("router.key"), 0o600);
+  });
+
+  it("refuses what is no name, and says which flag", async () => {
+    await made;
+    const start = ["router", "--dir", dir, "--out", at("bad")];
+    await assert.rejects(run(...start, "--cn", "r"), usageError(/^--name is missing/));
+    await assert.rejects(run(...start, "--name", "a.example.com"), usageError(/^--cn is missing/));
+    await assert.rejects(
+      run(...start, "--cn", "r", "--name", "*.example.com"),
+      usageError(/^--name: .*no DNS/),
+    );
+  });
+});
+
 describe("ca", () => {
   it("says what it can do", async () => {
-    await assert.rejects(run(), usageError(/expected init, server, issue, token, revoke/));
+    await assert.rejects(run(), usageError(/expected init, server, router, issue, token, revoke/));
     await assert.rejects(run("toString"), usageError(/there is no "ca toString"/));
   });
 });

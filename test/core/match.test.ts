@@ -51,6 +51,7 @@ function route(name: string, sketch: Sketch): Route {
     sessionTimeoutMs: null,
     idleTimeoutMs: 1000,
     maxConnections: null,
+    certificate: null,
     crl: [],
     expiryGraceMs: 0,
   };

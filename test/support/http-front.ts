@@ -84,6 +84,7 @@ const route: Route = {
   sessionTimeoutMs: null,
   idleTimeoutMs: 60_000,
   maxConnections: null,
+  certificate: null,
   crl: [],
   expiryGraceMs: 30_000,
 };
@@ -136,6 +137,7 @@ export function sessionOf(client: Connection, options: SessionOptions): Session 
     upstreamToken: () => "",
     published: () => {},
     signedIn: () => {},
+    forwarded: () => {},
     relay: (upstream) => carry(client, upstream),
     carry,
     serveHttp: (serving) =>

@@ -96,7 +96,7 @@ describe("an agent", () => {
 });
 
 describe("the router", () => {
-  const target = { agent: "edge-1", service: "echo", connection: "x", withinMs: 5000 };
+  const target = { agent: "edge-1", service: "echo", connection: "x", withinMs: 5000, asking: null };
   for (const [what, answer, reason, words] of [
     ["publishes nothing of the kind", { reason: "unpublished", detail: "no" }, "upstream_refused", /no$/],
     ["can't dial it", { reason: "unreachable", detail: "no" }, "upstream_unreachable", /no$/],

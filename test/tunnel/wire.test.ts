@@ -5,11 +5,11 @@ import {
   encodeAnswer,
   encodeHello,
   encodeOpen,
-  maxMessage,
   parseAnswer,
   parseHello,
   parseOpen,
 } from "../../src/tunnel/wire.ts";
+import { maxMessage } from "../../src/wire/short-message.ts";
 import { frameTypes, headerBytes, parseFrameHeader, putFrameHeader } from "../../src/wire/yamux.ts";
 import { share } from "../support/fuzz.ts";
 

@@ -92,7 +92,7 @@ describe("a request to cancel", () => {
 });
 
 describe("another worker", () => {
-  const target = { agent: "edge-1", service: "ssh", connection: "c", withinMs: 1000 };
+  const target = { agent: "edge-1", service: "ssh", connection: "c", withinMs: 1000, asking: null };
 
   it("says why an agent can't be reached", async () => {
     const { socket } = await second("b.sock");

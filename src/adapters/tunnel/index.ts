@@ -1,6 +1,6 @@
 import { lingeringClose } from "../../core/linger.ts";
 import type { Adapter, Session } from "../../core/session.ts";
-import { ipOf } from "../../core/source.ts";
+import { endpointText, ipOf } from "../../core/source.ts";
 import { Refusal } from "../../errors.ts";
 import type { Cancellation } from "../../http/exchange.ts";
 import { admittedBy, brokenLimit } from "../../identity/policy.ts";
@@ -37,8 +37,6 @@ function publisher(session: Session, name: string, rules: readonly TunnelRule[])
   if (limit !== null) throw new Refusal(limit.reason, `${subject}: ${limit.detail}`);
   return subject;
 }
-
-const bracketed = (address: string): string => (address.includes(":") ? `[${address}]` : address);
 
 /** While the router drains, its agents move elsewhere; the connection stays for the streams that are open. */
 function endWhenIdle(tunnel: TunnelSession, draining: Cancellation): void {
@@ -89,8 +87,7 @@ export function tunnelAdapter({ agents, rules, maxStreams, changed }: TunnelPart
         goneAway: () => place.withdraw(),
       });
       endWhenIdle(tunnel, draining);
-      const address = `${bracketed(source.address)}:${source.port}`;
-      const agent = new ConnectedAgent(hello, tunnel, client, { address, subject });
+      const agent = new ConnectedAgent(hello, tunnel, client, { address: endpointText(source), subject });
       place.join(agent);
       changed("connected", agent.info);
       await tunnel.closed;

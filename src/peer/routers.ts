@@ -1,0 +1,216 @@
+import { LruMap } from "../core/lru-map.ts";
+import type { Route } from "../core/route.ts";
+import { Refusal } from "../errors.ts";
+import type { Log } from "../observe/log.ts";
+import type { AgentInfo, AgentSource, ServiceTarget } from "../tunnel/agents.ts";
+import { receive } from "../tunnel/exchange.ts";
+import { parseAnswer } from "../tunnel/wire.ts";
+import type { Connection } from "../types.ts";
+import { type DialledRouter, dialRouter, type PeerParts } from "./dialled-router.ts";
+import { fromPeer, unknownAgent } from "./session.ts";
+import { addressText, type RouterAddress, type Whereabouts } from "./whereabouts.ts";
+import { encodePeerRequest, parseListedAgent } from "./wire.ts";
+
+/** A stream is asked for at no more routers than this. */
+const maxAsked = 8;
+/** With less time left nobody else is asked. */
+const leastAttemptMs = 250;
+/** One that was out of reach so lately is asked last. */
+const missedMs = 10_000;
+const listMs = 3000;
+const maxListed = 10_000;
+
+export interface RoutersParts extends PeerParts {
+  readonly whereabouts: Whereabouts;
+  /** The route that other routers come by, as it is now, which says who they are; `null`: nobody is one. */
+  readonly route: () => Route | null;
+  readonly log: Log;
+  /** How long a connection is kept that nothing uses. */
+  readonly idleMs?: number;
+}
+
+/** Resolves with what `promise` does, if it does in time; what comes later is nobody's. */
+async function within<T>(promise: Promise<T>, ms: number, late: () => Refusal): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const over = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(late()), ms);
+  });
+  try {
+    return await Promise.race([promise, over]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The other routers, as this one asks them for their agents: one connection to each, which carries all streams. */
+export class OtherRouters implements AgentSource {
+  readonly #parts: RoutersParts;
+  /** By address. */
+  readonly #dialled = new Map<string, Promise<DialledRouter>>();
+  /** All that are open; those that were replaced go on until their streams are over. */
+  readonly #open = new Set<DialledRouter>();
+  readonly #missed = new LruMap<string, number>(256);
+  /** Who had an agent last. */
+  readonly #had = new LruMap<string, string>(4096);
+  #closed = false;
+
+  constructor(parts: RoutersParts) {
+    this.#parts = parts;
+  }
+
+  has(name: string): boolean {
+    return this.#parts.route() !== null && this.#parts.whereabouts.routersWith(name).length > 0;
+  }
+
+  async list(): Promise<readonly AgentInfo[]> {
+    const route = this.#parts.route();
+    if (route === null) return [];
+    const routers = this.#parts.whereabouts.routers().filter((at) => !this.#isMissed(at));
+    // Whoever can't be asked now has its agents said by others, or by nobody.
+    const lists = await Promise.all(routers.map((at) => this.#list(route, at).catch(() => [])));
+    return lists.flat();
+  }
+
+  async open(target: ServiceTarget): Promise<Connection | null> {
+    const route = this.#parts.route();
+    if (route === null) return null;
+    const until = performance.now() + target.withinMs;
+    const routers = this.#inOrder(this.#parts.whereabouts.routersWith(target.agent), target.agent);
+    let failure: Refusal | null = null;
+    for (const [i, at] of routers.entries()) {
+      const ms = (until - performance.now()) / (routers.length - i);
+      if (i > 0 && ms < leastAttemptMs) break;
+      try {
+        const stream = await this.#through(route, at, { ...target, withinMs: ms });
+        if (stream === null) continue;
+        this.#had.set(target.agent, addressText(at));
+        return stream;
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error;
+        failure ??= error;
+      }
+    }
+    if (failure !== null) throw failure;
+    return null;
+  }
+
+  /** Ends connections to routers that are none any more, or were dialled by what does not hold any more. */
+  sweep(now: number): void {
+    const route = this.#parts.route();
+    for (const router of this.#open) {
+      if (router.route !== route) router.retire();
+      router.recheck(now);
+    }
+  }
+
+  /** Ends all connections, whatever they carry. */
+  close(): void {
+    this.#closed = true;
+    for (const router of this.#open) router.close();
+  }
+
+  /** Whoever had the agent last comes first; those that were out of reach come last. */
+  #inOrder(routers: readonly RouterAddress[], agent: string): readonly RouterAddress[] {
+    const had = this.#had.get(agent);
+    const rank = (at: RouterAddress): number => (this.#isMissed(at) ? 2 : addressText(at) === had ? 0 : 1);
+    return [...routers].sort((a, b) => rank(a) - rank(b)).slice(0, maxAsked);
+  }
+
+  #isMissed(at: RouterAddress): boolean {
+    const when = this.#missed.get(addressText(at));
+    return when !== undefined && performance.now() - when < missedMs;
+  }
+
+  /** `null` where that router has no such agent. Throws a `Refusal`. */
+  async #through(route: Route, at: RouterAddress, target: ServiceTarget): Promise<Connection | null> {
+    const until = performance.now() + target.withinMs;
+    for (let again = false; ; again = true) {
+      const left = Math.max(1, until - performance.now());
+      const router = await this.#router(route, at, left);
+      try {
+        return await this.#ask(router, { ...target, withinMs: Math.max(1, until - performance.now()) });
+      } catch (error) {
+        // Where it has just gone away, there may be another in its place: it never had the stream.
+        if (again || router.isOpen) throw error;
+      }
+    }
+  }
+
+  async #ask(router: DialledRouter, target: ServiceTarget): Promise<Connection | null> {
+    const who = `router ${router.name}`;
+    const stream = router.open();
+    try {
+      await stream.write(encodePeerRequest({ ask: "open", target }));
+      const { refused } = await receive(stream, parseAnswer, target.withinMs, who);
+      if (refused === null) return stream;
+      stream.abort();
+      if (refused.reason === unknownAgent) return null;
+      throw fromPeer(refused.reason, `${who}: ${refused.detail}`);
+    } catch (error) {
+      stream.abort();
+      if (error instanceof Refusal && error.reason !== "protocol_error") {
+        if (error.reason === "upstream_unreachable") router.suspect();
+        throw error;
+      }
+      const detail = error instanceof Error ? error.message : String(error);
+      throw new Refusal("upstream_unreachable", `${who}: ${detail}`, { cause: error });
+    }
+  }
+
+  async #list(route: Route, at: RouterAddress): Promise<readonly AgentInfo[]> {
+    const router = await this.#router(route, at, listMs);
+    const stream = router.open();
+    const until = performance.now() + listMs;
+    const found: AgentInfo[] = [];
+    try {
+      await stream.write(encodePeerRequest({ ask: "list" }));
+      while (found.length < maxListed) {
+        const left = Math.max(1, until - performance.now());
+        const { agent } = await receive(stream, parseListedAgent, left, `router ${router.name}`);
+        if (agent === null) break;
+        found.push({ ...agent, router: router.name });
+      }
+    } finally {
+      stream.abort();
+    }
+    return found;
+  }
+
+  async #router(route: Route, at: RouterAddress, ms: number): Promise<DialledRouter> {
+    const name = addressText(at);
+    const late = (): Refusal =>
+      new Refusal("upstream_unreachable", `router ${name} did not answer within ${Math.round(ms)} ms`);
+    const known = this.#dialled.get(name);
+    if (known !== undefined) {
+      const router = await within(known, ms, late);
+      if (router.isOpen && router.route === route) return router;
+      if (this.#dialled.get(name) === known) this.#dialled.delete(name);
+      return this.#router(route, at, ms);
+    }
+    const made = this.#dial(route, at, name);
+    this.#dialled.set(name, made);
+    made.catch((error: unknown) => {
+      if (this.#dialled.get(name) === made) this.#dialled.delete(name);
+      if (!this.#isMissed(at)) {
+        const why = error instanceof Error ? error.message : String(error);
+        this.#parts.log.warn("another router can't be asked for agents", { router: name, why });
+      }
+      this.#missed.set(name, performance.now());
+    });
+    return within(made, ms, late);
+  }
+
+  async #dial(route: Route, at: RouterAddress, name: string): Promise<DialledRouter> {
+    const router = await dialRouter(this.#parts, route, at);
+    this.#missed.delete(name);
+    if (this.#closed) router.close();
+    this.#open.add(router);
+    router.closeWhenIdle(this.#parts.idleMs ?? 60_000);
+    this.#parts.log.info("connected to another router", { router: name, subject: router.subject });
+    void router.closed.then((why) => {
+      this.#open.delete(router);
+      this.#parts.log.info("no longer connected to another router", { router: name, why });
+    });
+    return router;
+  }
+}
