@@ -119,7 +119,7 @@ export async function startServer(
   const others = new OtherRouters({
     runtime,
     verifierFor: (route) => active.verifiers.of(route),
-    whereabouts: listedRouters(config.peers, config.peerAddress),
+    whereabouts: listedRouters(config.peers),
     route: () => active.config.table.routes.find(({ adapter }) => adapter === "peer") ?? null,
     log,
   });

@@ -77,7 +77,11 @@ export const agentColumns = (now: number): readonly Column<AgentInfo>[] => [
   { label: "Agent", kind: "head", cell: ({ name }) => said(name) },
   { label: "Services", cell: ({ services }) => said(services.join(", ")) },
   { label: "Version", kind: "short", cell: ({ version }) => said(version) },
-  { label: "From", kind: "short", cell: ({ address }) => said(address) },
+  {
+    label: "From",
+    kind: "short",
+    cell: ({ address, router }) => said(router === undefined ? address : `${address} at ${router}`),
+  },
   { label: "Certificate", cell: ({ subject }) => said(subject) },
   { label: "Since", kind: "short", cell: ({ since }) => <Time at={Date.parse(since)} now={now} /> },
   { label: "Streams", kind: "number", cell: ({ streams }) => count(streams) },

@@ -26,6 +26,8 @@ const routesAnswer = z.object({
         streams: z.number(),
         bytes_in: z.number(),
         bytes_out: z.number(),
+        /** Where it is connected, if that is another one than was asked. */
+        router: z.string().optional(),
       }),
     )
     .optional(),

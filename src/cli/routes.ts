@@ -26,7 +26,7 @@ const agentRow = (agent: ListedAgent): string[] =>
     agent.name,
     agent.services.join(" "),
     agent.version,
-    agent.address,
+    agent.router === undefined ? agent.address : `${agent.address} at ${agent.router}`,
     agent.subject,
     agent.since,
     String(agent.streams),

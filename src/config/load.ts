@@ -6,6 +6,7 @@ import type { GroupSource } from "../identity/groups.ts";
 import type { AllowRule } from "../identity/policy.ts";
 import type { Profile } from "../identity/profile.ts";
 import type { TunnelRule } from "../identity/publishers.ts";
+import type { RouterPlace } from "../peer/whereabouts.ts";
 import type { RevocationSettings } from "../revocation/watch.ts";
 import type { Cidr } from "../wire/ip.ts";
 import { type AuditConfig, auditConfig } from "./audit.ts";
@@ -73,10 +74,10 @@ export interface Config {
     /** On one connection of an agent. */
     readonly maxStreams: number;
   };
-  /** Where other routers are that are always asked for agents. */
-  readonly peers: readonly Address[];
-  /** Where other routers reach this one; `null`: it tells them nothing. */
-  readonly peerAddress: Address | null;
+  /** Where other routers are that are always asked for agents, this one left out. */
+  readonly peers: readonly RouterPlace[];
+  /** `host:port` at which other routers reach this one; `null`: it tells them none. */
+  readonly peerAddress: string | null;
   /** What other routers are shown; `null` where there are none. */
   readonly peerCertificate: ServerCertificate | null;
   readonly log: {
@@ -238,7 +239,9 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
       maxAgents: values.SALLYPORT_TUNNEL_MAX_AGENTS ?? 0,
       maxStreams: values.SALLYPORT_TUNNEL_MAX_STREAMS ?? 0,
     },
-    peers: values.SALLYPORT_PEERS ?? [],
+    peers: (values.SALLYPORT_PEERS ?? [])
+      .filter((address) => address !== values.SALLYPORT_PEER_ADDRESS)
+      .map((address) => ({ address })),
     peerAddress: values.SALLYPORT_PEER_ADDRESS,
     peerCertificate,
     log: { format: values.SALLYPORT_LOG_FORMAT, level: values.SALLYPORT_LOG_LEVEL ?? "info" },

@@ -170,9 +170,10 @@ export const address = z.string().transform((text, context): Address => {
   return z.NEVER;
 });
 
-/** An address as others dial it. */
-export const dialAddress = address.transform((value, context): Address => {
-  if (value.port !== 0 && !["0.0.0.0", "::"].includes(value.host)) return value;
+/** An address as others dial it, as it stands. */
+export const dialAddress = address.transform(({ host, port }, context): string => {
+  if (port !== 0 && !["0.0.0.0", "::"].includes(host))
+    return `${host.includes(":") ? `[${host}]` : host}:${port}`;
   context.addIssue("can't be dialled: expected a host and its port, such as 10.0.0.5:8443");
   return z.NEVER;
 });
@@ -184,8 +185,8 @@ export const list = (text: string): string[] =>
     .filter((item) => item !== "");
 
 /** The same, with commas between several. */
-export const dialAddresses = z.string().transform((text, context): Address[] => {
-  const addresses: Address[] = [];
+export const dialAddresses = z.string().transform((text, context): string[] => {
+  const addresses: string[] = [];
   for (const item of list(text)) {
     const read = dialAddress.safeParse(item);
     if (!read.success) {

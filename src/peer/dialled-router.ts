@@ -3,6 +3,7 @@ import { ipOf } from "../core/source.ts";
 import { Refusal } from "../errors.ts";
 import { admittedBy, brokenLimit } from "../identity/policy.ts";
 import type { ClientVerifier, VerifiedClient } from "../identity/verifier.ts";
+import { printable } from "../observe/printable.ts";
 import { receive } from "../tunnel/exchange.ts";
 import { TunnelSession } from "../tunnel/session.ts";
 import type { TunnelStream } from "../tunnel/stream.ts";
@@ -10,7 +11,7 @@ import { parseAnswer } from "../tunnel/wire.ts";
 import type { Runtime, TlsConnection } from "../types.ts";
 import { noRouters } from "./certificate.ts";
 import { maxPeerStreams, peerPings, peerProtocol } from "./session.ts";
-import { addressText, type RouterAddress } from "./whereabouts.ts";
+import { parsePlace } from "./whereabouts.ts";
 
 export interface PeerParts {
   readonly runtime: Runtime;
@@ -133,20 +134,33 @@ async function verify(
 
 const hostOf = ({ names }: Route): string => names[0]?.text ?? "";
 
-/** Dials another router and finds out whether it is one. Throws a `Refusal`. */
+/**
+ * Dials another router and finds out whether it is one. Throws a `Refusal`.
+ *
+ * @param name `host:port`
+ */
 export async function dialRouter(
   { runtime, verifierFor }: PeerParts,
   route: Route,
-  at: RouterAddress,
+  name: string,
 ): Promise<DialledRouter> {
-  const name = addressText(at);
+  const place = parsePlace(name);
+  if (place === null) throw new Refusal("upstream_unreachable", `${printable(name)} is no router's address`);
   const { cert = null, key = null } = route.certificate ?? {};
   const verifier = verifierFor(route);
-  const connection = (await runtime.dial({
-    ...at,
-    withinMs: dialMs,
-    tls: { serverName: hostOf(route), verify: true, ca: route.anchors, cert, key, alpn: [peerProtocol] },
-  })) as TlsConnection;
+  const connection = await runtime
+    .dial({
+      ...place,
+      withinMs: dialMs,
+      tls: { serverName: hostOf(route), verify: true, ca: route.anchors, cert, key, alpn: [peerProtocol] },
+    })
+    .then(
+      (dialled) => dialled as TlsConnection,
+      (error: unknown) => {
+        // It begins with the address.
+        throw error instanceof Refusal ? new Refusal(error.reason, `router ${error.message}`) : error;
+      },
+    );
   try {
     if (connection.alpn !== peerProtocol)
       throw new Refusal("upstream_refused", `it speaks no ${peerProtocol}`);

@@ -8,7 +8,7 @@ import { parseAnswer } from "../tunnel/wire.ts";
 import type { Connection } from "../types.ts";
 import { type DialledRouter, dialRouter, type PeerParts } from "./dialled-router.ts";
 import { fromPeer, unknownAgent } from "./session.ts";
-import { addressText, type RouterAddress, type Whereabouts } from "./whereabouts.ts";
+import type { RouterPlace, Whereabouts } from "./whereabouts.ts";
 import { encodePeerRequest, parseListedAgent } from "./wire.ts";
 
 /** A stream is asked for at no more routers than this. */
@@ -28,6 +28,11 @@ export interface RoutersParts extends PeerParts {
   /** How long a connection is kept that nothing uses. */
   readonly idleMs?: number;
 }
+
+/** Each once: several processes of one router have one address. */
+const addresses = (places: readonly RouterPlace[]): string[] => [
+  ...new Set(places.map(({ address }) => address)),
+];
 
 /** Resolves with what `promise` does, if it does in time; what comes later is nobody's. */
 async function within<T>(promise: Promise<T>, ms: number, late: () => Refusal): Promise<T> {
@@ -65,7 +70,7 @@ export class OtherRouters implements AgentSource {
   async list(): Promise<readonly AgentInfo[]> {
     const route = this.#parts.route();
     if (route === null) return [];
-    const routers = this.#parts.whereabouts.routers().filter((at) => !this.#isMissed(at));
+    const routers = addresses(this.#parts.whereabouts.routers()).filter((at) => !this.#isMissed(at));
     // Whoever can't be asked now has its agents said by others, or by nobody.
     const lists = await Promise.all(routers.map((at) => this.#list(route, at).catch(() => [])));
     return lists.flat();
@@ -83,7 +88,7 @@ export class OtherRouters implements AgentSource {
       try {
         const stream = await this.#through(route, at, { ...target, withinMs: ms });
         if (stream === null) continue;
-        this.#had.set(target.agent, addressText(at));
+        this.#had.set(target.agent, at);
         return stream;
       } catch (error) {
         if (!(error instanceof Refusal)) throw error;
@@ -110,19 +115,21 @@ export class OtherRouters implements AgentSource {
   }
 
   /** Whoever had the agent last comes first; those that were out of reach come last. */
-  #inOrder(routers: readonly RouterAddress[], agent: string): readonly RouterAddress[] {
+  #inOrder(places: readonly RouterPlace[], agent: string): readonly string[] {
     const had = this.#had.get(agent);
-    const rank = (at: RouterAddress): number => (this.#isMissed(at) ? 2 : addressText(at) === had ? 0 : 1);
-    return [...routers].sort((a, b) => rank(a) - rank(b)).slice(0, maxAsked);
+    const rank = (at: string): number => (this.#isMissed(at) ? 2 : at === had ? 0 : 1);
+    return addresses(places)
+      .sort((a, b) => rank(a) - rank(b))
+      .slice(0, maxAsked);
   }
 
-  #isMissed(at: RouterAddress): boolean {
-    const when = this.#missed.get(addressText(at));
+  #isMissed(at: string): boolean {
+    const when = this.#missed.get(at);
     return when !== undefined && performance.now() - when < missedMs;
   }
 
   /** `null` where that router has no such agent. Throws a `Refusal`. */
-  async #through(route: Route, at: RouterAddress, target: ServiceTarget): Promise<Connection | null> {
+  async #through(route: Route, at: string, target: ServiceTarget): Promise<Connection | null> {
     const until = performance.now() + target.withinMs;
     for (let again = false; ; again = true) {
       const left = Math.max(1, until - performance.now());
@@ -157,7 +164,7 @@ export class OtherRouters implements AgentSource {
     }
   }
 
-  async #list(route: Route, at: RouterAddress): Promise<readonly AgentInfo[]> {
+  async #list(route: Route, at: string): Promise<readonly AgentInfo[]> {
     const router = await this.#router(route, at, listMs);
     const stream = router.open();
     const until = performance.now() + listMs;
@@ -176,40 +183,39 @@ export class OtherRouters implements AgentSource {
     return found;
   }
 
-  async #router(route: Route, at: RouterAddress, ms: number): Promise<DialledRouter> {
-    const name = addressText(at);
+  async #router(route: Route, at: string, ms: number): Promise<DialledRouter> {
     const late = (): Refusal =>
-      new Refusal("upstream_unreachable", `router ${name} did not answer within ${Math.round(ms)} ms`);
-    const known = this.#dialled.get(name);
+      new Refusal("upstream_unreachable", `router ${at} did not answer within ${Math.round(ms)} ms`);
+    const known = this.#dialled.get(at);
     if (known !== undefined) {
       const router = await within(known, ms, late);
       if (router.isOpen && router.route === route) return router;
-      if (this.#dialled.get(name) === known) this.#dialled.delete(name);
+      if (this.#dialled.get(at) === known) this.#dialled.delete(at);
       return this.#router(route, at, ms);
     }
-    const made = this.#dial(route, at, name);
-    this.#dialled.set(name, made);
+    const made = this.#dial(route, at);
+    this.#dialled.set(at, made);
     made.catch((error: unknown) => {
-      if (this.#dialled.get(name) === made) this.#dialled.delete(name);
+      if (this.#dialled.get(at) === made) this.#dialled.delete(at);
       if (!this.#isMissed(at)) {
         const why = error instanceof Error ? error.message : String(error);
-        this.#parts.log.warn("another router can't be asked for agents", { router: name, why });
+        this.#parts.log.warn("another router can't be asked for agents", { router: at, why });
       }
-      this.#missed.set(name, performance.now());
+      this.#missed.set(at, performance.now());
     });
     return within(made, ms, late);
   }
 
-  async #dial(route: Route, at: RouterAddress, name: string): Promise<DialledRouter> {
+  async #dial(route: Route, at: string): Promise<DialledRouter> {
     const router = await dialRouter(this.#parts, route, at);
-    this.#missed.delete(name);
+    this.#missed.delete(at);
     if (this.#closed) router.close();
     this.#open.add(router);
     router.closeWhenIdle(this.#parts.idleMs ?? 60_000);
-    this.#parts.log.info("connected to another router", { router: name, subject: router.subject });
+    this.#parts.log.info("connected to another router", { router: at, subject: router.subject });
     void router.closed.then((why) => {
       this.#open.delete(router);
-      this.#parts.log.info("no longer connected to another router", { router: name, why });
+      this.#parts.log.info("no longer connected to another router", { router: at, why });
     });
     return router;
   }

@@ -142,8 +142,8 @@ export function rules(dependencies: readonly string[]): readonly Rule[] {
       workersOwn,
     ),
     imports(
-      "the client side and the tunnels are given their runtime",
-      under("src/local", "src/websocket", "src/tunnel"),
+      "the client side, the tunnels and what is between routers are given their runtime",
+      under("src/local", "src/websocket", "src/tunnel", "src/peer"),
       (specifier) => under("src/runtime", "src/config", "src/adapters", "src/cli")(specifier),
     ),
     imports(

@@ -34,11 +34,13 @@ describe("other routers", () => {
     );
     assert.deepEqual([route?.client, route?.allow.map(({ text }) => text)], ["required", ["group:routers"]]);
     assert.equal(route?.certificate?.cert, own.cert);
-    assert.deepEqual(peers, [
-      { host: "10.0.0.1", port: 8443 },
-      { host: "2001:db8::1", port: 8443 },
-    ]);
-    assert.deepEqual(peerAddress, { host: "router-1.internal", port: 8443 });
+    assert.deepEqual(peers, [{ address: "10.0.0.1:8443" }, { address: "[2001:db8::1]:8443" }]);
+    assert.equal(peerAddress, "router-1.internal:8443");
+  });
+
+  it("leave this one out of a list that all have", () => {
+    const all = { SALLYPORT_PEERS: "10.0.0.1:8443,10.0.0.2:8443", SALLYPORT_PEER_ADDRESS: "10.0.0.2:8443" };
+    assert.deepEqual(load({ ...sound, ...all }).peers, [{ address: "10.0.0.1:8443" }]);
   });
 
   it("are nobody unless somebody may be one, and a warning says so", () => {

@@ -4,6 +4,7 @@ import { after, before, describe, it } from "node:test";
 import type { ForwardedRecord } from "../../src/core/record.ts";
 import { type AgentHere, agentHere } from "../support/agents.ts";
 import { dial, firstBytes, readAll } from "../support/client.ts";
+import { client } from "../support/local-proxy.ts";
 import { amongPeers, peerSite } from "../support/peers.ts";
 import { freePort } from "../support/ports.ts";
 import { type Site, startRouter, type TestRouter } from "../support/router.ts";
@@ -149,4 +150,17 @@ describe("an agent that is connected to another router", () => {
       // What one router asks another for goes no further.
       assert.deepEqual(forwarded(b), []);
     });
+
+  it("is shown to administrators, with where it is", async () => {
+    const socket = await dial(site, b.port, "localhost", { ALPNProtocols: ["http/1.1"] });
+    socket.write("GET /v1/routes HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    const answer = (await readAll(socket)).toString();
+    const { agents } = JSON.parse(/\{.*\}/s.exec(answer)?.[0] ?? "") as { agents: Record<string, unknown>[] };
+    assert.deepEqual(
+      agents.map((one) => [one.name, one.subject, one.router]),
+      [["edge-1", "CN=edge-1,OU=edge", `127.0.0.1:${a.port}`]],
+    );
+    const { out } = await client(site, { router: `localhost:${b.port}`, as: "alice" }, ["routes"]);
+    assert.match(out, new RegExp(`^edge-1 +echo .* 127\\.0\\.0\\.1:\\d+ at 127\\.0\\.0\\.1:${a.port} `, "m"));
+  });
 });

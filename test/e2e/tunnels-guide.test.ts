@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
+import { schemes } from "../../src/adapters/registry.ts";
+import { ca } from "../../src/cli/ca.ts";
+import { loadConfig } from "../../src/config/load.ts";
+import { files } from "../../src/runtime/files.ts";
 import { dial, readAll } from "../support/client.ts";
 import { startAgent } from "../support/local-proxy.ts";
 import { createSite, type Site, startRouter, type TestRouter } from "../support/router.ts";
@@ -81,5 +85,39 @@ describe("docs/tunnels.md", () => {
       if (as === "olga") assert.ok(said.startsWith(answer), said);
       else assert.ok(!said.includes(banner), said);
     }
+  });
+
+  it("has routers know each other by what its commands make", async () => {
+    const folder = `${site.folder}/routers`;
+    mkdirSync(folder);
+    const ours = (words: string): string[] =>
+      words.split(" ").map((word) => word.replace(/^(ca|router-1)$/, `${folder}/$1`));
+    const [command, settings] = blocks.slice(-2);
+    const [, words = ""] = /^sallyport ca (.*)$/m.exec(command ?? "") ?? [];
+    assert.deepEqual(words.split(" ")[0], "router");
+    const io = { env: {}, out: () => {}, err: () => {} };
+    assert.equal(await ca.run(["init", "--dir", `${folder}/ca`], io), 0);
+    // Of that name it is also called.
+    const args = ours(words.replace("--cn router-1", "--cn=router-1"));
+    assert.equal(await ca.run(args, io), 0);
+    const exports = [...(settings ?? "").matchAll(/^export (\w+)='(.*)'$/gm)].map(
+      ([, name = "", value = ""]) => [name, value.replace(/^router-1\./, `${folder}/router-1.`)],
+    );
+    const gate = ["server", "--dir", `${folder}/ca`, "--name", "gate.example.com", "--out", `${folder}/gate`];
+    assert.equal(await ca.run(gate, io), 0);
+    const { peers, peerAddress, table } = loadConfig(
+      {
+        SALLYPORT_HOST: "gate.example.com",
+        SALLYPORT_CERT: `${folder}/gate.crt`,
+        SALLYPORT_KEY: `${folder}/gate.key`,
+        SALLYPORT_CLIENT_CA: `${folder}/ca/ca.crt`,
+        ...(Object.fromEntries(exports) as Record<string, string>),
+      },
+      schemes,
+      files,
+    );
+    assert.equal(peerAddress, "10.0.0.1:8443");
+    assert.deepEqual(peers, [{ address: "10.0.0.2:8443" }]);
+    assert.ok(table.routes.some(({ adapter }) => adapter === "peer"));
   });
 });

@@ -1,0 +1,183 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { after, before, describe, it } from "node:test";
+import { certificatesFromPem } from "../../src/authority/pem.ts";
+import { type AgentHere, agentHere } from "../support/agents.ts";
+import { dial, firstBytes, readAll } from "../support/client.ts";
+import { amongPeers, peerSite } from "../support/peers.ts";
+import { type Site, startRouter, type TestRouter } from "../support/router.ts";
+import { tcpUpstream, type Upstream } from "../support/upstreams.ts";
+
+const tcp = { ALPNProtocols: ["sallyport-tcp"] };
+const dayMs = 86_400_000;
+
+let site: Site;
+let a: TestRouter;
+let b: TestRouter;
+/** What agents dial: in front of whichever router it is told. */
+let balancer: Upstream;
+let behind = 0;
+let agent: AgentHere;
+let service: Upstream;
+
+async function start(name: "a" | "b", more: Readonly<Record<string, string>> = {}): Promise<TestRouter> {
+  return startRouter(
+    site,
+    amongPeers(site, name, {
+      SALLYPORT_TUNNEL_ALLOW: "*=group:edge",
+      SALLYPORT_DENY: `${site.folder}/deny`,
+      SALLYPORT_EXPIRY_GRACE: "0s",
+      SALLYPORT_ROUTE_WHO: "tcp://who?sni=who.example.com&via=edge-1",
+      ...more,
+    }),
+  );
+}
+
+/** Put in place whole, as careful people do. */
+function write(file: string, contents: string): void {
+  writeFileSync(`${site.folder}/${file}.new`, contents);
+  renameSync(`${site.folder}/${file}.new`, `${site.folder}/${file}`);
+}
+
+before(async () => {
+  site = await peerSite(["a", "b"], ["edge-1"], ["who.example.com"]);
+  write("deny", "# nobody yet\n");
+  // Says hello, and then what it is told.
+  service = await tcpUpstream((socket) => {
+    socket.write("hello");
+    socket.pipe(socket);
+  });
+  balancer = await tcpUpstream((near) => {
+    const far = connect({ host: "127.0.0.1", port: behind, allowHalfOpen: true });
+    far.on("error", () => near.destroy());
+    far.on("close", () => near.destroy());
+    near.on("close", () => far.destroy());
+    near.pipe(far);
+    far.pipe(near);
+  });
+  a = await start("a");
+  behind = a.port;
+  b = await start("b", { SALLYPORT_PEERS: `127.0.0.1:${a.port}` });
+  agent = await agentHere(site, balancer.port, "edge-1", "edge-1", {
+    who: { host: "127.0.0.1", port: service.port },
+  });
+  await agent.until(/^connected/);
+});
+after(async () => {
+  await Promise.all([a?.stop(), b?.stop()]);
+  site?.remove();
+});
+
+/** A connection, once the service has said hello. */
+async function open(router = b): Promise<Socket> {
+  const socket = await dial(site, router.port, "who.example.com", tcp);
+  assert.equal((await firstBytes(socket))?.toString(), "hello");
+  return socket;
+}
+
+async function says(socket: Socket, text: string): Promise<void> {
+  socket.write(text);
+  assert.equal((await firstBytes(socket))?.toString(), text);
+}
+
+async function logged(router: TestRouter, words: RegExp): Promise<void> {
+  for (let i = 0; i < 600 && !words.test(router.errors()); i++)
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  assert.match(router.errors(), words);
+}
+
+const connected = (times: number): RegExp =>
+  new RegExp(`(?:"message":"connected to another router"[\\s\\S]*){${times}}`);
+
+describe("routers that know each other", () => {
+  it("go on with a renewed certificate, and streams with the former one", async () => {
+    const socket = await open();
+    await logged(b, connected(1));
+    const person = { commonName: "b", groups: ["routers"] };
+    const renewed = await site.authority.router(person, "localhost", dayMs);
+    write("b.key", renewed.key);
+    write("b.crt", renewed.cert);
+    b.process.kill("SIGHUP");
+    await logged(b, /"routes_changed":"?\[?.*sallyport-peer/);
+    (await open()).destroy();
+    await logged(b, connected(2));
+    await says(socket, "still here");
+    const from = a.records().length;
+    socket.end();
+    await readAll(socket);
+    const record = await a.record((one) => one.adapter === "peer", from);
+    assert.deepEqual([record.outcome, record.reason], ["served", "ok"]);
+  });
+
+  it("end what is open to one whose certificate is revoked, and dial it no more", async () => {
+    const socket = await open();
+    const [der = new Uint8Array(0)] = certificatesFromPem(readFileSync(`${site.folder}/a.crt`, "utf8"));
+    write("deny", `${createHash("sha256").update(der).digest("hex")}\n`);
+    await readAll(socket);
+    const from = b.records().length;
+    const next = await dial(site, b.port, "who.example.com", tcp);
+    assert.equal(await firstBytes(next), null);
+    const record = await b.record((one) => one.route === "who" && one.bytes_out === 0, from);
+    assert.equal(record.reason, "upstream_refused");
+    assert.match(record.detail ?? "", /revoked|denied|deny/);
+    write("deny", "# nobody again\n");
+    for (let i = 0; i < 200; i++) {
+      const again = await dial(site, b.port, "who.example.com", tcp);
+      const said = await firstBytes(again);
+      again.destroy();
+      if (said !== null) return;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    assert.fail("it is never dialled again");
+  });
+
+  it("go the new way once the agent has moved, and streams on the former way go on", async () => {
+    const socket = await open();
+    const there = await agentHere(site, b.port, "edge-1", "edge-1", {
+      who: { host: "127.0.0.1", port: service.port },
+    });
+    await there.until(/^connected/);
+    const from = a.records().length;
+    const next = await open();
+    await says(next, "by b alone");
+    next.end();
+    await readAll(next);
+    await says(socket, "by a still");
+    assert.deepEqual(
+      a
+        .records()
+        .slice(from)
+        .filter((one) => (one.event as string) === "forwarded"),
+      [],
+    );
+    there.agent.stop();
+    await b.record((one) => one.adapter === "tunnel");
+    // Back again, since there is another one.
+    (await open()).destroy();
+    socket.destroy();
+  });
+
+  it("say so when one is gone, and find the agent where it comes back", async () => {
+    const socket = await open();
+    const from = b.records().length;
+    const gone = readAll(socket);
+    behind = b.port;
+    await a.stop();
+    await gone;
+    const cut = await b.record((one) => one.route === "who", from);
+    assert.equal(cut.reason, "upstream_refused");
+    const next = await dial(site, b.port, "who.example.com", tcp);
+    const said = await firstBytes(next);
+    // Unless the agent has come back already.
+    if (said === null) {
+      const record = await b.record((one) => one.route === "who", from + 1);
+      assert.equal(record.reason, "upstream_unreachable");
+    }
+    await agent.until(/^lost/);
+    for (let i = 0; i < 400 && agent.said.filter((line) => line === "connected").length < 2; i++)
+      await new Promise((resolve) => setTimeout(resolve, 25));
+    await says(await open(), "by b");
+  });
+});
