@@ -10,6 +10,7 @@ import {
   parsePeerRequest,
 } from "../../src/peer/wire.ts";
 import { encodeShort, maxMessage } from "../../src/wire/short-message.ts";
+import { share } from "../support/fuzz.ts";
 
 const target = {
   agent: "edge-1",
@@ -107,14 +108,14 @@ describe("what routers ask each other", () => {
         parsePeerRequest(bytes);
         parseListedAgent(bytes);
       }),
-      { numRuns: 2000 },
+      { numRuns: share(2000) },
     );
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
         parsePeerRequest(bytes);
         parseListedAgent(bytes);
       }),
-      { numRuns: 2000 },
+      { numRuns: share(2000) },
     );
   });
 });
