@@ -20,6 +20,7 @@ import type { Session } from "./core/session.ts";
 import { Rate } from "./enrolment/rate.ts";
 import type { CertificateRecord } from "./enrolment/record.ts";
 import { Front } from "./front.ts";
+import { Limits } from "./limits/limits.ts";
 import type { Log } from "./observe/log.ts";
 import { Metrics } from "./observe/metrics.ts";
 import { ownPages } from "./own-pages.ts";
@@ -172,6 +173,7 @@ export async function startServer(
       ].map((adapter) => [adapter.name, adapter]),
     ),
     admission,
+    limits: new Limits(config.limits, processes),
     audit: (record: RouterRecord) => {
       audit(record);
       if (record.event === "connection") page.recorded(record);

@@ -6,6 +6,7 @@ import type { GroupSource } from "../identity/groups.ts";
 import type { AllowRule } from "../identity/policy.ts";
 import type { Profile } from "../identity/profile.ts";
 import type { TunnelRule } from "../identity/publishers.ts";
+import type { LimitSettings } from "../limits/limits.ts";
 import type { RouterPlace } from "../peer/whereabouts.ts";
 import type { RevocationSettings } from "../revocation/watch.ts";
 import type { Cidr } from "../wire/ip.ts";
@@ -63,6 +64,7 @@ export interface Config {
     readonly drainMs: number;
     readonly drainDelayMs: number;
   };
+  readonly limits: LimitSettings;
   readonly caps: { readonly connections: number; readonly perSource: number; readonly perIdentity: number };
   /** Who may see what the router does for others; empty: nobody. */
   readonly adminAllow: readonly AllowRule[];
@@ -231,6 +233,11 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
       connections: values.SALLYPORT_MAX_CONNECTIONS ?? 0,
       perSource: values.SALLYPORT_MAX_CONNECTIONS_PER_SOURCE ?? 0,
       perIdentity: values.SALLYPORT_MAX_CONNECTIONS_PER_IDENTITY ?? 0,
+    },
+    limits: {
+      connectionsPerSource: values.SALLYPORT_CONNECTION_RATE_PER_SOURCE,
+      connectionsPerIdentity: values.SALLYPORT_CONNECTION_RATE_PER_IDENTITY,
+      handshakes: values.SALLYPORT_MAX_HANDSHAKES ?? 1,
     },
     adminAllow: values.SALLYPORT_ADMIN_ALLOW ?? [],
     workers: values.SALLYPORT_WORKERS ?? 1,

@@ -4,6 +4,7 @@ import type { Template } from "../enrolment/template.ts";
 import { type GroupSource, parseGroupSource } from "../identity/groups.ts";
 import { type AllowRule, parseAllow } from "../identity/policy.ts";
 import type { TunnelRule } from "../identity/publishers.ts";
+import type { TokenRate } from "../limits/token-buckets.ts";
 import { tunnelName } from "../tunnel/wire.ts";
 import { type Cidr, parseCidr, parseIp } from "../wire/ip.ts";
 
@@ -150,6 +151,20 @@ export const workers = z.string().transform((text, context): number | "auto" => 
   const result = number.safeParse(text);
   if (result.success) return result.data;
   context.addIssue(`${result.error.issues[0]?.message}, or auto`);
+  return z.NEVER;
+});
+
+const unitSeconds: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600 };
+
+/** How often something may happen: `100/s`, `6000/m,burst=200`. `off`: as often as it likes. */
+export const rate = z.string().transform((text, context): TokenRate | null => {
+  if (text === "off") return null;
+  const [, digits, unit = "", burst = digits] = /^(\d{1,9})\/([smh])(?:,burst=(\d{1,9}))?$/.exec(text) ?? [];
+  const [many, atOnce] = [Number(digits), Number(burst)];
+  if (many > 0 && atOnce > 0) return { perSecond: many / (unitSeconds[unit] ?? 1), burst: atOnce };
+  context.addIssue(
+    `${JSON.stringify(text)} is no rate: expected such as 100/s, 6000/m or 100/s,burst=500; or off`,
+  );
   return z.NEVER;
 });
 

@@ -19,6 +19,7 @@ import {
   loginLifetime,
   oneOf,
   onlyAsYet,
+  rate,
   responder,
   sshPrincipals,
   text,
@@ -233,6 +234,17 @@ export const variables = {
   ),
   SALLYPORT_MAX_CONNECTIONS_PER_SOURCE: variable(count, "1000", "open connections from one source address"),
   SALLYPORT_MAX_CONNECTIONS_PER_IDENTITY: variable(count, "500", "open connections of one identity"),
+  SALLYPORT_MAX_HANDSHAKES: variable(
+    count,
+    "1000",
+    "connections that have not finished their handshake, of sources without a verified one in the last hour",
+  ),
+  SALLYPORT_CONNECTION_RATE_PER_SOURCE: variable(
+    rate,
+    "off",
+    "new connections of one source (IPv6: one /64), such as `100/s` or `6000/m,burst=200`; `off`: as many as come",
+  ),
+  SALLYPORT_CONNECTION_RATE_PER_IDENTITY: variable(rate, "off", "the same of one identity"),
   SALLYPORT_WORKERS: variable(
     workers,
     "1",

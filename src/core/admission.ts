@@ -1,4 +1,5 @@
-import { Refusal } from "../errors.ts";
+import type { Refusal } from "../errors.ts";
+import { givenWay, LimitReached } from "../limits/limit-reached.ts";
 
 export interface Caps {
   readonly connections: number;
@@ -41,14 +42,13 @@ export interface AdmissionControl {
 
 /** What a connection hears that there is no place for. */
 export const noRoom = {
-  connections: (cap: number) => new Refusal("limit_reached", `${cap} connections are open`),
+  connections: (cap: number) => new LimitReached("connections", `${cap} connections are open`),
   source: (cap: number, address: string) =>
-    new Refusal("limit_reached", `${cap} connections are open from ${address}`),
-  identity: (cap: number) => new Refusal("limit_reached", `${cap} connections are open for this identity`),
+    new LimitReached("source", `${cap} connections are open from ${address}`),
+  identity: (cap: number) => new LimitReached("identity", `${cap} connections are open for this identity`),
   route: (cap: number, name: string) =>
-    new Refusal("limit_reached", `${cap} connections are open on route ${name}`),
-  givenWay: () =>
-    new Refusal("limit_reached", "made room for a newer connection before its handshake was over"),
+    new LimitReached("route", `${cap} connections are open on route ${name}`),
+  givenWay,
 };
 
 interface Source {

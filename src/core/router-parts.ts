@@ -1,5 +1,6 @@
 import type { Refusal } from "../errors.ts";
 import type { ClientVerifier } from "../identity/verifier.ts";
+import type { Limits } from "../limits/limits.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { ServiceTarget } from "../tunnel/agents.ts";
@@ -24,6 +25,7 @@ export interface RouterParts {
   readonly contexts: TlsContexts;
   readonly verifierFor: (route: Route) => ClientVerifier;
   readonly admission: AdmissionControl;
+  readonly limits: Limits;
   readonly proxyProtocol: ProxyProtocol;
   /** Networks whose word on who their clients are is taken. */
   readonly forwardedFrom: readonly Cidr[];

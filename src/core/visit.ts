@@ -2,6 +2,8 @@ import { Refusal } from "../errors.ts";
 import { Gone } from "../http/cancellation.ts";
 import { admittedBy, brokenLimit } from "../identity/policy.ts";
 import type { VerifiedClient } from "../identity/verifier.ts";
+import { LimitReached } from "../limits/limit-reached.ts";
+import type { Passage } from "../limits/turnstile.ts";
 import type { Connection, Endpoint, TlsConnection } from "../types.ts";
 import type { ClientHello } from "../wire/client-hello.ts";
 import { cidrContains } from "../wire/ip.ts";
@@ -31,6 +33,8 @@ export class Visit {
   #connection: Connection;
   #source: Endpoint;
   #place: Place | undefined;
+  /** Where it has to wait for its handshake, and may be turned away. */
+  #passage: Passage | undefined;
   #hello: ClientHello | undefined;
   /** Who handles it, where it began in the clear. */
   #led: Begun["led"] = null;
@@ -69,6 +73,7 @@ export class Visit {
         if (hit.route.terminates) await this.#terminate(hit);
         late.cancel();
         this.#place.established();
+        this.#passage?.leave();
         await this.#serve(hit);
       }
     } catch (error) {
@@ -77,6 +82,7 @@ export class Visit {
     late.cancel();
     this.#record(failure);
     if (this.#onRoute && this.#hit !== undefined) this.#router.countOn(this.#hit.route, -1);
+    this.#passage?.leave();
     this.#place?.leave();
     (this.#tls ?? this.#connection).abort();
   }
@@ -140,18 +146,21 @@ export class Visit {
     this.#verdict ??= verdict;
     this.#tls?.abort();
     this.#connection.abort();
+    this.#passage?.leave();
     this.#session?.end();
   }
 
   /** Who is the client? A PROXY header says it where one is due. */
   async #greet(): Promise<void> {
-    const { proxyProtocol, forwardedFrom } = this.#generation.parts;
+    const { proxyProtocol, forwardedFrom, limits } = this.#generation.parts;
     // Whoever opened a tunnel writes what is in it: the address that counts is the tunnel's.
     if (!this.#arrival.tunnelled) this.#source = await readSource(this.#connection, proxyProtocol);
     const source = ipOf(this.#source);
     // A balancer's address stands for all of its clients.
-    if (!forwardedFrom.some((cidr) => cidrContains(cidr, source)))
-      await this.#place?.enterSource(this.#source.address);
+    if (forwardedFrom.some((cidr) => cidrContains(cidr, source))) return;
+    const { address } = this.#source;
+    this.#passage = limits.arrived(address, (refusal) => this.#end(refusal));
+    await this.#place?.enterSource(address);
   }
 
   async #readHello(): Promise<ClientHello | null> {
@@ -194,6 +203,7 @@ export class Visit {
     const context = contexts.for(hit.route, this.#hello?.serverName ?? null);
     if (context === null)
       throw await this.#refuse(new Refusal("unknown_name", "no certificate for this name"));
+    await this.#passage?.pass();
     this.#tls = await runtime.terminate(this.#connection, context, hit.alpn);
     metrics.handshake.observe((performance.now() - this.#started) / 1000);
     if (hit.route.client !== "none") await this.#verify(hit, this.#tls);
@@ -202,7 +212,7 @@ export class Visit {
   /** Every connection anew, resumed ones too: dates and rules may have changed since the session was made. */
   async #verify(hit: Hit, tls: TlsConnection): Promise<void> {
     const { route } = hit;
-    const { verifierFor, metrics } = this.#generation.parts;
+    const { verifierFor, metrics, limits } = this.#generation.parts;
     try {
       const leaf = tls.peerLeaf();
       if (leaf === null) {
@@ -226,6 +236,7 @@ export class Visit {
       }
       const limit = brokenLimit(identity, route.upstream === null ? null : route.name, ipOf(this.#source));
       if (limit !== null) throw new Refusal(limit.reason, `${identity.subject}: ${limit.detail}`);
+      limits.identified(this.#source.address, identity.keyFingerprint);
       await this.#place?.enterIdentity(identity.keyFingerprint);
     } catch (error) {
       const refusal = this.#verdict ?? asRefusal(error, false);
@@ -328,6 +339,7 @@ export class Visit {
     };
     audit(record);
     metrics.connections.add(1, route?.name ?? "", outcome, reason);
+    if (failure instanceof LimitReached) metrics.limited.add(1, failure.limit);
     if (route !== undefined) {
       metrics.bytes.add(record.bytes_in, route.name, "in");
       metrics.bytes.add(record.bytes_out, route.name, "out");

@@ -4,6 +4,7 @@ import { checkPerson, SubjectError } from "../authority/subject.ts";
 import { Refusal } from "../errors.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { Presented, VerifiedClient } from "../identity/verifier.ts";
+import { sourceKey } from "../limits/source-key.ts";
 import type { Log } from "../observe/log.ts";
 import type { Endpoint } from "../types.ts";
 import { type Application, readApplication } from "./application.ts";
@@ -14,7 +15,7 @@ import type { IssuedStore } from "./issued-record.ts";
 import { findToken, hashOf, type JoinTokenStore, refuseOldToken, spend } from "./join-token.ts";
 import { keyHash } from "./key-hash.ts";
 import { refuseOtherNames } from "./named-identity.ts";
-import { type RateLimit, sourceKey } from "./rate.ts";
+import type { RateLimit } from "./rate.ts";
 import type { CertificateRecord } from "./record.ts";
 import { EnrolmentRefusal } from "./refusal.ts";
 import {

@@ -1,14 +1,8 @@
-import { LruMap } from "../core/lru-map.ts";
-import { formatIp, parseIp } from "../wire/ip.ts";
+import { TokenBuckets } from "../limits/token-buckets.ts";
 import { EnrolmentRefusal } from "./refusal.ts";
 
 /** Keys that are remembered: more are asked about only by somebody who makes them up, and forgetting is cheap. */
 const capacity = 10_000;
-
-interface Bucket {
-  tokens: number;
-  at: number;
-}
 
 /** Counts requests by a key; throws a `limit_reached` refusal where there were too many. */
 export interface RateLimit {
@@ -24,33 +18,22 @@ export const tooMany = (perMinute: number, what: string, seconds: number): Enrol
     seconds,
   );
 
-/** So many a minute for each key, in a row or spread out (a token bucket). */
+/** So many a minute for each key, in a row or spread out. */
 export class Rate implements RateLimit {
   readonly #perMinute: number;
   readonly #what: string;
-  readonly #buckets = new LruMap<string, Bucket>(capacity);
+  readonly #buckets: TokenBuckets;
 
   /** @param what whose requests are counted, for the message */
   constructor(perMinute: number, what: string) {
     this.#perMinute = perMinute;
     this.#what = what;
+    this.#buckets = new TokenBuckets({ perSecond: perMinute / 60, burst: perMinute }, capacity);
   }
 
   /** Counts one. Throws a `limit_reached` refusal that says when to try again. */
   take(key: string, now: number): void {
-    const bucket = this.#buckets.get(key) ?? { tokens: this.#perMinute, at: now };
-    const refilled = bucket.tokens + (Math.max(0, now - bucket.at) * this.#perMinute) / 60_000;
-    const tokens = Math.min(this.#perMinute, refilled);
-    if (tokens < 1) {
-      const seconds = Math.ceil(((1 - tokens) * 60) / this.#perMinute);
-      throw tooMany(this.#perMinute, this.#what, seconds);
-    }
-    this.#buckets.set(key, { tokens: tokens - 1, at: now });
+    const wait = this.#buckets.take(key, now);
+    if (wait > 0) throw tooMany(this.#perMinute, this.#what, Math.ceil(wait / 1000));
   }
-}
-
-/** Who counts as one source: an IPv4 address, or the /64 that anybody with IPv6 has at least. */
-export function sourceKey(address: string): string {
-  const ip = parseIp(address);
-  return ip === null || ip.length === 4 ? address : formatIp([...ip.slice(0, 8), ...new Array(8).fill(0)]);
 }

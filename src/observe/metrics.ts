@@ -162,6 +162,12 @@ export class Metrics {
     "Connections that ended or were refused.",
     ["route", "outcome", "reason"],
   );
+  readonly limited = new Value(
+    "counter",
+    "sallyport_limited_total",
+    "Connections that a limit of the router refused or ended, by the limit.",
+    ["limit"],
+  );
   readonly active = new Value(
     "gauge",
     "sallyport_connections_active",
@@ -260,6 +266,7 @@ export class Metrics {
   get #all(): readonly Metric[] {
     return [
       this.connections,
+      this.limited,
       this.active,
       this.handshake,
       this.verify,

@@ -98,6 +98,9 @@ export function rules(dependencies: readonly string[]): readonly Rule[] {
       under("src/revocation"),
       (specifier) => under("src/runtime", "src/config", "src/adapters", "src/cli")(specifier),
     ),
+    imports("limits know no runtime, configuration or adapters", under("src/limits"), (specifier) =>
+      under("src/runtime", "src/config", "src/adapters", "src/cli", "routes")(specifier),
+    ),
     imports("reloads are prepared without runtime or adapters", under("src/reload"), (specifier) =>
       under("src/runtime", "src/adapters", "src/cli")(specifier),
     ),

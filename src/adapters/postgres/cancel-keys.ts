@@ -1,6 +1,6 @@
 import { LruMap } from "../../core/lru-map.ts";
-import { sourceKey } from "../../enrolment/rate.ts";
 import type { CertificateIdentity } from "../../identity/identity.ts";
+import { sourceKey } from "../../limits/source-key.ts";
 import type { CancelKey } from "./wire.ts";
 
 /** Who holds a session, or asks to cancel what runs in one. */
