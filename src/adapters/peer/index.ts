@@ -2,6 +2,7 @@ import { lingeringClose } from "../../core/linger.ts";
 import type { Adapter, Session } from "../../core/session.ts";
 import { ipOf } from "../../core/source.ts";
 import { Refusal } from "../../errors.ts";
+import type { Cancellation } from "../../http/exchange.ts";
 import { brokenLimit } from "../../identity/policy.ts";
 import { noRouters } from "../../peer/certificate.ts";
 import { maxPeerStreams, peerPings, toPeer } from "../../peer/session.ts";
@@ -30,7 +31,7 @@ function checkRouter({ identity, tls, route, source }: Session): void {
 /** Once it has said that it drains, this router's agents move; until they have, others may ask for them here. */
 const agentsMoveMs = 3000;
 
-function endWhileDraining(tunnel: TunnelSession, draining: AbortSignal): void {
+function endWhileDraining(tunnel: TunnelSession, draining: Cancellation): void {
   let moving: ReturnType<typeof setTimeout> | undefined;
   const drain = (): void => {
     moving = setTimeout(() => {
