@@ -30,6 +30,7 @@ import { attemptReload } from "./reload/attempt.ts";
 import { RevocationWatch } from "./revocation/watch.ts";
 import { openFiles } from "./runtime/open-files.ts";
 import { ownSocket } from "./runtime/unix-socket.ts";
+import { openShared } from "./shared.ts";
 import type { LoginRecord } from "./sign-in/record.ts";
 import { openStatusPage } from "./status-page.ts";
 import { Agents, type ServiceTarget } from "./tunnel/agents.ts";
@@ -61,6 +62,8 @@ export interface RunningServer {
   /** Every listener but the admin's, by the variable that asks for it. */
   readonly listeners: Readonly<Record<string, Endpoint>>;
   readonly router: Router;
+  /** Resolves once it is ready for the first time: at once, but where routers share what was not read yet. */
+  readonly ready: Promise<void>;
   /** With what is asked for rather than counted. */
   readonly metrics: () => Metrics;
   /** The agents that publish services through it. */
@@ -94,14 +97,16 @@ export async function startServer(
   const processes = member?.welcome.workers ?? 1;
   const metrics = new Metrics();
   metrics.build.set(1, version, `${runtime.name} ${runtime.version}`);
-  const revocations = new RevocationWatch(config.revocation, files, log, metrics);
+  const shared = await openShared(config.state, log, metrics);
+  const revocations = new RevocationWatch(config.revocation, files, log, metrics, shared?.revocations);
+  const ownRate = member?.rate ?? ((perMinute: number, what: string) => new Rate(perMinute, what));
   const lasting = {
     runtime,
     revocations,
     files,
     audit,
     log,
-    rate: member?.rate ?? ((perMinute: number, what: string) => new Rate(perMinute, what)),
+    rate: shared?.rate(ownRate) ?? ownRate,
     ticketSecret: () => member?.ticketSecret ?? null,
     assertionKeys: member?.assertionKeys ?? null,
   };
@@ -128,14 +133,15 @@ export async function startServer(
   const cancelKeys = new CancelKeys(member?.cancelShares ?? null);
   await member?.serve({ agents, cancelKeys }, ownSocket);
   const httpUpstreams = new HttpUpstreams(processes);
-  let unready: string | null = null;
+  let draining = false;
+  const unready = (): string | null => (draining ? "draining" : (shared?.unready() ?? null));
   const page = openStatusPage({
     config: () => active.config,
     runtime: `${runtime.name} ${runtime.version}${member?.whichOne ?? ""}`,
     agents,
     httpUpstreams,
     router: () => router,
-    unready: () => unready,
+    unready,
     log,
   });
   const signIn = openSignIn(config, () => active.assertionKeys, member, {
@@ -148,8 +154,10 @@ export async function startServer(
     ownPages(configured, { assertions, agents, status: page, tunnels: () => tunnels });
   let pages = pagesOf(active);
   const room = roomFor(config.caps.connections, processes, log);
+  const ownAdmission =
+    member?.admission(config.caps, room) ?? new Admission({ ...config.caps, connections: room });
   const admission = whereRecorded(
-    member?.admission(config.caps, room) ?? new Admission({ ...config.caps, connections: room }),
+    shared?.admission(ownAdmission, config.caps) ?? ownAdmission,
     () =>
       config.audit.whenFull === "refuse" && (recording?.full === true || member?.recordingIsFull === true),
   );
@@ -233,7 +241,7 @@ export async function startServer(
     revocations.stop();
   };
 
-  const front = new Front({ runtime, router, admission, tunnels, member, unready: () => unready, log });
+  const front = new Front({ runtime, router, admission, tunnels, member, unready, log });
   const counted = (): Metrics => {
     metrics.certificateExpiry.clear();
     const { certificates, peerCertificate } = active.config;
@@ -244,10 +252,12 @@ export async function startServer(
     return metrics;
   };
   const adminDone = new AbortController();
-  const adminParts = { unready: () => unready, metrics: () => counted().text() };
+  const details = (verbose: boolean): readonly string[] => shared?.details(verbose) ?? [];
+  const adminParts = { unready, details, metrics: () => counted().text() };
   let address: Endpoint;
   let admin: Endpoint | null = null;
   try {
+    await shared?.start();
     address = await front.open(config);
     if (config.admin !== null && member === null)
       admin = await front.listen(
@@ -257,7 +267,7 @@ export async function startServer(
       );
   } catch (error) {
     stopWatching();
-    await front.close();
+    await Promise.all([front.close(), shared?.close()]);
     throw error;
   }
   // Whoever closes them does not make them forget where they were.
@@ -277,6 +287,7 @@ export async function startServer(
     });
     await Promise.race([router.drain(), patience]);
     clearTimeout(late);
+    await shared?.close();
   };
   const { SALLYPORT_CONNECT_LISTEN: connect } = listeners;
   return {
@@ -291,6 +302,7 @@ export async function startServer(
     ),
     listeners,
     router,
+    ready: shared?.read ?? Promise.resolve(),
     metrics: counted,
     agents,
     close,
@@ -314,7 +326,7 @@ export async function startServer(
         },
       }),
     drain: async () => {
-      unready = "draining";
+      draining = true;
       const { drainMs, drainDelayMs } = config.timeouts;
       // Whoever is still there then is cut, one after the other too.
       const lastMs = drainMs / 10;

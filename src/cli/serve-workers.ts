@@ -50,7 +50,11 @@ async function listenForAdmin(
   done: AbortSignal,
 ): Promise<Listener | null> {
   if (config.admin === null) return null;
-  const parts = { unready: () => primary.unready(), metrics: () => primary.metrics() };
+  const parts = {
+    unready: () => primary.unready(),
+    details: (verbose: boolean) => primary.details(verbose),
+    metrics: () => primary.metrics(),
+  };
   const acceptFailed = (error: Error): void =>
     log.warn("accepting failed; backing off", { error: error.message });
   const { host, port } = config.admin;

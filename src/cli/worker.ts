@@ -68,7 +68,7 @@ export const worker: Command = {
       return found;
     };
     reloader = new Reloader(seen, (why) => server.reload(why, readAgain));
-    member.ready(server.listeners, () => server.metrics().snapshot());
+    void server.ready.then(() => member.ready(server.listeners, () => server.metrics().snapshot()));
 
     const last = await new Promise<Ending>((resolve) => {
       listen = (how) => {

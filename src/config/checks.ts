@@ -29,7 +29,7 @@ export function checkRoutes(
   }
 }
 
-const thisMachine = /^(?:localhost|127\.\d+\.\d+\.\d+|\[?::1\]?)$/i;
+export const thisMachine = /^(?:localhost|127\.\d+\.\d+\.\d+|\[?::1\]?)$/i;
 
 /** Passwords that whoever is on the way to the upstream, or stands in for it, would hear. */
 export function checkPasswords(

@@ -9,6 +9,7 @@ import type { TunnelRule } from "../identity/publishers.ts";
 import type { LimitSettings } from "../limits/limits.ts";
 import type { RouterPlace } from "../peer/whereabouts.ts";
 import type { RevocationSettings } from "../revocation/watch.ts";
+import type { StateSettings } from "../state/redis-link.ts";
 import type { Cidr } from "../wire/ip.ts";
 import { type AuditConfig, auditConfig } from "./audit.ts";
 import {
@@ -31,6 +32,7 @@ import { parseRoute, type RouteDefaults } from "./route-url.ts";
 import { readRoutesFile, type WrittenRoute } from "./routes-file.ts";
 import type { SchemeInfo } from "./scheme.ts";
 import { type SeparateListener, separateListeners } from "./separate.ts";
+import { stateSettings } from "./state.ts";
 import { didYouMean } from "./suggest.ts";
 import { type Address, address } from "./values.ts";
 import {
@@ -70,6 +72,8 @@ export interface Config {
   readonly adminAllow: readonly AllowRule[];
   /** Processes that share the port; `auto`: one a core. */
   readonly workers: number | "auto";
+  /** What several routers share; `null` for one alone. */
+  readonly state: StateSettings | null;
   readonly tunnel: {
     readonly rules: readonly TunnelRule[];
     readonly maxAgents: number;
@@ -148,6 +152,7 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
   const jwtKeyText = values.SALLYPORT_JWT_KEY;
   const jwtKey =
     jwtKeyText === null ? null : attempt("SALLYPORT_JWT_KEY", () => pemOrPath(jwtKeyText, files));
+  const state = stateSettings(values, files, attempt, warnings);
   const idleTimeoutMs = values.SALLYPORT_IDLE_TIMEOUT ?? 0;
   const routesFile = values.SALLYPORT_ROUTES_FILE;
   const listed = routesFile === null ? [] : readRoutesFile(routesFile, files, env, problems);
@@ -241,6 +246,7 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
     },
     adminAllow: values.SALLYPORT_ADMIN_ALLOW ?? [],
     workers: values.SALLYPORT_WORKERS ?? 1,
+    state,
     tunnel: {
       rules: values.SALLYPORT_TUNNEL_ALLOW ?? [],
       maxAgents: values.SALLYPORT_TUNNEL_MAX_AGENTS ?? 0,

@@ -239,13 +239,4 @@ export const oneOf = <const T extends readonly string[]>(...words: T) =>
     return z.NEVER;
   });
 
-/** A variable that takes one value as yet. What else was given is not repeated: a URL may hold a password. */
-export const onlyAsYet = (word: string, later: RegExp) =>
-  z.string().transform((text, context) => {
-    if (text === word) return word;
-    const why = later.test(text) ? "another value is not available in this version: " : "";
-    context.addIssue(`${why}expected ${word}`);
-    return z.NEVER;
-  });
-
 export const text = z.string();

@@ -18,7 +18,6 @@ import {
   listenPort,
   loginLifetime,
   oneOf,
-  onlyAsYet,
   rate,
   responder,
   sshPrincipals,
@@ -251,9 +250,19 @@ export const variables = {
     "processes that share the port, `1` to `256`; `auto`: one a core",
   ),
   SALLYPORT_STATE_URL: variable(
-    onlyAsYet("memory:", /^rediss?:/),
+    text,
     "memory:",
-    "state shared by several routers; only `memory:` in this version",
+    "state that several routers share: `redis://user:password@host:port/database` of a Redis or Valkey, `rediss://` over TLS; `memory:` for a router alone",
+  ),
+  SALLYPORT_STATE_SECRET: variable(
+    text,
+    null,
+    "seals the shared state, the same at every router: 256 random bits in base64 or hexadecimal (`openssl rand -base64 32`), or a path of them; required with `redis://`",
+  ),
+  SALLYPORT_STATE_CA: variable(
+    text,
+    null,
+    "trust anchors for a `rediss://` server, PEM or a path; the system's unless set",
   ),
   SALLYPORT_TUNNEL_ALLOW: variable(
     tunnelRules,

@@ -263,6 +263,20 @@ export class Metrics {
     [],
   );
 
+  readonly stateUp = new Value(
+    "gauge",
+    "sallyport_state_up",
+    "Whether the state that several routers share is connected.",
+    [],
+    "least",
+  );
+  readonly stateLost = new Value(
+    "counter",
+    "sallyport_state_lost_total",
+    "How often the state that several routers share was lost, by workers.",
+    [],
+  );
+
   get #all(): readonly Metric[] {
     return [
       this.connections,
@@ -284,6 +298,8 @@ export class Metrics {
       this.auditLost,
       this.workers,
       this.workersStarted,
+      this.stateUp,
+      this.stateLost,
     ];
   }
 

@@ -18,6 +18,7 @@ const fixed = {
   log: "SALLYPORT_LOG_LEVEL",
   audit: "SALLYPORT_AUDIT_LOG",
   workers: "SALLYPORT_WORKERS",
+  state: "SALLYPORT_STATE_URL",
 } as const satisfies Partial<Record<keyof Config, string>>;
 
 interface Listening {

@@ -1,12 +1,12 @@
-import { type Crl, isNumberedBelow } from "../identity/revocation/crl.ts";
+import type { Crl } from "../identity/revocation/crl.ts";
 import { type CrlRule, isGenuine, RevocationLists } from "../identity/revocation/lists.ts";
 import type { KnownRevocations } from "../identity/revocation/revocation.ts";
 import { sameBytes } from "../identity/same-bytes.ts";
-import { sameName } from "../identity/self-issued.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import { download } from "./download.ts";
 import { type ListFiles, listsIn, readSource, type Source } from "./read-lists.ts";
+import { isOlder, type SharedRevocations, sameKind } from "./shared.ts";
 
 /** Files are looked at this often: what is revoked is to be out in seconds. */
 export const lookEveryMs = 1000;
@@ -28,17 +28,6 @@ interface Origin {
   failures: number;
   asking: boolean;
 }
-
-/** The same issuer, about the same certificates. */
-const sameKind = (a: Crl, b: Crl): boolean =>
-  sameName(a.canonicalIssuer, b.canonicalIssuer) &&
-  a.scope.holders === b.scope.holders &&
-  a.scope.authorities === b.scope.authorities &&
-  String(a.scope.names) === String(b.scope.names);
-
-/** Whether `list` is older than one that was there before: nobody goes back behind what was said. */
-const isOlder = (list: Crl, before: Crl): boolean =>
-  list.thisUpdate < before.thisUpdate || isNumberedBelow(list, before);
 
 /** What a source gave before and has no successor: more of it would only be there to fill the memory. */
 const maxKept = 64;
@@ -68,7 +57,9 @@ export class RevocationFeed {
   readonly #known: KnownRevocations;
   readonly #log: Log;
   readonly #metrics: Metrics;
+  readonly #shared: SharedRevocations | null;
 
+  /** @param shared what other routers have; `null` where there are none */
   constructor(
     sources: readonly Source[],
     rule: CrlRule,
@@ -76,7 +67,9 @@ export class RevocationFeed {
     known: KnownRevocations,
     log: Log,
     metrics: Metrics,
+    shared: SharedRevocations | null = null,
   ) {
+    this.#shared = shared;
     this.#origins = sources.map((source) => ({
       source,
       lists: null,
@@ -96,13 +89,15 @@ export class RevocationFeed {
   /** Reads everything once. What can't be had is said, and asked for again. */
   async start(): Promise<void> {
     await Promise.all(this.#look(Date.now()));
-    this.#publish();
+    this.publish();
   }
 
   /** To be called every {@link lookEveryMs}. */
   tick(now: number): void {
     void Promise.all(this.#look(now));
     for (const { source, lists } of this.#origins) {
+      // What came over the network is told on once it has turned out to be its issuer's word.
+      for (const list of lists ?? []) if (source.kind !== "url" || isGenuine(list)) this.#shared?.tell(list);
       const end = endOf(lists ?? []);
       if (end !== null) this.#metrics.crlExpiry.set(Math.round((end - now) / 1000), source.name);
     }
@@ -169,7 +164,7 @@ export class RevocationFeed {
     }
     if (origin.lists !== null && lists.every((list) => before.includes(list))) return;
     origin.lists = [...lists, ...stillGood(before, lists, origin.source.kind === "url")];
-    this.#publish();
+    this.publish();
     const revoked = lists.reduce((sum, list) => sum + list.revoked.size, 0);
     this.#log.info("revocation lists were read", { source: origin.source.name, revoked });
   }
@@ -189,9 +184,18 @@ export class RevocationFeed {
     });
   }
 
-  #publish(): void {
-    const lists = this.#origins.flatMap((origin) => origin.lists ?? []);
+  /** Has everything count that is known now. */
+  publish(): void {
+    const own = this.#origins.flatMap((origin) => origin.lists ?? []);
+    // Of issuers alone of which there is a list here: where there is none, nobody asked for any.
+    const newer = (this.#shared?.lists ?? []).filter((list) => {
+      const same = own.filter((one) => sameKind(one, list));
+      return same.length > 0 && same.every((one) => isOlder(one, list));
+    });
+    const lists = [...own, ...newer];
+    const unread = this.#shared?.unread ?? null;
     const missing = this.#origins.flatMap(({ source, lists: had }) => (had === null ? [source.name] : []));
+    if (unread !== null) missing.push(unread);
     const remote = this.#origins.flatMap(({ source, lists: had }) =>
       source.kind === "url" && had !== null ? [had] : [],
     );

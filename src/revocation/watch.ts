@@ -6,6 +6,7 @@ import type { Metrics } from "../observe/metrics.ts";
 import { lookEveryMs, RevocationFeed } from "./feed.ts";
 import { OcspClient, type OcspSettings } from "./ocsp.ts";
 import type { ListFiles, Source } from "./read-lists.ts";
+import type { SharedRevocations } from "./shared.ts";
 
 /** What a router revokes by; every part is watched while it runs. */
 export interface RevocationSettings {
@@ -30,22 +31,38 @@ export class RevocationWatch {
   readonly #metrics: Metrics;
   readonly #bySources = new Map<string, Watched>();
   readonly #responders: OcspClient | null;
+  readonly #shared: SharedRevocations | null;
+  /** Whom the operator's file denies. */
+  #own: DenyList = nobody;
   #denied: DenyList = nobody;
   #denyStamp: string | null = null;
   #timer: ReturnType<typeof setInterval> | undefined;
 
-  constructor(settings: RevocationSettings, files: ListFiles, log: Log, metrics: Metrics) {
+  /** @param shared what other routers know; `null` where there are none */
+  constructor(
+    settings: RevocationSettings,
+    files: ListFiles,
+    log: Log,
+    metrics: Metrics,
+    shared: SharedRevocations | null = null,
+  ) {
+    this.#shared = shared;
     this.#settings = settings;
     this.#files = files;
     this.#log = log;
     this.#metrics = metrics;
     this.#responders = settings.ocsp === null ? null : new OcspClient(settings.ocsp, log, metrics);
     this.#readDenied();
+    shared?.onChange(() => {
+      this.#publishDenied();
+      for (const { feed } of this.#bySources.values()) feed.publish();
+    });
   }
 
   /** What is known by these sources; `undefined` where there is nothing that could revoke. */
   of(sources: readonly Source[]): KnownRevocations | undefined {
-    if (sources.length === 0 && this.#settings.deny === null && this.#responders === null) return undefined;
+    const nothing = this.#settings.deny === null && this.#responders === null && this.#shared === null;
+    if (sources.length === 0 && nothing) return undefined;
     const key = JSON.stringify(sources);
     let entry = this.#bySources.get(key);
     if (entry === undefined) {
@@ -56,14 +73,22 @@ export class RevocationWatch {
         this.#denied,
         this.#responders,
       );
-      const feed = new RevocationFeed(sources, rule, this.#files, known, this.#log, this.#metrics);
+      const feed = new RevocationFeed(
+        sources,
+        rule,
+        this.#files,
+        known,
+        this.#log,
+        this.#metrics,
+        this.#shared,
+      );
       entry = { known, feed, started: false };
       this.#bySources.set(key, entry);
     }
     return entry.known;
   }
 
-  /** Whom the operator denies, as it stands now. */
+  /** Whom the operator denies, here or at another router, as it stands now. */
   get denied(): DenyList {
     return this.#denied;
   }
@@ -87,7 +112,17 @@ export class RevocationWatch {
   }
 
   stop(): void {
+    this.#shared?.stop();
     clearInterval(this.#timer);
+  }
+
+  #publishDenied(): void {
+    const { serials, hashes } = this.#shared?.denied ?? nobody;
+    this.#denied = {
+      serials: new Set([...this.#own.serials, ...serials]),
+      hashes: new Set([...this.#own.hashes, ...hashes]),
+    };
+    for (const { known } of this.#bySources.values()) known.replaceDenied(this.#denied);
   }
 
   #readDenied(): void {
@@ -99,8 +134,9 @@ export class RevocationWatch {
     try {
       const list = parseDenyList(new TextDecoder().decode(this.#files.readBytes(path)));
       if ("malformed" in list) throw new Error(list.malformed);
-      this.#denied = list;
-      for (const { known } of this.#bySources.values()) known.replaceDenied(list);
+      this.#own = list;
+      this.#shared?.deny(list);
+      this.#publishDenied();
     } catch (error) {
       const problem = error instanceof Error ? error.message : String(error);
       this.#log.error("the deny list can't be read; what it last said still counts", { path, problem });

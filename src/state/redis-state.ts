@@ -7,7 +7,7 @@ import { Seal } from "./seal.ts";
 import { type Away, type SharedMap, type SharedState, StateAway } from "./state.ts";
 
 /** What a router that died had is free after this. */
-const leaseMs = 15_000;
+const leaseMs = 6000;
 /** How often what has ended is forgotten. */
 const sweepEveryMs = 2500;
 /** How often all of it is compared, should somebody have emptied Redis. */
@@ -35,7 +35,7 @@ export class RedisState implements SharedState {
   readonly #maps = new Map<string, Replica<unknown>>();
   readonly #topics: Topic[] = [];
   readonly #callbacks: (() => void)[] = [];
-  readonly #timers: ReturnType<typeof setInterval>[];
+  #timers: ReturnType<typeof setInterval>[] = [];
   readonly #heard = new Map<string, number>();
   #wasRead = false;
 
@@ -50,10 +50,6 @@ export class RedisState implements SharedState {
         for (const callback of this.#callbacks) callback();
       },
     );
-    this.#timers = [
-      setInterval(() => void this.#sweep(), sweepEveryMs),
-      setInterval(() => void this.#compare(), compareEveryMs),
-    ];
   }
 
   /** Does not wait for Redis: `start` connects, once everybody has said what they hear. */
@@ -70,6 +66,10 @@ export class RedisState implements SharedState {
         if (this.#wasRead) resolve();
       });
     });
+    this.#timers = [
+      setInterval(() => void this.#sweep(), sweepEveryMs),
+      setInterval(() => void this.#compare(), compareEveryMs),
+    ];
     this.#link.start();
     await settled;
     clearTimeout(late);

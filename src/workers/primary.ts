@@ -142,6 +142,14 @@ export class Primary {
     return ready === this.#slots.length ? null : `${ready} of ${this.#slots.length} workers are ready`;
   }
 
+  /** Of what routers share, as workers said it last; with `verbose` where it is well, too. */
+  details(verbose: boolean): readonly string[] {
+    const up = this.#slots.flatMap(({ snapshot }) => snapshot.sallyport_state_up ?? []);
+    const away = up.filter(({ value }) => value === 0).length;
+    if (away > 0) return [`state: away at ${away} of ${up.length} workers; going on with what is known`];
+    return verbose && up.length > 0 ? ["state: connected"] : [];
+  }
+
   /** Of all workers together, Prometheus text. */
   async metrics(): Promise<string> {
     await Promise.all(this.#slots.map((slot) => slot.count(countMs)));

@@ -154,15 +154,58 @@ describe("the environment", () => {
     it(`${variable}=${value} is refused`, () => refused({ [variable]: value }, variable, expected));
   }
 
-  it("a password in SALLYPORT_STATE_URL is not repeated", () => {
+  it("a password in SALLYPORT_STATE_URL, or its secret, is not repeated", () => {
+    const url = "redis://:hunter2@h";
     refused(
-      { SALLYPORT_STATE_URL: "redis://:hunter2@h" },
-      "SALLYPORT_STATE_URL",
-      /not available in this version/,
+      { SALLYPORT_STATE_URL: url },
+      "SALLYPORT_STATE_SECRET",
+      /expected the secret that all routers share/,
     );
-    for (const value of ["redis://:hunter2@h", "hunter2"])
-      assert.ok(!JSON.stringify(problems({ SALLYPORT_STATE_URL: value })).includes("hunter2"));
+    for (const value of [
+      url,
+      "hunter2",
+      "redis://:hunter2@h/0?x=1",
+      "redis://:hunter2@h/x",
+      "rediss://:hunter2@",
+    ])
+      assert.ok(!JSON.stringify(problems({ SALLYPORT_STATE_URL: value })).includes("hunter2"), value);
+    for (const value of ["hunter2", `${"hunter2".repeat(9)}h`])
+      assert.ok(
+        !JSON.stringify(problems({ SALLYPORT_STATE_URL: url, SALLYPORT_STATE_SECRET: value })).includes(
+          "hunter2",
+        ),
+      );
   });
+
+  it("says where state is shared, and what seals it", () => {
+    const base64 = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
+    const secret = Uint8Array.from({ length: 32 }, (_, i) => i + 1);
+    const hex = Buffer.from(secret).toString("hex");
+    for (const text of [base64, base64.slice(0, -1), hex, hex.toUpperCase()]) {
+      const { state } = load({
+        SALLYPORT_STATE_URL: "rediss://me:a%2Fb@[::1]:7000/3",
+        SALLYPORT_STATE_SECRET: text,
+      });
+      assert.deepEqual(state, {
+        ...{ host: "::1", port: 7000, tls: { anchors: [] }, username: "me", password: "a/b", database: 3 },
+        secret,
+      });
+    }
+    const plain = load({ SALLYPORT_STATE_URL: "redis://h", SALLYPORT_STATE_SECRET: base64 });
+    assert.deepEqual(plain.state, {
+      ...{ host: "h", port: 6379, tls: null, username: null, password: null, database: 0 },
+      secret,
+    });
+    assert.match(plain.warnings.join(), /SALLYPORT_JWT_KEY is not/);
+    assert.equal(load({}).state, null);
+    assert.match(load({ SALLYPORT_STATE_SECRET: base64 }).warnings.join(), /SALLYPORT_STATE_SECRET is set/);
+    refused(
+      { SALLYPORT_STATE_URL: "redis://h", SALLYPORT_STATE_SECRET: base64, SALLYPORT_STATE_CA: "x" },
+      "SALLYPORT_STATE_CA",
+      /rediss/,
+    );
+  });
+
   it("may hold what the client commands read, and what is not ours", () =>
     assert.deepEqual(
       problems({

@@ -59,9 +59,9 @@ describe("serve does not start, and says why, with", () => {
       /SALLYPORT_ROUTE_A: .*SALLYPORT_CLIENT_CA/,
     ],
     [
-      "what this version does not have",
+      "shared state without a secret",
       () => ({ SALLYPORT_STATE_URL: "redis://127.0.0.1" }),
-      /SALLYPORT_STATE_URL: .*not available/,
+      /SALLYPORT_STATE_SECRET: .*256 random bits/,
     ],
   ];
   for (const [what, env, message] of cases) {

@@ -1,0 +1,89 @@
+import type { AdmissionControl, Caps } from "./core/admission.ts";
+import { type RateLimit, tooMany } from "./enrolment/rate.ts";
+import type { Log } from "./observe/log.ts";
+import type { Metrics } from "./observe/metrics.ts";
+import { SharedRevocations } from "./revocation/shared.ts";
+import { CapLeases } from "./state/leases.ts";
+import type { StateSettings } from "./state/redis-link.ts";
+import { RedisState } from "./state/redis-state.ts";
+import { SharedCaps } from "./state/shared-caps.ts";
+
+/** For the state to be read before the router listens: where that takes longer it listens, and is not ready. */
+const firstReadMs = 2000;
+
+/** What this process shares with routers of other machines. */
+export interface Shared {
+  readonly revocations: SharedRevocations;
+  /** Caps that hold for all routers, beside this one's own. */
+  admission(own: AdmissionControl, caps: Caps): AdmissionControl;
+  /** Counts requests that come to any router, beside those that come to this one. */
+  rate(own: MakesRate): MakesRate;
+  /** Connects; to be called once everybody has said what they want to hear. */
+  start(): Promise<void>;
+  /** Resolves once what the others know was read: not before that is the router ready. */
+  readonly read: Promise<void>;
+  /** `null` when ready, otherwise why not. */
+  unready(): string | null;
+  /** For `/readyz`. */
+  details(verbose: boolean): readonly string[];
+  close(): Promise<void>;
+}
+
+type MakesRate = (perMinute: number, what: string) => RateLimit;
+
+function sharedRate(state: RedisState, own: RateLimit, perMinute: number, what: string): RateLimit {
+  return {
+    take: async (key, now) => {
+      await own.take(key, now);
+      // Away: what this router counts is what holds.
+      const after = await state.rate(`${what} ${key}`, perMinute).catch(() => null);
+      if (after !== null) throw tooMany(perMinute, what, after);
+    },
+  };
+}
+
+/** @param settings `null`: the router is alone, and shares nothing */
+export async function openShared(
+  settings: StateSettings | null,
+  log: Log,
+  metrics: Metrics,
+): Promise<Shared | null> {
+  if (settings === null) return null;
+  const state = await RedisState.open(settings, log);
+  metrics.stateUp.set(0);
+  metrics.stateLost.add(0);
+  const leases = new CapLeases(state);
+  let up = false;
+  const read = new Promise<void>((resolve) => {
+    state.onChange(() => {
+      if (state.wasRead) resolve();
+    });
+  });
+  state.onChange(() => {
+    const isUp = state.away === null;
+    if (up && !isUp) metrics.stateLost.add(1);
+    up = isUp;
+    metrics.stateUp.set(up ? 1 : 0);
+  });
+  return {
+    revocations: new SharedRevocations(state),
+    admission: (own, caps) => new SharedCaps(own, caps, leases),
+    rate: (own) => (perMinute, what) => sharedRate(state, own(perMinute, what), perMinute, what),
+    read,
+    start: () => {
+      leases.start();
+      return state.start(firstReadMs);
+    },
+    unready: () => (state.wasRead ? null : "the shared state was never read"),
+    details: (verbose) => {
+      const { away } = state;
+      if (away === null) return verbose ? ["state: connected"] : [];
+      const seconds = Math.round((Date.now() - away.since) / 1000);
+      return [`state: away for ${seconds} s (${away.why}); going on with what is known`];
+    },
+    close: async () => {
+      await leases.close();
+      await state.close();
+    },
+  };
+}
