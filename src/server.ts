@@ -4,7 +4,7 @@ import { peerAdapter } from "./adapters/peer/index.ts";
 import { CancelKeys } from "./adapters/postgres/cancel-keys.ts";
 import { createAdapters } from "./adapters/registry.ts";
 import { tunnelAdapter } from "./adapters/tunnel/index.ts";
-import { serveAdmin } from "./admin-listener.ts";
+import { openAt, serveAdmin } from "./admin-listener.ts";
 import type { Recording } from "./audit/audit-log.ts";
 import { whereRecorded } from "./audit/guarded-admission.ts";
 import { openSignIn } from "./browser-sign-in.ts";
@@ -253,7 +253,8 @@ export async function startServer(
   };
   const adminDone = new AbortController();
   const details = (verbose: boolean): readonly string[] => shared?.details(verbose) ?? [];
-  const adminParts = { unready, details, metrics: () => counted().text() };
+  const connections = config.adminConnections ? () => openAt(router) : null;
+  const adminParts = { unready, details, metrics: () => counted().text(), connections };
   let address: Endpoint;
   let admin: Endpoint | null = null;
   try {

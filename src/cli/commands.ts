@@ -76,6 +76,11 @@ export const commands: readonly ListedCommand[] = [
     load: async () => (await import("./config.ts")).config,
   },
   {
+    name: "top",
+    summary: "show the connections that are open at a router on this machine",
+    load: async () => (await import("./top.ts")).top,
+  },
+  {
     name: "audit",
     summary: "prove that an audit log is whole",
     load: async () => (await import("./audit.ts")).audit,

@@ -54,6 +54,7 @@ async function listenForAdmin(
     unready: () => primary.unready(),
     details: (verbose: boolean) => primary.details(verbose),
     metrics: () => primary.metrics(),
+    connections: config.adminConnections ? () => primary.connections() : null,
   };
   const acceptFailed = (error: Error): void =>
     log.warn("accepting failed; backing off", { error: error.message });

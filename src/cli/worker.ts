@@ -1,4 +1,5 @@
 import { schemes } from "../adapters/registry.ts";
+import { openAt } from "../admin-listener.ts";
 import { type Config, loadConfig } from "../config/load.ts";
 import { createLog } from "../observe/log.ts";
 import { Reloader } from "../reload/reloader.ts";
@@ -68,7 +69,13 @@ export const worker: Command = {
       return found;
     };
     reloader = new Reloader(seen, (why) => server.reload(why, readAgain));
-    void server.ready.then(() => member.ready(server.listeners, () => server.metrics().snapshot()));
+    void server.ready.then(() =>
+      member.ready(
+        server.listeners,
+        () => server.metrics().snapshot(),
+        () => openAt(server.router),
+      ),
+    );
 
     const last = await new Promise<Ending>((resolve) => {
       listen = (how) => {

@@ -47,6 +47,8 @@ import {
 export interface Config {
   readonly listen: Address;
   readonly admin: Address | null;
+  /** Whether the admin listener tells programs of this machine who is connected. */
+  readonly adminConnections: boolean;
   /** For connection upgrades over plain HTTP. */
   readonly connect: Address | null;
   /** Listeners of one adapter's routes each: `SALLYPORT_LISTENER_MODE=separate`. */
@@ -219,6 +221,7 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
   return {
     listen: values.SALLYPORT_LISTEN ?? { host: "", port: 0 },
     admin,
+    adminConnections: values.SALLYPORT_ADMIN_CONNECTIONS !== "off",
     connect,
     separate,
     host: app?.names[0]?.text ?? "",

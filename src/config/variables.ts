@@ -57,7 +57,12 @@ export const variables = {
   SALLYPORT_ADMIN_LISTEN: variable(
     text,
     "127.0.0.1:8080",
-    "plain HTTP for load balancers and operators: `/healthz`, `/readyz`, `/metrics`; `off` for none",
+    "plain HTTP for load balancers and operators: `/healthz`, `/readyz`, `/metrics`, `/connections`; `off` for none",
+  ),
+  SALLYPORT_ADMIN_CONNECTIONS: variable(
+    oneOf("local", "off"),
+    "local",
+    "who may see there which connections are open (`sallyport top`): `local`, programs on the router's machine; `off`, nobody",
   ),
   SALLYPORT_HOST: variable(
     text,

@@ -7,7 +7,14 @@ import type { AgentSource, SharedPlaces } from "../tunnel/agents.ts";
 import type { Connection, Endpoint, Runtime, SharedAddress } from "../types.ts";
 import { version } from "../version.ts";
 import { Channel } from "./channel.ts";
-import { type FromPrimary, type FromWorker, fromPrimary, type Summons, type Welcome } from "./messages.ts";
+import {
+  type FromPrimary,
+  type FromWorker,
+  fromPrimary,
+  type OpenHere,
+  type Summons,
+  type Welcome,
+} from "./messages.ts";
 import { type PeerParts, PeerServer, Peers } from "./peers.ts";
 import { secretBytes } from "./secret.ts";
 import { type PoolClient, SharedAdmission } from "./shared-admission.ts";
@@ -37,6 +44,7 @@ export class Member {
   #newTickets = (): void => {};
   #signedOut: (id: string) => void = () => {};
   #snapshot: (() => Snapshot) | undefined;
+  #openHere: (() => OpenHere) | undefined;
   #admission: SharedAdmission | undefined;
   #peerServer: PeerServer | undefined;
   #counting: ReturnType<typeof setInterval> | undefined;
@@ -176,8 +184,13 @@ export class Member {
   }
 
   /** It listens. */
-  ready(addresses: Readonly<Record<string, Endpoint>>, snapshot: () => Snapshot): void {
+  ready(
+    addresses: Readonly<Record<string, Endpoint>>,
+    snapshot: () => Snapshot,
+    openHere: () => OpenHere,
+  ): void {
     this.#snapshot = snapshot;
+    this.#openHere = openHere;
     this.#counting = setInterval(() => this.#count(), countEveryMs);
     this.#channel.send({ type: "ready", addresses });
   }
@@ -249,6 +262,11 @@ export class Member {
       case "count":
         this.#count();
         break;
+      case "connections": {
+        const { open = 0, connections = [] } = this.#openHere?.() ?? {};
+        this.#channel.send({ type: "connections", open, connections: [...connections] });
+        break;
+      }
       case "secrets":
         this.#newSecrets(message.secrets);
         break;

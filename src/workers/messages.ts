@@ -9,6 +9,20 @@ const series = z.object({
   value: z.number(),
   counts: z.array(z.number()).optional(),
 });
+const openConnection = z.object({
+  id: z.string(),
+  since: z.string(),
+  route: z.string().nullable(),
+  source: z.string(),
+  sni: z.string().nullable(),
+  subject: z.string().nullable(),
+  bytes_in: whole,
+  bytes_out: whole,
+});
+export type OpenHere = {
+  readonly open: number;
+  readonly connections: readonly z.output<typeof openConnection>[];
+};
 const snapshot = z.record(z.string(), z.array(series));
 /** By the variable that asks for the listener. */
 const byVariable = <T extends z.ZodType>(value: T) => z.record(z.string(), value);
@@ -71,6 +85,8 @@ export const fromWorker = z.discriminatedUnion("type", [
   /** One request more under that key. */
   z.object({ type: z.literal("rate"), ask: whole, key: z.string(), perMinute: whole }),
   z.object({ type: z.literal("counted"), snapshot }),
+  /** How many connections are open, and the newest of them. */
+  z.object({ type: z.literal("connections"), open: whole, connections: z.array(openConnection) }),
   z.object({ type: z.literal("agents"), names: z.array(z.string()) }),
   /** Whoever signed in by that login has signed out. */
   z.object({ type: z.literal("signed-out"), id: z.string() }),
@@ -90,6 +106,7 @@ export const fromPrimary = z.discriminatedUnion("type", [
   z.object({ type: z.literal("rated"), ask: whole, after: z.number().nullable() }),
   z.object({ type: z.literal("evict"), holder: whole }),
   z.object({ type: z.literal("count") }),
+  z.object({ type: z.literal("connections") }),
   z.object({ type: z.literal("secrets"), secrets }),
   z.object({ type: z.literal("peers"), peers }),
   z.object({ type: z.literal("signed-out"), id: z.string() }),

@@ -7,7 +7,7 @@ import { Metrics } from "../observe/metrics.ts";
 import type { Connection, Endpoint, Runtime } from "../types.ts";
 import { version } from "../version.ts";
 import { Channel } from "./channel.ts";
-import { type FromPrimary, type FromWorker, fromWorker, type Summons } from "./messages.ts";
+import { type FromPrimary, type FromWorker, fromWorker, type OpenHere, type Summons } from "./messages.ts";
 import { Pool } from "./pool.ts";
 import { sameSecret } from "./secret.ts";
 import type { RouterSecrets } from "./secrets.ts";
@@ -160,6 +160,15 @@ export class Primary {
     all.absorb(this.#own.snapshot());
     all.workers.set(this.#slots.filter(({ isReady }) => isReady).length);
     return all.text();
+  }
+
+  /** The connections that are open at all workers. */
+  async connections(): Promise<OpenHere> {
+    const all = await Promise.all(this.#slots.map((slot) => slot.connections(countMs)));
+    return {
+      open: all.reduce((sum, { open }) => sum + open, 0),
+      connections: all.flatMap(({ connections }) => connections),
+    };
   }
 
   /** Has every worker drain; resolves when none is left. */
@@ -326,6 +335,9 @@ export class Primary {
         break;
       case "counted":
         slot.counted(message.snapshot);
+        break;
+      case "connections":
+        slot.told(message);
         break;
       case "agents":
         slot.agents = message.names;

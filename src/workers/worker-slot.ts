@@ -1,7 +1,7 @@
 import type { Snapshot } from "../observe/metrics.ts";
 import type { Endpoint } from "../types.ts";
 import type { Channel } from "./channel.ts";
-import type { FromPrimary, FromWorker } from "./messages.ts";
+import type { FromPrimary, FromWorker, OpenHere } from "./messages.ts";
 import type { PoolMember } from "./pool.ts";
 
 /** A worker that lived so long died of something new. */
@@ -33,6 +33,7 @@ export class WorkerSlot implements PoolMember {
   /** How often in a row it died soon. */
   #failures = 0;
   #counts: (() => void)[] = [];
+  #asking: ((here: OpenHere) => void)[] = [];
   #waiting: (() => void) | undefined;
 
   constructor(number: number) {
@@ -69,6 +70,24 @@ export class WorkerSlot implements PoolMember {
     clearTimeout(late);
   }
 
+  /** The connections that it has; none where it does not say so within that time. */
+  async connections(withinMs: number): Promise<OpenHere> {
+    const none = { open: 0, connections: [] };
+    if (this.channel === null) return none;
+    let late: ReturnType<typeof setTimeout> | undefined;
+    const found = await new Promise<OpenHere>((resolve) => {
+      late = setTimeout(() => resolve(none), withinMs);
+      this.#asking.push(resolve);
+      this.channel?.send({ type: "connections" });
+    });
+    clearTimeout(late);
+    return found;
+  }
+
+  told(here: OpenHere): void {
+    for (const resolve of this.#asking.splice(0)) resolve(here);
+  }
+
   counted(snapshot: Snapshot): void {
     this.snapshot = snapshot;
     for (const resolve of this.#counts.splice(0)) resolve();
@@ -80,6 +99,7 @@ export class WorkerSlot implements PoolMember {
     this.channel = null;
     this.agents = [];
     this.counted({});
+    this.told({ open: 0, connections: [] });
   }
 
   /** How long to wait before the next one starts: longer each time that one dies soon, a little apart from others. */
