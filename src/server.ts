@@ -169,6 +169,7 @@ export async function startServer(
     changed: (what, { name, services, address, subject }) =>
       log.info(`agent ${what}`, { agent: name, services: services.join(" "), address, subject }),
   });
+  const peers = peerAdapter(agents);
   const fixed = {
     runtime,
     adapters: new Map(
@@ -177,7 +178,7 @@ export async function startServer(
         // Whoever is connected sees the pages as they are now.
         appAdapter((request, caller, upgrade) => pages(request, caller, upgrade), refuseHttp),
         tunnelled,
-        peerAdapter(agents),
+        peers,
       ].map((adapter) => [adapter.name, adapter]),
     ),
     admission,
@@ -195,12 +196,12 @@ export async function startServer(
     assertions,
     gateOf: (session: Session) => signIn?.gate(session) ?? null,
     openService: (target: ServiceTarget) => agents.open(target),
-    agentCount: () => agents.count,
+    agentCount: () => agents.count + peers.count,
     dialled: page.dialled,
     usedElsewhere: async () => {
       // What is kept for later has no user any more; other processes wait for it to end.
       httpUpstreams.close();
-      await member?.usedElsewhere();
+      await Promise.all([member?.usedElsewhere(), peers.unused()]);
     },
     metrics,
     log,

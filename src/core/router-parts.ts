@@ -44,9 +44,9 @@ export interface RouterParts {
   readonly gateOf: (session: Session) => Gate | null;
   /** A connection to a service that an agent publishes. Rejects with a `Refusal`. */
   readonly openService: (target: ServiceTarget) => Promise<Connection>;
-  /** Connections of agents that are open. */
+  /** Connections of agents that are open, and those by which other routers use them. */
   readonly agentCount: () => number;
-  /** Resolves once no other process has a user for an agent of this one, and at once where there is no other. */
+  /** Resolves once no other process or router has a user for an agent of this one, and at once where there is none. */
   readonly usedElsewhere: () => Promise<void>;
   /** An upstream was dialled: how long it took, and why it did not come about, if it did not. */
   readonly dialled: (route: Route, server: string, ms: number, failure: Refusal | null) => void;

@@ -17,6 +17,8 @@ const maxAsked = 8;
 const leastAttemptMs = 250;
 /** One that was out of reach so lately is asked last. */
 const missedMs = 10_000;
+/** How long an agent may be between two routers, or word of it on its way. */
+const movingMs = 300;
 const listMs = 3000;
 const maxListed = 10_000;
 
@@ -79,6 +81,20 @@ export class OtherRouters implements AgentSource {
   async open(target: ServiceTarget): Promise<Connection | null> {
     const route = this.#parts.route();
     if (route === null) return null;
+    const until = performance.now() + target.withinMs;
+    const stream = await this.#ofAny(route, target);
+    if (stream !== null || this.#had.get(target.agent) === undefined) return stream;
+    // It was there, and may be moving: where to will be known in a moment.
+    const left = until - performance.now() - movingMs;
+    if (left < leastAttemptMs) return null;
+    await new Promise((resolve) => setTimeout(resolve, movingMs));
+    const again = await this.#ofAny(route, { ...target, withinMs: left });
+    if (again === null) this.#had.delete(target.agent);
+    return again;
+  }
+
+  /** Asks one router after the other. `null`: none has such an agent. Throws a `Refusal`. */
+  async #ofAny(route: Route, target: ServiceTarget): Promise<Connection | null> {
     const until = performance.now() + target.withinMs;
     const routers = this.#inOrder(this.#parts.whereabouts.routersWith(target.agent), target.agent);
     let failure: Refusal | null = null;

@@ -196,14 +196,18 @@ export class Agents {
 
   async #open(target: ServiceTarget, sources: readonly AgentSource[]): Promise<Connection> {
     const until = performance.now() + target.withinMs;
-    const others = sources.filter((source) => source.has(target.agent));
-    const hasOne = this.#byName.has(target.agent);
+    const has = (source: AgentSource): boolean => source.has(target.agent);
+    const hadOne = this.#byName.has(target.agent);
     // One that does not answer must leave time for those of others.
-    const own = await this.openLocal({ ...target, withinMs: target.withinMs / (others.length + 1) });
-    if (!(own instanceof Refusal)) return own;
-    let failure = hasOne ? own : null;
-    for (const [i, source] of others.entries()) {
-      const withinMs = (until - performance.now()) / (others.length - i);
+    const first = await this.openLocal({
+      ...target,
+      withinMs: target.withinMs / (sources.filter(has).length + 1),
+    });
+    if (!(first instanceof Refusal)) return first;
+    let failure = hadOne ? first : null;
+    for (const [i, source] of sources.entries()) {
+      if (!has(source)) continue;
+      const withinMs = (until - performance.now()) / sources.slice(i).filter(has).length;
       if (withinMs < leastAttemptMs) break;
       try {
         const connection = await source.open({ ...target, withinMs });
@@ -213,7 +217,14 @@ export class Agents {
         failure ??= error;
       }
     }
-    throw failure ?? own;
+    const left = until - performance.now();
+    // Agents move, and while others were asked it may have come here.
+    if (!hadOne && this.#byName.has(target.agent) && left >= leastAttemptMs) {
+      const again = await this.openLocal({ ...target, withinMs: left });
+      if (!(again instanceof Refusal)) return again;
+      failure ??= again;
+    }
+    throw failure ?? first;
   }
 
   /** The same among the agents of this process alone; resolves with why not. */

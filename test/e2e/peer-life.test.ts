@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
+import process from "node:process";
 import { after, before, describe, it } from "node:test";
 import { certificatesFromPem } from "../../src/authority/pem.ts";
 import { type AgentHere, agentHere } from "../support/agents.ts";
@@ -179,5 +180,34 @@ describe("routers that know each other", () => {
     for (let i = 0; i < 400 && agent.said.filter((line) => line === "connected").length < 2; i++)
       await new Promise((resolve) => setTimeout(resolve, 25));
     await says(await open(), "by b");
+  });
+
+  it("lose nobody while one drains and its agent moves", async () => {
+    const from = b.records().length;
+    agent.agent.stop();
+    // At once, whatever it carries.
+    agent.agent.stop();
+    await b.record((one) => one.adapter === "tunnel", from);
+    a = await start("a", { SALLYPORT_LISTEN: `127.0.0.1:${a.port}`, SALLYPORT_DRAIN_TIMEOUT: "30s" });
+    behind = a.port;
+    const mover = await agentHere(site, balancer.port, "edge-1", "edge-1", {
+      who: { host: "127.0.0.1", port: service.port },
+    });
+    await mover.until(/^connected/);
+    const held = await open();
+    behind = b.port;
+    const exited = new Promise<number | null>((resolve) => a.process.once("exit", resolve));
+    if (a.process.pid !== undefined) process.kill(a.process.pid, "SIGTERM");
+    let opened = 0;
+    for (let moved = false; !moved; opened++) {
+      moved = mover.said.filter((line) => line === "connected").length > 1;
+      (await open()).destroy();
+    }
+    assert.ok(opened > 1, "some came while the agent was at the router that drains");
+    await says(held, "held to its end");
+    held.end();
+    await readAll(held);
+    await says(await open(), "by b now");
+    assert.equal(await exited, 0);
   });
 });

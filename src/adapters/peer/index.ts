@@ -28,27 +28,43 @@ function checkRouter({ identity, tls, route, source }: Session): void {
   if (limit !== null) throw new Refusal(limit.reason, `${identity.subject}: ${limit.detail}`);
 }
 
-/** Once it has said that it drains, this router's agents move; until they have, others may ask for them here. */
-const agentsMoveMs = 3000;
+/** What others heard of an agent that has moved takes a moment to reach them, as does the word that it has. */
+const movedMs = 3000;
+const lookEveryMs = 250;
 
-function endWhileDraining(tunnel: TunnelSession, draining: Cancellation): void {
-  let moving: ReturnType<typeof setTimeout> | undefined;
+/** Other routers may ask for agents of this one while it drains, for as long as there are any that have not moved. */
+function endOnceMoved(tunnel: TunnelSession, agents: Agents, draining: Cancellation): void {
+  let looking: ReturnType<typeof setInterval> | undefined;
   const drain = (): void => {
-    moving = setTimeout(() => {
+    const since = performance.now();
+    looking = setInterval(() => {
+      if (agents.names.length > 0 || performance.now() - since < movedMs) return;
+      clearInterval(looking);
       tunnel.goAway();
       tunnel.whenEmpty(() => tunnel.close());
-    }, agentsMoveMs);
+    }, lookEveryMs);
   };
   if (draining.aborted) drain();
   else draining.addEventListener("abort", drain, { once: true });
   void tunnel.closed.then(() => {
-    clearTimeout(moving);
+    clearInterval(looking);
     draining.removeEventListener("abort", drain);
   });
 }
 
+/** Other routers, as this one serves them. */
+export interface PeerAdapter extends Adapter {
+  /** Those that are connected. */
+  readonly count: number;
+  /** Resolves once none of them uses an agent of this one. */
+  unused(): Promise<void>;
+}
+
 /** Other routers, for clients of theirs whose agent is connected to this one. */
-export function peerAdapter(agents: Agents): Adapter {
+export function peerAdapter(agents: Agents): PeerAdapter {
+  /** Streams of all of them, and the sessions that they are on. */
+  const streams = new Set<Promise<void>>();
+  let count = 0;
   const refuse = async ({ client }: Session, { reason, message }: Refusal): Promise<void> =>
     client.write(encodeAnswer({ reason, detail: message }));
 
@@ -125,16 +141,32 @@ export function peerAdapter(agents: Agents): Adapter {
       dialled: false,
       maxStreams: maxPeerStreams,
       accept: (stream) => {
-        const served = serve(session, stream).finally(() => serving.delete(served));
+        const served = serve(session, stream).finally(() => {
+          serving.delete(served);
+          streams.delete(served);
+        });
         serving.add(served);
+        streams.add(served);
       },
     });
-    endWhileDraining(tunnel, draining);
+    endOnceMoved(tunnel, agents, draining);
+    count++;
     await tunnel.closed;
     // Their records come before the connection's own.
     await Promise.all(serving);
+    count--;
     if (tunnel.failure !== undefined) throw tunnel.failure;
   };
 
-  return { name: "peer", handle, refuse };
+  return {
+    name: "peer",
+    handle,
+    refuse,
+    get count() {
+      return count;
+    },
+    unused: async () => {
+      while (streams.size > 0) await Promise.race(streams);
+    },
+  };
 }
