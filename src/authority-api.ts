@@ -9,6 +9,7 @@ import type { Files } from "./config/pem.ts";
 import type { CertificateAndKey } from "./core/contexts.ts";
 import { Enrolment, type EnrolmentParts } from "./enrolment/enrolment.ts";
 import { IdTokens } from "./enrolment/id-token.ts";
+import type { JoinTokenStore } from "./enrolment/join-token.ts";
 import type { SshIssuer } from "./enrolment/ssh-issuer.ts";
 import { ConfigError, Refusal } from "./errors.ts";
 import { type AssertionKeys, GeneratedKeys, givenKeys } from "./identity/assertion-key.ts";
@@ -27,6 +28,8 @@ export interface AuthorityWorld extends Pick<EnrolmentParts, "audit" | "log" | "
   readonly files: Files;
   /** Trust anchors of the router's own pages, PEM. */
   readonly anchors: readonly string[];
+  /** Makes tokens good once at all routers that share their state; `null` where this one is alone. */
+  readonly sharedTokens: ((own: JoinTokenStore) => JoinTokenStore) | null;
   /** Verifies clients of the router's own pages, with all that the router knows of revocation. */
   readonly verifier: ClientVerifier | null;
 }
@@ -139,9 +142,10 @@ export async function openAuthorityApi(
   // Another authority's certificate may be good for a route; it must not be turned into one of ours.
   const own = createClientVerifier([root]);
   const records = issuedRecordFiles(config.directory);
+  const tokens = joinTokenFiles(config.directory);
   const enrolment = new Enrolment({
     issuer,
-    tokens: joinTokenFiles(config.directory),
+    tokens: world.sharedTokens?.(tokens) ?? tokens,
     idTokens: new IdTokens(config.providers),
     issued: records,
     ssh: sshIssuerOf(config, files),

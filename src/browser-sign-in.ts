@@ -1,6 +1,7 @@
 import type { Config } from "./config/load.ts";
 import { IdTokens } from "./enrolment/id-token.ts";
 import type { AssertionKeys } from "./identity/assertion-key.ts";
+import type { Shared } from "./shared.ts";
 import { SignIn, type SignInParts } from "./sign-in/sign-in.ts";
 import type { Member } from "./workers/member.ts";
 
@@ -9,6 +10,7 @@ export function openSignIn(
   { login, host }: Config,
   keys: () => AssertionKeys,
   member: Member | null,
+  shared: Pick<Shared, "signedOut"> | null,
   parts: Pick<SignInParts, "denied" | "audit" | "rate">,
 ): SignIn | null {
   if (login === null) return null;
@@ -18,8 +20,12 @@ export function openSignIn(
     host,
     idTokens: new IdTokens(login.providers),
     secrets: (purpose, now) => keys().secrets(purpose, now),
-    tellSignedOut: (id) => member?.tellSignedOut(id),
+    tellSignedOut: (id) => {
+      member?.tellSignedOut(id);
+      shared?.signedOut.tell(id);
+    },
   });
   if (member !== null) member.onSignedOut = (id) => signIn.signedOut(id);
+  shared?.signedOut.hear((id) => signIn.signedOut(id));
   return signIn;
 }

@@ -1,5 +1,10 @@
 import { certificatesFromPem } from "./authority/pem.ts";
-import { assertionKeysOf, type OpenAuthorityApi, openAuthorityApi } from "./authority-api.ts";
+import {
+  type AuthorityWorld,
+  assertionKeysOf,
+  type OpenAuthorityApi,
+  openAuthorityApi,
+} from "./authority-api.ts";
 import { selectCertificate } from "./config/certificates.ts";
 import type { Config } from "./config/load.ts";
 import type { Files } from "./config/pem.ts";
@@ -21,6 +26,7 @@ export interface Lasting {
   readonly audit: (record: CertificateRecord) => void;
   readonly log: Log;
   readonly rate: EnrolmentParts["rate"];
+  readonly sharedTokens: AuthorityWorld["sharedTokens"];
   /** What several processes seal session tickets by; `null`: each context has keys of its own. */
   readonly ticketSecret: () => Uint8Array | null;
   /** Those that several processes have in common; `null`: the configuration's, or such as are made here. */

@@ -107,11 +107,13 @@ export async function startServer(
     audit,
     log,
     rate: shared?.rate(ownRate) ?? ownRate,
-    ticketSecret: () => member?.ticketSecret ?? null,
+    sharedTokens: shared?.tokens ?? null,
+    ticketSecret: () => shared?.tickets.secret ?? member?.ticketSecret ?? null,
     assertionKeys: member?.assertionKeys ?? null,
   };
   let active = await configure(lasting, config, null);
   if (member !== null) member.newTickets = () => active.contexts.renew();
+  shared?.tickets.onChange(() => active.contexts.renew());
   const agents: Agents = new Agents(
     { agents: config.tunnel.maxAgents, perName: agentsPerName },
     (count) => {
@@ -130,7 +132,8 @@ export async function startServer(
     log,
   });
   agents.addSource(others, "elsewhere");
-  const cancelKeys = new CancelKeys(member?.cancelShares ?? null);
+  const cancelKeys = new CancelKeys(member?.cancelShares ?? null, shared?.cancel);
+  shared?.answerCancels((key, asking) => cancelKeys.cancelOwn(key, asking));
   await member?.serve({ agents, cancelKeys }, ownSocket);
   const httpUpstreams = new HttpUpstreams(processes);
   let draining = false;
@@ -144,7 +147,7 @@ export async function startServer(
     unready,
     log,
   });
-  const signIn = openSignIn(config, () => active.assertionKeys, member, {
+  const signIn = openSignIn(config, () => active.assertionKeys, member, shared, {
     denied: () => revocations.denied,
     audit,
     rate: lasting.rate,

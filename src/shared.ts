@@ -1,15 +1,23 @@
+import { z } from "zod";
 import type { AdmissionControl, Caps } from "./core/admission.ts";
+import type { JoinTokenStore } from "./enrolment/join-token.ts";
 import { type RateLimit, tooMany } from "./enrolment/rate.ts";
+import { sharedTokens } from "./enrolment/shared-tokens.ts";
 import type { Log } from "./observe/log.ts";
 import type { Metrics } from "./observe/metrics.ts";
 import { SharedRevocations } from "./revocation/shared.ts";
+import { SharedCancels } from "./state/cancels.ts";
 import { CapLeases } from "./state/leases.ts";
 import type { StateSettings } from "./state/redis-link.ts";
 import { RedisState } from "./state/redis-state.ts";
 import { SharedCaps } from "./state/shared-caps.ts";
+import { SharedTickets } from "./state/tickets.ts";
 
 /** For the state to be read before the router listens: where that takes longer it listens, and is not ready. */
 const firstReadMs = 2000;
+
+/** Sessions of browsers end by then by themselves. */
+const longestLoginMs = 2 * 3_600_000;
 
 /** What this process shares with routers of other machines. */
 export interface Shared {
@@ -18,6 +26,15 @@ export interface Shared {
   admission(own: AdmissionControl, caps: Caps): AdmissionControl;
   /** Counts requests that come to any router, beside those that come to this one. */
   rate(own: MakesRate): MakesRate;
+  /** Join tokens, good once at all routers together. */
+  tokens(own: JoinTokenStore): JoinTokenStore;
+  readonly tickets: SharedTickets;
+  /** Asks the router that has the session with that key to cancel what runs there. */
+  readonly cancel: SharedCancels["cancel"];
+  /** Says how that is done in sessions of this process. */
+  answerCancels(own: SharedCancels["own"]): void;
+  /** Browsers' sessions that are over before their time. */
+  readonly signedOut: { tell(id: string): void; hear(callback: (id: string) => void): void };
   /** Connects; to be called once everybody has said what they want to hear. */
   start(): Promise<void>;
   /** Resolves once what the others know was read: not before that is the router ready. */
@@ -53,6 +70,9 @@ export async function openShared(
   metrics.stateUp.set(0);
   metrics.stateLost.add(0);
   const leases = new CapLeases(state);
+  const tickets = new SharedTickets(state);
+  const cancels = new SharedCancels(state);
+  const signedOut = state.map("signed-out", z.literal(true));
   let up = false;
   const read = new Promise<void>((resolve) => {
     state.onChange(() => {
@@ -69,9 +89,23 @@ export async function openShared(
     revocations: new SharedRevocations(state),
     admission: (own, caps) => new SharedCaps(own, caps, leases),
     rate: (own) => (perMinute, what) => sharedRate(state, own(perMinute, what), perMinute, what),
+    tokens: (own) => sharedTokens(own, state),
+    tickets,
+    cancel: (key, asking) => cancels.cancel(key, asking),
+    answerCancels: (own) => {
+      cancels.own = own;
+    },
+    signedOut: {
+      tell: (id) => void signedOut.set(id, true, longestLoginMs),
+      hear: (callback) =>
+        signedOut.onChange((id, over) => {
+          if (over === true) callback(id);
+        }),
+    },
     read,
     start: () => {
       leases.start();
+      tickets.start();
       return state.start(firstReadMs);
     },
     unready: () => (state.wasRead ? null : "the shared state was never read"),
@@ -82,6 +116,7 @@ export async function openShared(
       return [`state: away for ${seconds} s (${away.why}); going on with what is known`];
     },
     close: async () => {
+      tickets.stop();
       await leases.close();
       await state.close();
     },

@@ -104,7 +104,7 @@ export class SignIn {
     return this.parts.denied().hashes.has(voucherHash);
   }
 
-  /** In all processes of this router; another one with the same key does not hear of it. */
+  /** In all processes of this router, and of others that share its state. */
   signOut({ id }: SignedIn): void {
     this.signedOut(id);
     this.parts.tellSignedOut(id);

@@ -37,6 +37,8 @@ export class RedisState implements SharedState {
   readonly #callbacks: (() => void)[] = [];
   #timers: ReturnType<typeof setInterval>[] = [];
   readonly #heard = new Map<string, number>();
+  /** What was taken, by its name: Redis may forget it, or say that it did. */
+  readonly #taken: SharedMap<true>;
   #wasRead = false;
 
   private constructor(settings: StateSettings, log: Log, seal: Seal) {
@@ -50,6 +52,7 @@ export class RedisState implements SharedState {
         for (const callback of this.#callbacks) callback();
       },
     );
+    this.#taken = this.map("taken", z.literal(true));
   }
 
   /** Does not wait for Redis: `start` connects, once everybody has said what they hear. */
@@ -121,11 +124,14 @@ export class RedisState implements SharedState {
   }
 
   async takeOnce(what: string, lastsMs: number): Promise<boolean> {
-    const key = this.#key("once", await this.#seal.name(`once ${what}`));
+    const name = await this.#seal.name(`once ${what}`);
+    const expiration = { type: "PX", value: Math.ceil(lastsMs) } as const;
     const taken = await this.#link.run((client) =>
-      client.set(key, this.id, { condition: "NX", expiration: { type: "PX", value: Math.ceil(lastsMs) } }),
+      client.set(this.#key("once", name), "1", { condition: "NX", expiration }),
     );
-    return taken === "OK";
+    if (taken !== "OK" || this.#taken.get(name) !== undefined) return false;
+    await this.#taken.set(name, true, lastsMs);
+    return true;
   }
 
   async rate(key: string, perMinute: number): Promise<number | null> {

@@ -10,7 +10,7 @@ export const serviceTarget = z.object({
   connection: z.string(),
   withinMs: z.number(),
 });
-const holder = z.object({
+export const holder = z.object({
   source: z.string(),
   route: z.string().nullable(),
   identity: z

@@ -149,10 +149,8 @@ export function rules(dependencies: readonly string[]): readonly Rule[] {
       under("src/local", "src/websocket", "src/tunnel", "src/peer"),
       (specifier) => under("src/runtime", "src/config", "src/adapters", "src/cli")(specifier),
     ),
-    imports(
-      "what routers share is kept without runtime, configuration or adapters",
-      under("src/state"),
-      (specifier) => under("src/runtime", "src/config", "src/adapters", "src/cli", "routes")(specifier),
+    imports("what routers share is kept without runtime or configuration", under("src/state"), (specifier) =>
+      under("src/runtime", "src/config", "src/cli", "routes")(specifier),
     ),
     imports(
       "one place knows the client of Redis",

@@ -8,7 +8,7 @@ import { dial, firstBytes } from "../support/client.ts";
 import { hourMs, leaf, name, pem, root } from "../support/crafted-certificates.ts";
 import { crl, crlPem } from "../support/crafted-crl.ts";
 import { missing } from "../support/programs.ts";
-import { createSite, type Site, startRouter, type TestRouter } from "../support/router.ts";
+import { createSite, runtimeName, type Site, startRouter, type TestRouter } from "../support/router.ts";
 import { block, StateServer, settled, startTcpBalancer } from "../support/state.ts";
 import { echo, tcpUpstream, type Upstream } from "../support/upstreams.ts";
 
@@ -156,6 +156,23 @@ describe("routers of several machines", { skip: missing("redis-server", "haproxy
     // What one has given back another may have.
     await settled(async () => !(await refused(first.port, "full.test", "alice")));
     for (const socket of [...full, ...more]) socket.destroy();
+  });
+
+  it("a session of one is resumed at another where ticket keys can be set, at the same route alone", async () => {
+    const [first, second] = routers as [TestRouter, TestRouter];
+    const options = { ...tcp, maxVersion: "TLSv1.2" } as const;
+    const begun = await dial(site, first.port, "a.test", options);
+    const session = begun.getSession();
+    assert.ok(session !== undefined);
+    begun.destroy();
+    const again = async (sni: string): Promise<boolean> => {
+      const socket = await dial(site, second.port, sni, { ...options, session });
+      const resumed = socket.isSessionReused();
+      socket.destroy();
+      return resumed;
+    };
+    assert.equal(await again("a.test"), runtimeName.startsWith("node"));
+    assert.equal(await again("full.test"), false);
   });
 
   it("without Redis they go on and say so; who was denied stays denied; and they catch up", async () => {

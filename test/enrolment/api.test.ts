@@ -90,6 +90,8 @@ async function start(setting: Setting = {}) {
         anchors,
         verifier: setting.verifier ?? createClientVerifier(anchors.flatMap(certificatesFromPem)),
         rate: (perMinute, what) => new Rate(perMinute, what),
+
+        sharedTokens: null,
         audit: (record) => void records.push(record),
         log: createLog({ write: (line) => void logged.push(line), close: async () => {} }, "text", "info"),
         files,

@@ -39,6 +39,7 @@ function open(previous: OpenAuthorityApi | null, own = verifier): Promise<OpenAu
     audit: () => {},
     log: silentLog,
     rate: (most: number, what: string) => new Rate(most, what),
+    sharedTokens: null,
   };
   return openAuthorityApi(settings, world, previous);
 }

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import type { StateSettings } from "../../src/state/redis-link.ts";
 import { atEnd } from "./at-end.ts";
@@ -79,6 +80,13 @@ export class StateServer {
   async revive(): Promise<void> {
     this.#process = spawn(program("redis-server"), this.#args, { stdio: "ignore" });
     await answers(this.port);
+  }
+
+  async restart(): Promise<void> {
+    const ended = this.#process === undefined ? null : once(this.#process, "exit");
+    this.kill();
+    await ended;
+    await this.revive();
   }
 
   kill(): void {

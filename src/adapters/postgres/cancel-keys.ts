@@ -69,11 +69,19 @@ function mayCancel(asking: Holder, running: Holder): boolean {
 export class CancelKeys {
   readonly #shares: CancelKeyShares | null;
   readonly #entries = new Map<number, Entry>();
+  readonly #elsewhere: ((key: CancelKey, asking: Holder) => Promise<boolean>) | null;
   readonly #failed = new LruMap<string, { count: number; readonly since: number }>(10_000);
 
-  /** @param shares `null` where this process is the whole router */
-  constructor(shares: CancelKeyShares | null) {
+  /**
+   * @param shares `null` where this process is the whole router
+   * @param elsewhere asks routers of other machines; `null` where there are none
+   */
+  constructor(
+    shares: CancelKeyShares | null,
+    elsewhere: ((key: CancelKey, asking: Holder) => Promise<boolean>) | null = null,
+  ) {
     this.#shares = shares;
+    this.#elsewhere = elsewhere;
   }
 
   /** A new key for a session. `release` when it ends. */
@@ -107,7 +115,7 @@ export class CancelKeys {
       this.#shares === null || this.#isOurs(key.pid)
         ? await this.cancelOwn(key, asking)
         : await this.#shares.cancel(key.pid % this.#shares.of, key, asking);
-    if (done) return true;
+    if (done || (await this.#elsewhere?.(key, asking)) === true) return true;
     recent.count++;
     this.#failed.set(source, recent);
     return false;
