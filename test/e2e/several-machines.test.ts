@@ -58,8 +58,8 @@ describe("routers of several machines", { skip: missing("redis-server", "haproxy
       ...more,
     });
 
-  async function opened(at: number, sni = "a.test", as = "alice"): Promise<TLSSocket> {
-    const socket = await dial(site, at, sni, { ...tcp, as });
+  async function opened(at: number, sni = "a.test", as = "alice", more = {}): Promise<TLSSocket> {
+    const socket = await dial(site, at, sni, { ...tcp, as, ...more });
     socket.write("hello");
     assert.equal((await firstBytes(socket))?.toString(), "hello");
     return socket;
@@ -160,13 +160,12 @@ describe("routers of several machines", { skip: missing("redis-server", "haproxy
 
   it("a session of one is resumed at another where ticket keys can be set, at the same route alone", async () => {
     const [first, second] = routers as [TestRouter, TestRouter];
-    const options = { ...tcp, maxVersion: "TLSv1.2" } as const;
-    const begun = await dial(site, first.port, "a.test", options);
+    const begun = await opened(first.port, "a.test", "alice", { maxVersion: "TLSv1.2" });
     const session = begun.getSession();
     assert.ok(session !== undefined);
     begun.destroy();
     const again = async (sni: string): Promise<boolean> => {
-      const socket = await dial(site, second.port, sni, { ...options, session });
+      const socket = await opened(second.port, sni, "alice", { maxVersion: "TLSv1.2", session });
       const resumed = socket.isSessionReused();
       socket.destroy();
       return resumed;
