@@ -23,6 +23,7 @@ import { Front } from "./front.ts";
 import { Limits } from "./limits/limits.ts";
 import type { Log } from "./observe/log.ts";
 import { Metrics } from "./observe/metrics.ts";
+import type { ConnectionTraces } from "./observe/traces.ts";
 import { ownPages } from "./own-pages.ts";
 import { OtherRouters } from "./peer/routers.ts";
 import { listedRouters } from "./peer/whereabouts.ts";
@@ -51,6 +52,13 @@ const agentsPerName = 64;
 
 /** For connections that were ended all at once to be recorded. */
 const lastRecordsMs = 1000;
+
+/** Whom a router tells what it does beside the audit log. */
+export interface Watched {
+  /** How it stands with what the audit log took; `null` where nobody can say. */
+  readonly recording: Recording | null;
+  readonly traces: ConnectionTraces | null;
+}
 
 /** A router that listens. */
 export interface RunningServer {
@@ -83,7 +91,7 @@ export interface RunningServer {
  * Puts the parts together and listens. Throws a `ConfigError` where an address can't be had.
  *
  * @param member what is shared with the other processes of the router; `null` where this one is all of it
- * @param recording how it stands with what `audit` took; `null` where nobody can say
+ * @param watched who else is told, and asked
  */
 export async function startServer(
   runtime: Runtime,
@@ -92,7 +100,7 @@ export async function startServer(
   audit: (record: RouterRecord | CertificateRecord | LoginRecord) => void,
   files: Files,
   member: Member | null = null,
-  recording: Recording | null = null,
+  { recording, traces }: Watched = { recording: null, traces: null },
 ): Promise<RunningServer> {
   const processes = member?.welcome.workers ?? 1;
   const metrics = new Metrics();
@@ -188,6 +196,7 @@ export async function startServer(
     limits: new Limits(config.limits, processes),
     audit: (record: RouterRecord) => {
       audit(record);
+      if (record.event === "statement" || record.event === "request") traces?.recorded(record);
       if (record.event === "connection") page.recorded(record);
     },
     mint: (user: string) => {
@@ -207,6 +216,7 @@ export async function startServer(
       await Promise.all([member?.usedElsewhere(), peers.unused()]);
     },
     metrics,
+    traces,
     log,
     httpUpstreams,
   };

@@ -3,6 +3,7 @@ import type { AuditLog } from "../audit/audit-log.ts";
 import type { Config } from "../config/load.ts";
 import { ConfigError, cannotListen } from "../errors.ts";
 import type { Log } from "../observe/log.ts";
+import type { Export } from "../otlp/export.ts";
 import { cores } from "../runtime/cores.ts";
 import { privateFolder, removeFolder } from "../runtime/private-folder.ts";
 import { sharePort } from "../runtime/shared-ports.ts";
@@ -14,6 +15,8 @@ import { listenersOf } from "../workers/listeners.ts";
 import { Primary, type SharedListener, WorkerFailed } from "../workers/primary.ts";
 import { newSecret } from "../workers/secret.ts";
 import { RouterSecrets } from "../workers/secrets.ts";
+import type { CliIo } from "./command.ts";
+import { openExport } from "./otlp-export.ts";
 
 /** How many processes a configuration asks for. */
 export const workersOf = ({ workers }: Config): number => (workers === "auto" ? cores() : workers);
@@ -74,6 +77,7 @@ async function listenForAdmin(
 export interface Serving {
   readonly runtime: Runtime;
   readonly config: Config;
+  readonly env: CliIo["env"];
   readonly log: Log;
   readonly logFormat: "json" | "text";
   readonly errors: LineSink;
@@ -84,12 +88,13 @@ export interface Serving {
 
 /** Runs the router as several processes, until a signal ends it; resolves with the exit status. */
 export async function serveWithWorkers(serving: Serving): Promise<number> {
-  const { runtime, config, log, logFormat, errors, audit, listening } = serving;
+  const { runtime, config, env, log, logFormat, errors, audit, listening } = serving;
   const workers = workersOf(config);
   checkShares(config, workers);
   const folder = privateFolder();
   const done = new AbortController();
   let admin: Listener | null = null;
+  let exported: Export | null = null;
   try {
     const primary = new Primary({
       runtime,
@@ -111,6 +116,10 @@ export async function serveWithWorkers(serving: Serving): Promise<number> {
     });
     admin = await listenForAdmin(runtime, config, log, primary, done.signal);
     listening(await primary.start(), admin?.address ?? null);
+    exported = await openExport(config, env, runtime, log, {
+      traces: false,
+      metrics: () => primary.counted(),
+    });
     await new Promise<void>((resolve) => {
       let draining = false;
       onSignals(["SIGHUP"], () => primary.reload());
@@ -127,6 +136,7 @@ export async function serveWithWorkers(serving: Serving): Promise<number> {
     throw error;
   } finally {
     done.abort();
+    await exported?.close();
     await admin?.close();
     removeFolder(folder);
   }

@@ -12,6 +12,7 @@ import type { Endpoint } from "../types.ts";
 import { openAudit } from "./audit-sink.ts";
 import type { Command } from "./command.ts";
 import { options } from "./options.ts";
+import { openExport } from "./otlp-export.ts";
 import { serveWithWorkers, workersOf } from "./serve-workers.ts";
 
 const at = ({ address, port }: Endpoint): string => `${address}:${port}`;
@@ -63,10 +64,16 @@ says what that does. SIGTERM or SIGINT drains; a second one ends at once.`,
       return status;
     };
     if (workers > 1) {
-      return end(await serveWithWorkers({ runtime, config, log, logFormat, errors, audit, listening }));
+      return end(
+        await serveWithWorkers({ runtime, config, env: io.env, log, logFormat, errors, audit, listening }),
+      );
     }
 
     await selfTest(runtime, files);
+    const exported = await openExport(config, io.env, runtime, log, {
+      traces: true,
+      metrics: () => server.metrics(),
+    });
     const server = await startServer(
       runtime,
       config,
@@ -74,7 +81,7 @@ says what that does. SIGTERM or SIGINT drains; a second one ends at once.`,
       (record) => audit?.write(JSON.stringify(record)),
       seen,
       null,
-      audit,
+      { recording: audit, traces: exported.traces },
     );
     const reloader = new Reloader(seen, (why) => server.reload(why, read));
     onSignals(["SIGHUP"], () => void reloader.now("SIGHUP"));
@@ -92,6 +99,7 @@ says what that does. SIGTERM or SIGINT drains; a second one ends at once.`,
         server.drain().then(resolve, resolve);
       });
     });
+    await exported.close();
     return end(0);
   },
 };

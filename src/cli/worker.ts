@@ -16,6 +16,7 @@ import { summons } from "../workers/messages.ts";
 import { ofWorker, openAudit } from "./audit-sink.ts";
 import { type Command, UsageError } from "./command.ts";
 import { options } from "./options.ts";
+import { openExport } from "./otlp-export.ts";
 import { checkShares } from "./serve-workers.ts";
 
 const byServe = 'sallyport worker is started by "sallyport serve" alone, with SALLYPORT_WORKERS above 1';
@@ -54,6 +55,7 @@ export const worker: Command = {
     const log = createLog(errors, member.welcome.log, config.log.level, { worker: asked.number });
     const audit = await openAudit(ofWorker(config.audit), runtime, log);
     await selfTest(runtime, files);
+    const exported = await openExport(config, io.env, runtime, log, { traces: true, metrics: null });
     const server = await startServer(
       runtime,
       config,
@@ -61,7 +63,7 @@ export const worker: Command = {
       (record) => audit?.write(JSON.stringify(record)),
       seen,
       member,
-      audit,
+      { recording: audit, traces: exported.traces },
     );
     const readAgain = (): Config => {
       const found = read();
@@ -86,7 +88,7 @@ export const worker: Command = {
       for (const how of words) listen(how);
     });
     member.leave();
-    await audit?.close();
+    await Promise.all([audit?.close(), exported.close()]);
     if (last === "abandoned") {
       log.error("the primary process is gone: stopped");
       removeFolder(asked.folder);

@@ -23,6 +23,7 @@ import { checkCertificates, checkPasswords, checkPorts, checkRoutes } from "./ch
 import { type EnrolmentConfig, readEnrolment, readProviders } from "./enrolment.ts";
 import type { Environment } from "./environment.ts";
 import { checkLogins, hostLogin, type LoginConfig, loginConfig, loginProviders } from "./login.ts";
+import { type OtlpConfig, otlpConfig } from "./otlp.ts";
 import { appRoute, checkAgents, tunnelRoute } from "./own-routes.ts";
 import { peerRoute } from "./peers.ts";
 import { chainFrom, clientAnchorsFrom, type Files, pemOrPath } from "./pem.ts";
@@ -99,6 +100,7 @@ export interface Config {
   readonly groups: readonly GroupSource[];
   /** `-` standard output, `off`, or a path. */
   readonly audit: AuditConfig;
+  readonly otlp: OtlpConfig;
   /** `null` where no authority issues certificates over the API. */
   readonly enrolment: EnrolmentConfig | null;
   /** `null` where browsers sign in nowhere. */
@@ -214,6 +216,7 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
       "SALLYPORT_ADMIN_ALLOW is set, and SALLYPORT_CLIENT_CA is not: nobody can say who they are",
     );
   const audit = auditConfig(values, files, problems);
+  const otlp = otlpConfig(values, env, problems);
   if (problems.length > 0) throw new ConfigError(problems);
   if (routes.length === 0)
     warnings.push("there is no SALLYPORT_ROUTE_*: only the router's own pages are served");
@@ -265,6 +268,7 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
     profile: values.SALLYPORT_CLIENT_PROFILE ?? "private",
     revocation: { rule: values.SALLYPORT_CRL_RULE ?? "hard", deny, ocsp: ocspSettings(values, warnings) },
     audit,
+    otlp,
     enrolment,
     login: loginConfig(providers, values),
     jwtKey,

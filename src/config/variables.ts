@@ -336,6 +336,11 @@ export const variables = {
     "10",
     "how many files that were put aside are kept, `1` to `1000`",
   ),
+  SALLYPORT_OTLP: variable(
+    oneOf("off", "traces", "metrics", "all"),
+    "off",
+    "what is exported by OpenTelemetry's protocol, OTLP over HTTP: `traces`, `metrics` or `all`; where to, and how, the standard variables `OTEL_*` say",
+  ),
   SALLYPORT_AUDIT_FULL: variable(
     oneOf("continue", "refuse"),
     "continue",

@@ -64,7 +64,9 @@ async function timedDial(
   const started = performance.now();
   const done = (failure: Refusal | null): number => {
     const ms = performance.now() - started;
-    parts.dialled(route, serverText(route, captures, server), ms, failure);
+    const text = serverText(route, captures, server);
+    parts.dialled(route, text, ms, failure);
+    parts.traces?.dialled(who.id, text, ms, failure);
     return ms;
   };
   let connection: Connection;

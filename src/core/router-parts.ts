@@ -3,6 +3,7 @@ import type { ClientVerifier } from "../identity/verifier.ts";
 import type { Limits } from "../limits/limits.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
+import type { ConnectionTraces } from "../observe/traces.ts";
 import type { ServiceTarget } from "../tunnel/agents.ts";
 import type { Connection, Runtime } from "../types.ts";
 import type { HttpUpstreams } from "../upstream/http-upstreams.ts";
@@ -35,6 +36,8 @@ export interface RouterParts {
     readonly halfCloseMs: number;
   };
   readonly audit: (record: RouterRecord) => void;
+  /** `null`: nobody follows connections. */
+  readonly traces: ConnectionTraces | null;
   /** Makes a client certificate for a user of an upstream. Throws a `Refusal`. */
   readonly mint: (user: string) => Promise<CertificateAndKey>;
   readonly assertions: Assertions;

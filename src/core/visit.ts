@@ -16,6 +16,7 @@ import { type Begun, readHello, refuseInClear } from "./hello.ts";
 import { lingeringClose } from "./linger.ts";
 import type { LiveConnection, Traffic } from "./live.ts";
 import type { Match } from "./match.ts";
+import { Progress } from "./progress.ts";
 import { type ConnectionRecord, outcomeOf, recorded } from "./record.ts";
 import type { Route } from "./route.ts";
 import type { Router } from "./router.ts";
@@ -30,6 +31,7 @@ export class Visit {
   readonly #generation: Generation;
   readonly #arrival: Arrival;
   readonly #started = performance.now();
+  readonly #progress = new Progress();
   #connection: Connection;
   #source: Endpoint;
   #place: Place | undefined;
@@ -59,7 +61,8 @@ export class Visit {
   }
 
   async run(): Promise<void> {
-    const { admission, timeouts } = this.#generation.parts;
+    const { admission, timeouts, traces } = this.#generation.parts;
+    traces?.began(this.#id, this.#progress.began);
     const late = deadline(timeouts.handshakeMs, () => {
       this.#end(new Refusal("handshake_timeout", `no finished handshake within ${timeouts.handshakeMs} ms`));
     });
@@ -69,6 +72,7 @@ export class Visit {
       await this.#greet();
       const hello = await this.#readHello();
       if (hello !== null) {
+        this.#progress.reached("hello");
         const hit = await this.#match(hello);
         if (hit.route.terminates) await this.#terminate(hit);
         late.cancel();
@@ -205,6 +209,7 @@ export class Visit {
       throw await this.#refuse(new Refusal("unknown_name", "no certificate for this name"));
     await this.#passage?.pass();
     this.#tls = await runtime.terminate(this.#connection, context, hit.alpn);
+    this.#progress.reached("handshake");
     metrics.handshake.observe((performance.now() - this.#started) / 1000);
     if (hit.route.client !== "none") await this.#verify(hit, this.#tls);
   }
@@ -238,6 +243,7 @@ export class Visit {
       if (limit !== null) throw new Refusal(limit.reason, `${identity.subject}: ${limit.detail}`);
       limits.identified(this.#source.address, identity.keyFingerprint);
       await this.#place?.enterIdentity(identity.keyFingerprint);
+      this.#progress.reached("verified");
     } catch (error) {
       const refusal = this.#verdict ?? asRefusal(error, false);
       // Decided: that the client is slow to hear it does not change why.
@@ -261,6 +267,7 @@ export class Visit {
   async #serve(hit: Hit): Promise<void> {
     const { route } = hit;
     const session = this.#admitted(hit);
+    this.#progress.reached("served");
     this.#established = true;
     const { sessionTimeoutMs } = route;
     const late =
@@ -303,7 +310,7 @@ export class Visit {
   }
 
   #record(failure: Refusal | undefined): void {
-    const { audit, metrics, log } = this.#generation.parts;
+    const { audit, metrics, traces, log } = this.#generation.parts;
     const departed = failure === undefined ? (this.#session?.departed ?? null) : null;
     const reason = failure?.reason ?? (departed === null ? "ok" : "draining");
     const outcome = failure === undefined ? "served" : outcomeOf(reason, this.#established);
@@ -338,6 +345,7 @@ export class Visit {
       detail: failure?.message ?? departed,
     };
     audit(record);
+    traces?.ended(record, this.#progress);
     metrics.connections.add(1, route?.name ?? "", outcome, reason);
     if (failure instanceof LimitReached) metrics.limited.add(1, failure.limit);
     if (route !== undefined) {

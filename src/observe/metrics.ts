@@ -23,7 +23,7 @@ function labelSet(names: readonly string[], values: Labels, more = ""): string {
 
 const keyOf = (values: Labels): string => (values.length === 1 ? (values[0] ?? "") : values.join("\u0000"));
 
-abstract class Metric {
+export abstract class Metric {
   readonly name: string;
   readonly help: string;
   readonly labels: readonly string[];
@@ -101,7 +101,9 @@ export class Value extends Metric {
 }
 
 /** Upper bounds in seconds, from half a millisecond to ten seconds. */
-const bounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const;
+export const bounds = [
+  0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+] as const;
 
 /** Durations in seconds. */
 export class Histogram extends Metric {
@@ -277,7 +279,8 @@ export class Metrics {
     [],
   );
 
-  get #all(): readonly Metric[] {
+  /** Every metric, in the order in which they are told. */
+  get all(): readonly Metric[] {
     return [
       this.connections,
       this.limited,
@@ -310,18 +313,18 @@ export class Metrics {
   }
 
   snapshot(): Snapshot {
-    return Object.fromEntries(this.#all.map((metric) => [metric.name, metric.series()]));
+    return Object.fromEntries(this.all.map((metric) => [metric.name, metric.series()]));
   }
 
   /** Adds what another process counted; of one that is gone, `counters` alone: it has nothing open any more. */
   absorb(snapshot: Snapshot, which: "all" | "counters" = "all"): void {
-    for (const metric of this.#all) {
+    for (const metric of this.all) {
       if (which === "counters" && metric.type === "gauge") continue;
       for (const series of snapshot[metric.name] ?? []) metric.absorb(series);
     }
   }
 
   text(): string {
-    return `${this.#all.flatMap((metric) => [...metric.lines()]).join("\n")}\n`;
+    return `${this.all.flatMap((metric) => [...metric.lines()]).join("\n")}\n`;
   }
 }

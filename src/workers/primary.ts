@@ -152,6 +152,11 @@ export class Primary {
 
   /** Of all workers together, Prometheus text. */
   async metrics(): Promise<string> {
+    return (await this.counted()).text();
+  }
+
+  /** The same, to look at. */
+  async counted(): Promise<Metrics> {
     await Promise.all(this.#slots.map((slot) => slot.count(countMs)));
     const all = new Metrics();
     all.absorb(this.#gone.snapshot());
@@ -159,7 +164,7 @@ export class Primary {
     if (this.#parts.recording !== null) this.#own.recording(this.#parts.recording);
     all.absorb(this.#own.snapshot());
     all.workers.set(this.#slots.filter(({ isReady }) => isReady).length);
-    return all.text();
+    return all;
   }
 
   /** The connections that are open at all workers. */

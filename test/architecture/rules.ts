@@ -120,6 +120,11 @@ export function rules(dependencies: readonly string[]): readonly Rule[] {
       (specifier) => under("src/runtime", "src/config", "src/adapters", "src/cli", "routes")(specifier),
     ),
     imports(
+      "the OpenTelemetry SDK is loaded where export was asked for alone",
+      (path) => shipped(path) && !under("src/otlp")(path),
+      (specifier) => specifier.startsWith("@opentelemetry/"),
+    ),
+    imports(
       "nothing but the entry needs the command line",
       (path) => shipped(path) && !under("src/cli", "src/main.ts")(path),
       under("src/cli"),
