@@ -257,6 +257,7 @@ export async function startServer(
 
   const front = new Front({ runtime, router, admission, tunnels, member, unready, log });
   const counted = (): Metrics => {
+    router.countTraffic();
     metrics.certificateExpiry.clear();
     const { certificates, peerCertificate } = active.config;
     for (const { name, notAfter } of [...certificates.all, ...(peerCertificate ? [peerCertificate] : [])]) {

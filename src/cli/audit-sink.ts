@@ -1,4 +1,4 @@
-import { openSync, statSync } from "node:fs";
+import { openSync, realpathSync, statSync } from "node:fs";
 import { hostname } from "node:os";
 import { AuditLog, type AuditWriter } from "../audit/audit-log.ts";
 import { Chain, genesis } from "../audit/chain.ts";
@@ -37,11 +37,13 @@ async function writerFor(
         chain(),
       );
     case "file": {
-      const { path } = target;
-      const found = statSync(path, { throwIfNoEntry: false });
-      // A device or a pipe: nothing that could be read again, or put aside.
-      if (found !== undefined && !found.isFile() && !found.isDirectory())
-        return new AuditStream(openSync(path, "a"), chain());
+      const found = statSync(target.path, { throwIfNoEntry: false });
+      // A device or a pipe, or what is passed on to us: nothing that could be read again, or put aside.
+      const given = /^\/(?:dev|proc)\//.test(target.path);
+      if (found !== undefined && !found.isDirectory() && (given || !found.isFile()))
+        return new AuditStream(openSync(target.path, "a"), chain());
+      // What is put aside is the file, not a link to it.
+      const path = found === undefined ? target.path : realpathSync(target.path);
       const file = new AuditFile({ path, chained, rotation, sha256Hex });
       await file.open();
       return file;

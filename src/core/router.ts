@@ -107,6 +107,11 @@ export class Router {
     return sums;
   }
 
+  /** Has the metrics count what open connections carried so far. */
+  countTraffic(): void {
+    for (const visit of this.#visits) visit.countTraffic();
+  }
+
   get draining(): Cancellation {
     return this.#draining;
   }

@@ -45,6 +45,7 @@ export class Visit {
   #client: VerifiedClient | undefined;
   #session: AdmittedSession | undefined;
   readonly #leaving = new Gone();
+  #counted: Traffic = { bytesIn: 0, bytesOut: 0 };
   #rechecking = false;
   #onRoute = false;
   #established = false;
@@ -113,6 +114,21 @@ export class Visit {
   get traffic(): Traffic {
     const { bytesRead, bytesWritten } = this.#tls ?? this.#connection;
     return { bytesIn: bytesRead, bytesOut: bytesWritten };
+  }
+
+  /** Has the metrics count what it carried so far, once it is served. */
+  countTraffic(): void {
+    // Before that TLS may still come, and with it another count.
+    if (this.#established) this.#count();
+  }
+
+  #count(): void {
+    const { route, traffic } = this;
+    if (route === null) return;
+    const { bytes } = this.#generation.parts.metrics;
+    bytes.add(traffic.bytesIn - this.#counted.bytesIn, route.name, "in");
+    bytes.add(traffic.bytesOut - this.#counted.bytesOut, route.name, "out");
+    this.#counted = traffic;
   }
 
   /** The router drains, and it is this one's turn to end when what is under way is done. */
@@ -348,10 +364,7 @@ export class Visit {
     traces?.ended(record, this.#progress);
     metrics.connections.add(1, route?.name ?? "", outcome, reason);
     if (failure instanceof LimitReached) metrics.limited.add(1, failure.limit);
-    if (route !== undefined) {
-      metrics.bytes.add(record.bytes_in, route.name, "in");
-      metrics.bytes.add(record.bytes_out, route.name, "out");
-    }
+    this.#count();
     if (failure?.cause instanceof TypeError) log.error("a fault of our own", { detail: failure.cause.stack });
   }
 }

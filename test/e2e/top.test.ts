@@ -112,6 +112,20 @@ describe("sallyport top", () => {
     assert.equal(next?.rate_in, 0);
   });
 
+  it("agrees with what the metrics count of open connections", async () => {
+    let counted = Number.NaN;
+    let sum = 0;
+    // What was written a moment ago may be on its way.
+    for (let i = 0; i < 20 && counted !== sum; i++) {
+      const text = await (await fetch(`http://127.0.0.1:${router.adminPort}/metrics`)).text();
+      counted = Number(/^sallyport_bytes_total\{route="a",direction="in"\} (\d+)$/m.exec(text)?.[1]);
+      const { connections } = JSON.parse((await asked({})).text) as Told;
+      sum = connections.reduce((total, { bytes_in }) => total + bytes_in, 0);
+    }
+    assert.ok(sum > 2000);
+    assert.equal(counted, sum);
+  });
+
   it("is one plain table where standard output is no terminal", async () => {
     const { status, out } = await top("--interval", "100ms");
     assert.equal(status, 0);
