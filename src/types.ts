@@ -38,6 +38,8 @@ export interface Connection {
    * (TCP RST) where the runtime can.
    */
   abort(how?: "close" | "reset"): void;
+  /** The router itself makes it wait, to hold its peer to a rate: that it is silent says nothing. */
+  readonly waits?: boolean;
   /** Settles (never rejects) when the connection is gone in both directions. */
   readonly closed: Promise<void>;
 }

@@ -248,6 +248,8 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
     limits: {
       connectionsPerSource: values.SALLYPORT_CONNECTION_RATE_PER_SOURCE,
       connectionsPerIdentity: values.SALLYPORT_CONNECTION_RATE_PER_IDENTITY,
+      bandwidthPerSource: values.SALLYPORT_BANDWIDTH_PER_SOURCE,
+      bandwidthPerIdentity: values.SALLYPORT_BANDWIDTH_PER_IDENTITY,
       handshakes: values.SALLYPORT_MAX_HANDSHAKES ?? 1,
     },
     adminAllow: values.SALLYPORT_ADMIN_ALLOW ?? [],

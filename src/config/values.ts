@@ -168,6 +168,31 @@ export const rate = z.string().transform((text, context): TokenRate | null => {
   return z.NEVER;
 });
 
+const unitBytes: Readonly<Record<string, number>> = {
+  KB: 1000,
+  MB: 1000 ** 2,
+  GB: 1000 ** 3,
+  KiB: 1024,
+  MiB: 1024 ** 2,
+  GiB: 1024 ** 3,
+};
+/** With less, what is read at once would be waited for unduly long. */
+const leastBandwidth = 64 * 1024;
+
+/** Bytes a second: `50MiB/s`. `off`: as many as there are. */
+export const bandwidth = z.string().transform((text, context): number | null => {
+  if (text === "off") return null;
+  const [, digits, unit = ""] = /^(\d{1,9})([KMG]i?B)\/s$/.exec(text) ?? [];
+  const value = Number(digits) * (unitBytes[unit] ?? Number.NaN);
+  if (value >= leastBandwidth) return value;
+  context.addIssue(
+    Number.isNaN(value)
+      ? `${JSON.stringify(text)} is no bandwidth: expected such as 50MiB/s, 500KB/s or 1GiB/s; or off`
+      : `${text} is out of bounds: expected 64KiB/s at least`,
+  );
+  return z.NEVER;
+});
+
 export interface Address {
   readonly host: string;
   readonly port: number;

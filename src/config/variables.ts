@@ -6,6 +6,7 @@ import {
   address,
   allowRules,
   auditFiles,
+  bandwidth,
   certificateLifetime,
   cidrs,
   count,
@@ -249,6 +250,12 @@ export const variables = {
     "new connections of one source (IPv6: one /64), such as `100/s` or `6000/m,burst=200`; `off`: as many as come",
   ),
   SALLYPORT_CONNECTION_RATE_PER_IDENTITY: variable(rate, "off", "the same of one identity"),
+  SALLYPORT_BANDWIDTH_PER_SOURCE: variable(
+    bandwidth,
+    "off",
+    "what all connections of one source (IPv6: one /64) carry together each way, such as `50MiB/s`; `off`: as much as there is",
+  ),
+  SALLYPORT_BANDWIDTH_PER_IDENTITY: variable(bandwidth, "off", "the same of one identity"),
   SALLYPORT_WORKERS: variable(
     workers,
     "1",

@@ -41,8 +41,8 @@ export interface Admitted {
   readonly hit: Extract<Match, { ok: true }>;
   readonly serverName: string | null;
   readonly source: Endpoint;
-  /** The connection itself, before TLS. */
-  readonly connection: Connection;
+  /** What carries it: TLS where it ends here, or the connection itself, held to the bandwidth that it may have. */
+  readonly client: Connection;
   readonly tls: TlsConnection | null;
   readonly verified: VerifiedClient | null;
 }
@@ -137,14 +137,14 @@ export class AdmittedSession implements Session {
   constructor(
     parts: RouterParts,
     draining: Cancellation,
-    { id, arrival, hit, serverName, source, connection, tls, verified }: Admitted,
+    { id, arrival, hit, serverName, source, client, tls, verified }: Admitted,
   ) {
     this.#parts = parts;
     this.#verified = verified;
     this.id = id;
     this.route = hit.route;
     this.arrival = arrival;
-    this.client = tls ?? connection;
+    this.client = client;
     this.tls = tls;
     this.serverName = serverName;
     this.alpn = hit.alpn;

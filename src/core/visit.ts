@@ -316,13 +316,23 @@ export class Visit {
       hit,
       serverName: this.#hello?.serverName ?? null,
       source: this.#source,
-      connection: this.#connection,
+      client: this.#paced(hit.route),
       tls: this.#tls ?? null,
       verified: this.#client ?? null,
     });
     if (this.#verdict !== undefined) session.end();
     this.#session = session;
     return session;
+  }
+
+  /** Its carrier, made to wait where it has a bandwidth. What is inside of the router's own connections is so itself. */
+  #paced(route: Route): Connection {
+    const carrier = this.#tls ?? this.#connection;
+    if (route.upstream === null) return carrier;
+    // A balancer has no passage: its address stands for all of its clients.
+    const address = this.#passage === undefined ? null : this.#source.address;
+    const key = this.#client?.identity.keyFingerprint ?? null;
+    return this.#generation.parts.limits.pace(carrier, address, key);
   }
 
   #record(failure: Refusal | undefined): void {

@@ -1,4 +1,6 @@
+import type { Connection } from "../types.ts";
 import { LimitReached } from "./limit-reached.ts";
+import { type Charge, paced } from "./paced-connection.ts";
 import { sourceKey } from "./source-key.ts";
 import { TokenBuckets, type TokenRate } from "./token-buckets.ts";
 import { type Passage, Turnstile } from "./turnstile.ts";
@@ -7,6 +9,9 @@ import { type Passage, Turnstile } from "./turnstile.ts";
 export interface LimitSettings {
   readonly connectionsPerSource: TokenRate | null;
   readonly connectionsPerIdentity: TokenRate | null;
+  /** Bytes a second, each way. */
+  readonly bandwidthPerSource: number | null;
+  readonly bandwidthPerIdentity: number | null;
   /** Handshakes under way at once of sources that are not known. */
   readonly handshakes: number;
 }
@@ -19,16 +24,48 @@ const shareOf = (rate: TokenRate | null, processes: number): TokenBuckets | null
         burst: Math.max(1, Math.ceil(rate.burst / processes)),
       });
 
+/** What is carried each way, for each key. */
+class Bandwidth {
+  readonly #in: TokenBuckets;
+  readonly #out: TokenBuckets;
+
+  constructor(perSecond: number) {
+    // After a rest, as much at once as a quarter of a second brings.
+    const rate = { perSecond, burst: perSecond / 4 };
+    this.#in = new TokenBuckets(rate);
+    this.#out = new TokenBuckets(rate);
+  }
+
+  in(key: string): Charge {
+    return (bytes) => this.#in.spend(key, bytes, performance.now());
+  }
+
+  out(key: string): Charge {
+    return (bytes) => this.#out.spend(key, bytes, performance.now());
+  }
+}
+
+/** Whoever is held to several rates waits for the slowest. */
+const slowest =
+  (charges: readonly Charge[]): Charge =>
+  (bytes) =>
+    Math.max(...charges.map((charge) => charge(bytes)));
+
 /** Limits on how fast, beside the caps on how many: one for all connections of a process. */
 export class Limits {
   readonly #perSource: TokenBuckets | null;
   readonly #perIdentity: TokenBuckets | null;
+  readonly #sourceBandwidth: Bandwidth | null;
+  readonly #identityBandwidth: Bandwidth | null;
   readonly #turnstile: Turnstile;
 
   /** @param processes among which rates are divided */
   constructor(settings: LimitSettings, processes: number) {
     this.#perSource = shareOf(settings.connectionsPerSource, processes);
     this.#perIdentity = shareOf(settings.connectionsPerIdentity, processes);
+    const { bandwidthPerSource: source, bandwidthPerIdentity: identity } = settings;
+    this.#sourceBandwidth = source === null ? null : new Bandwidth(source / processes);
+    this.#identityBandwidth = identity === null ? null : new Bandwidth(identity / processes);
     this.#turnstile = new Turnstile(Math.max(1, Math.ceil(settings.handshakes / processes)));
   }
 
@@ -45,5 +82,23 @@ export class Limits {
     this.#turnstile.verified(sourceKey(address));
     if ((this.#perIdentity?.take(key, performance.now()) ?? 0) > 0)
       throw new LimitReached("identity_rate", "connections of this identity come too fast");
+  }
+
+  /**
+   * The connection, held to the bandwidth of its source and identity; itself where there is no limit on either.
+   *
+   * @param address `null` where it came inside another connection, whose bytes these are
+   * @param key the identity's, `null` without one
+   */
+  pace(connection: Connection, address: string | null, key: string | null): Connection {
+    const held: [Bandwidth, string][] = [];
+    if (this.#sourceBandwidth !== null && address !== null)
+      held.push([this.#sourceBandwidth, sourceKey(address)]);
+    if (this.#identityBandwidth !== null && key !== null) held.push([this.#identityBandwidth, key]);
+    if (held.length === 0) return connection;
+    return paced(connection, {
+      in: slowest(held.map(([bandwidth, of]) => bandwidth.in(of))),
+      out: slowest(held.map(([bandwidth, of]) => bandwidth.out(of))),
+    });
   }
 }

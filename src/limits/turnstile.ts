@@ -8,10 +8,12 @@ const knownMs = 3_600_000;
 
 /** Handshakes of strangers begin in batches, so many milliseconds apart, where they have to wait for each other. */
 const tickMs = 10;
-const largestBatch = 32;
+const largestBatch = 16;
 /** A tick that comes so late says that the process had too much to do, one that comes sooner that it had not. */
-const lateMs = 8;
-const soonMs = 3;
+const lateMs = 5;
+const soonMs = 2;
+/** So many ticks may the last of those wait that do, or newcomers are turned away. */
+const patience = 50;
 
 /** A connection's way through the turnstile. */
 export interface Passage {
@@ -77,7 +79,6 @@ export class Turnstile {
   readonly #waiting = new Set<Stranger>();
   #batch = largestBatch;
   #begun = 0;
-  #since = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** @param most handshakes of strangers under way at once */
@@ -100,10 +101,16 @@ export class Turnstile {
   enter(source: string, evict: (refusal: LimitReached) => void): Passage {
     const last = this.#known.get(source);
     if (last !== undefined && this.#now() - last < knownMs) return free;
-    if (this.#underWay.size + this.#waiting.size >= this.#most) {
-      const [oldest] = this.#underWay;
+    const many = this.#underWay.size + this.#waiting.size;
+    const tooBusy = this.#waiting.size > 0 && many >= this.#batch * patience;
+    if (tooBusy || many >= this.#most) {
+      // Where there is too much to do, turning the newest away is the least of it.
+      const [oldest] = tooBusy ? [] : this.#underWay;
       if (oldest === undefined)
-        throw new LimitReached("handshakes", `${this.#most} handshakes of sources that are not known wait`);
+        throw new LimitReached(
+          "handshakes",
+          `${many} handshakes of sources that are not known are under way`,
+        );
       oldest.giveWay();
     }
     const stranger = new Stranger(this, evict);
@@ -111,18 +118,14 @@ export class Turnstile {
     return stranger;
   }
 
-  /** Whether one more may begin at once. */
+  /** Whether one more may begin at once. By the timer alone the next batch begins: where that is late, so is the batch. */
   mayBegin(): boolean {
     // Where nobody is known there is nobody to make way for.
     if (!this.#anyKnown) return true;
     if (this.#waiting.size > 0) return false;
-    const now = this.#now();
-    if (now - this.#since >= tickMs) {
-      this.#since = now;
-      this.#begun = 0;
-    }
     if (this.#begun >= this.#batch) return false;
     this.#begun++;
+    this.#schedule();
     return true;
   }
 
@@ -147,7 +150,6 @@ export class Turnstile {
     this.#timer = undefined;
     if (late > lateMs) this.#batch = Math.max(1, this.#batch >> 1);
     else if (late < soonMs) this.#batch = Math.min(largestBatch, this.#batch + 1);
-    this.#since = this.#now();
     this.#begun = 0;
     for (const stranger of this.#waiting) {
       if (this.#begun >= this.#batch) break;
@@ -156,8 +158,8 @@ export class Turnstile {
       this.#underWay.add(stranger);
       stranger.begin();
     }
-    if (this.#waiting.size > 0) this.#schedule();
-    // Nobody waits, so that there is no load to be told from: the next crowd finds out anew.
+    if (this.#begun > 0) this.#schedule();
+    // Nobody came: the next crowd finds out anew.
     else this.#batch = largestBatch;
   }
 }

@@ -52,7 +52,8 @@ export class IdleWatch {
     const { bytesRead: a, bytesWritten: b } = this.#left;
     const { bytesRead: c, bytesWritten: d } = this.#right;
     const activity = a + b + c + d;
-    if (activity !== this.#seen || this.#mayBeSilent()) {
+    const waits = this.#left.waits === true || this.#right.waits === true;
+    if (activity !== this.#seen || waits || this.#mayBeSilent()) {
       this.#seen = activity;
       this.#quiet = 0;
     } else if (++this.#quiet >= 4) {

@@ -11,11 +11,27 @@ describe("limits", () => {
     const { limits } = load(shown);
     assert.deepEqual(limits.connectionsPerSource, { perSecond: 100, burst: 500 });
     assert.deepEqual(limits.connectionsPerIdentity, { perSecond: 10, burst: 600 });
+    assert.deepEqual(
+      [limits.bandwidthPerSource, limits.bandwidthPerIdentity],
+      [50 * 1024 ** 2, 200 * 1024 ** 2],
+    );
   });
 
   it("on rates are off unless set", () => {
     const { limits } = load({});
     assert.deepEqual([limits.connectionsPerSource, limits.connectionsPerIdentity], [null, null]);
+    assert.deepEqual([limits.bandwidthPerSource, limits.bandwidthPerIdentity], [null, null]);
+  });
+
+  it("on bandwidths are bytes a second with a unit, 64 KiB at least", () => {
+    const told = (text: string): string =>
+      problems({ SALLYPORT_BANDWIDTH_PER_IDENTITY: text })
+        .map(({ message }) => message)
+        .join();
+    for (const text of ["50", "50MiB", "1.5MiB/s", "50MiB/m", "50mib/s", "B/s"])
+      assert.match(told(text), /is no bandwidth: expected such as 50MiB\/s/, text);
+    assert.match(told("63KiB/s"), /expected 64KiB\/s at least/);
+    for (const text of ["64KiB/s", "66KB/s", "1GB/s", "off"]) assert.equal(told(text), "", text);
   });
 
   it("on rates are numbers a second, minute or hour, and nothing else", () => {

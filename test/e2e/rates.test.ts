@@ -7,13 +7,13 @@ import { atEnd } from "../support/at-end.ts";
 import { dial, firstBytes, readAll } from "../support/client.ts";
 import { clientHello, records } from "../support/client-hello.ts";
 import { createSite, type Site, startRouter, type TestRouter } from "../support/router.ts";
-import { echo, tcpUpstream, type Upstream } from "../support/upstreams.ts";
+import { echo, httpUpstream, tcpUpstream, tlsUpstream, type Upstream } from "../support/upstreams.ts";
 
 let site: Site;
 let upstream: Upstream;
 
 before(async () => {
-  site = await createSite(["localhost", "a.test"]);
+  site = await createSite(["localhost", "a.test", "web.test", "tls.test"]);
   site.save("bob", await site.authority.client({ commonName: "bob" }, 3_600_000));
   upstream = await tcpUpstream(echo);
 });
@@ -113,5 +113,75 @@ describe("a crowd of strangers", () => {
     assert.ok(await served(await tlsFrom("127.0.4.1", router.port)), "a stranger comes in too");
     assert.ok((await limited(router, "gave_way")) >= 32);
     await router.stop();
+  });
+});
+
+describe("how much connections may carry", () => {
+  const size = 1024 * 1024;
+  let router: TestRouter;
+  let web: Upstream;
+  let tls: Upstream;
+  let source: Upstream;
+  before(async () => {
+    source = await tcpUpstream((socket) => socket.end(Buffer.alloc(size)));
+    web = await httpUpstream((request, response) => {
+      let seen = 0;
+      request.on("data", (chunk: Buffer) => {
+        seen += chunk.length;
+      });
+      request.on("end", () => response.end(`${seen}`));
+    });
+    const pair = (end: string): string => readFileSync(`${site.folder}/server.${end}`, "utf8");
+    tls = await tlsUpstream({ cert: pair("crt"), key: pair("key") }, (socket) =>
+      socket.end(Buffer.alloc(size)),
+    );
+    router = await startRouter(site, {
+      SALLYPORT_BANDWIDTH_PER_SOURCE: "2MiB/s",
+      SALLYPORT_BANDWIDTH_PER_IDENTITY: "1MiB/s",
+      SALLYPORT_ROUTE_TCP: `tcp://127.0.0.1:${source.port}?sni=a.test`,
+      SALLYPORT_ROUTE_WEB: `http://127.0.0.1:${web.port}?sni=web.test`,
+      SALLYPORT_ROUTE_TLS: `tls://127.0.0.1:${tls.port}?sni=tls.test`,
+    });
+  });
+  after(async () => {
+    await router?.stop();
+    for (const upstream of [web, tls, source]) upstream?.close();
+  });
+
+  /** Milliseconds that it took. */
+  async function took(what: () => Promise<void>): Promise<number> {
+    const started = performance.now();
+    await what();
+    return performance.now() - started;
+  }
+
+  it("is limited for each identity, on what streams", async () => {
+    const ms = await took(async () => {
+      assert.equal((await readAll(await dial(site, router.port, "a.test"))).length, size);
+    });
+    // Three quarters of a second's worth had to be waited for, but for the last chunk's.
+    assert.ok(ms > 300, `${ms} ms`);
+  });
+
+  it("is limited for each identity, on requests' bodies", async () => {
+    const ms = await took(async () => {
+      const socket = await dial(site, router.port, "web.test", { as: "bob" });
+      socket.write(
+        `POST / HTTP/1.1\r\nHost: web.test\r\nContent-Length: ${size}\r\nConnection: close\r\n\r\n`,
+      );
+      socket.write(Buffer.alloc(size));
+      assert.match((await readAll(socket)).toString(), new RegExp(`\r\n\r\n.*${size}`, "s"));
+    });
+    assert.ok(ms > 300, `${ms} ms`);
+  });
+
+  it("is limited for each source, where TLS passes through", async () => {
+    const ms = await took(async () => {
+      const sockets = await Promise.all([1, 2].map(() => dial(site, router.port, "tls.test", { as: null })));
+      for (const all of await Promise.all(sockets.map((socket) => readAll(socket))))
+        assert.equal(all.length, size);
+    });
+    assert.ok(ms > 300, `${ms} ms`);
+    assert.ok(router.records().every(({ outcome }) => outcome === "served"));
   });
 });
