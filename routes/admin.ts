@@ -27,6 +27,8 @@ export interface AdminParts {
    * what is well, too.
    */
   readonly details: (verbose: boolean) => readonly string[];
+  /** What answers an authority that asks for this token (RFC 8555 §8.3); `null`: it is none of ours. */
+  readonly challenge: (token: string) => string | null;
   /** Prometheus text. */
   readonly metrics: () => string | Promise<string>;
   /** `null`: told to nobody. */
@@ -49,6 +51,12 @@ export function createAdmin(parts: AdminParts): Hono<Peer> {
     const why = parts.unready();
     const lines = [why ?? "ready", ...parts.details(c.req.query("verbose") !== undefined)];
     return c.text(`${lines.join("\n")}\n`, why === null ? 200 : 503);
+  });
+  app.get("/.well-known/acme-challenge/:token", (c) => {
+    const answer = parts.challenge(c.req.param("token"));
+    return answer === null
+      ? c.notFound()
+      : c.body(answer, 200, { "Content-Type": "application/octet-stream" });
   });
   app.get("/metrics", async (c) =>
     c.text(await parts.metrics(), 200, { "Content-Type": "text/plain; version=0.0.4; charset=utf-8" }),

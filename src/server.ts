@@ -8,6 +8,7 @@ import { openAt, serveAdmin } from "./admin-listener.ts";
 import type { Recording } from "./audit/audit-log.ts";
 import { whereRecorded } from "./audit/guarded-admission.ts";
 import { openSignIn } from "./browser-sign-in.ts";
+import { openCertificateOrders } from "./certificate-orders.ts";
 import type { Config } from "./config/load.ts";
 import type { Files } from "./config/pem.ts";
 import { type Configured, configure } from "./configured.ts";
@@ -220,8 +221,10 @@ export async function startServer(
     log,
     httpUpstreams,
   };
+  const ordered = openCertificateOrders(runtime, () => active.config, files, log, metrics);
   const partsOf = ({ config, contexts, verifiers }: Configured): RouterParts => ({
     ...fixed,
+    challengeFor: (name) => ordered.challenges.contextFor(name),
     table: config.table,
     contexts,
     verifierFor: (route) => verifiers.of(route),
@@ -251,6 +254,7 @@ export async function startServer(
   page.start();
   const stopWatching = (): void => {
     clearInterval(sweep);
+    void ordered.orders.stop();
     page.close();
     revocations.stop();
   };
@@ -267,9 +271,13 @@ export async function startServer(
     return metrics;
   };
   const adminDone = new AbortController();
-  const details = (verbose: boolean): readonly string[] => shared?.details(verbose) ?? [];
+  const details = (verbose: boolean): readonly string[] => [
+    ...(shared?.details(verbose) ?? []),
+    ...ordered.notes(),
+  ];
+  const challenge = (token: string) => ordered.challenges.answerTo(token);
   const connections = config.adminConnections ? () => openAt(router) : null;
-  const adminParts = { unready, details, metrics: () => counted().text(), connections };
+  const adminParts = { unready, details, challenge, metrics: () => counted().text(), connections };
   let address: Endpoint;
   let admin: Endpoint | null = null;
   try {
@@ -286,6 +294,7 @@ export async function startServer(
     await Promise.all([front.close(), shared?.close()]);
     throw error;
   }
+  ordered.orders.start();
   // Whoever closes them does not make them forget where they were.
   const listeners = front.addresses;
 
@@ -343,6 +352,8 @@ export async function startServer(
       }),
     drain: async () => {
       draining = true;
+      // An authority would find nobody to validate.
+      void ordered.orders.stop();
       const { drainMs, drainDelayMs } = config.timeouts;
       // Whoever is still there then is cut, one after the other too.
       const lastMs = drainMs / 10;

@@ -179,6 +179,8 @@ export interface Runtime {
   readonly name: "node" | "deno" | "bun";
   readonly version: string;
   readonly processId: number;
+  /** Whether its TLS shows certificates with critical extensions that it does not know itself. */
+  readonly showsAnyCertificate: boolean;
   listen(at: ListenAddress | SharedAddress, handlers: ListenHandlers): Promise<Listener>;
   /** Rejects with a `Refusal`: `upstream_unreachable`, or `upstream_refused` when its TLS is at fault. */
   dial(target: DialTarget): Promise<Connection>;

@@ -1,11 +1,13 @@
 import { schemes } from "../adapters/registry.ts";
 import { assertionKeysOf, openIssuerOf } from "../authority-api.ts";
+import { checkChallenge } from "../certificate-orders.ts";
 import { type Config, loadConfig } from "../config/load.ts";
 import { upstreamTemplate } from "../core/dial.ts";
 import type { Route } from "../core/route.ts";
 import type { Provider } from "../enrolment/provider.ts";
 import { readSource } from "../revocation/read-lists.ts";
 import { files } from "../runtime/files.ts";
+import { selectRuntime } from "../runtime/select.ts";
 import { callbackPath } from "../sign-in/paths.ts";
 import { formatCidr } from "../wire/ip.ts";
 import type { Command } from "./command.ts";
@@ -120,6 +122,23 @@ function enrolmentLines(config: Config): string[] {
   ];
 }
 
+const acmeSummary = ({ acme }: Config) =>
+  acme === null
+    ? null
+    : {
+        directory: acme.directory,
+        folder: acme.folder,
+        challenge: acme.challenge,
+        external_account: acme.externalAccount?.kid ?? null,
+        names: acme.names,
+      };
+
+function acmeLines({ acme }: Config): string[] {
+  if (acme === null) return [];
+  const names = acme.names.length === 0 ? "nothing to order" : acme.names.join(", ");
+  return ["", `ACME       ${acme.directory}, ${acme.challenge}: ${names}`];
+}
+
 export const check: Command = {
   usage: `Usage: sallyport check [--json]
 
@@ -132,6 +151,7 @@ and exits with 2 where the router would not start.`,
     const own = config.table.routes.find(({ adapter }) => adapter === "app");
     await assertionKeysOf(config.jwtKey);
     if (config.enrolment !== null) await openIssuerOf(config.enrolment, own?.anchors ?? [], files);
+    if (config.acme !== null) checkChallenge(await selectRuntime(), config);
     if (flags.json === true) {
       const { listen, admin, host, warnings } = config;
       io.out(
@@ -144,6 +164,7 @@ and exits with 2 where the router would not start.`,
             revocation_lists: revocationLists(config),
             authority: enrolmentSummary(config),
             login: loginSummary(config),
+            acme: acmeSummary(config),
             warnings,
           },
           null,
@@ -152,7 +173,7 @@ and exits with 2 where the router would not start.`,
       );
       return 0;
     }
-    for (const line of [...table(config), ...enrolmentLines(config)]) io.out(line);
+    for (const line of [...table(config), ...enrolmentLines(config), ...acmeLines(config)]) io.out(line);
     for (const { source, lists } of revocationLists(config)) {
       for (const { issuer, revoked, next_update } of lists ?? [])
         io.out(`revocation list ${source}: ${issuer}, ${revoked} revoked, next update ${next_update}`);

@@ -1,5 +1,6 @@
 import { serveAdmin } from "../admin-listener.ts";
 import type { AuditLog } from "../audit/audit-log.ts";
+import { orderedElsewhere } from "../certificate-orders.ts";
 import type { Config } from "../config/load.ts";
 import { ConfigError, cannotListen } from "../errors.ts";
 import type { Log } from "../observe/log.ts";
@@ -53,9 +54,11 @@ async function listenForAdmin(
   done: AbortSignal,
 ): Promise<Listener | null> {
   if (config.admin === null) return null;
+  const ordered = orderedElsewhere(runtime, config);
   const parts = {
     unready: () => primary.unready(),
-    details: (verbose: boolean) => primary.details(verbose),
+    details: (verbose: boolean) => [...primary.details(verbose), ...ordered.notes()],
+    challenge: ordered.challenge,
     metrics: () => primary.metrics(),
     connections: config.adminConnections ? () => primary.connections() : null,
   };

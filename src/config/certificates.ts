@@ -48,7 +48,12 @@ export function selectCertificate(
 }
 
 /** Puts a pair together, both PEM. Throws with words for the user; the key's text is in none of them. */
-export function pairUp(name: string, cert: string, key: string, files: Files): ServerCertificate {
+export function pairUp(
+  name: string,
+  cert: string,
+  key: string,
+  files: Pick<Files, "inspectPair">,
+): ServerCertificate {
   const { names, notAfter, problem } = files.inspectPair(cert, key);
   if (problem !== null) throw new Error(problem);
   return { name, cert, key, names: names.map((dns) => dns.toLowerCase()), notAfter };

@@ -1,6 +1,7 @@
 import { RouteTable } from "../core/match.ts";
 import type { NamePattern, Route } from "../core/route.ts";
 import type { ConfigProblem } from "../errors.ts";
+import { type AcmeConfig, whyNotOrdered } from "./acme.ts";
 import { type CertificateStore, certificateFor } from "./certificates.ts";
 import { ownRoutes } from "./own-routes.ts";
 import type { SchemeInfo } from "./scheme.ts";
@@ -89,6 +90,7 @@ const exampleName = ({ variables, suffix }: NamePattern): string =>
 export function checkCertificates(
   routes: readonly Route[],
   certificates: CertificateStore,
+  acme: AcmeConfig | null,
   problems: ConfigProblem[],
   warnings: string[],
 ): void {
@@ -103,10 +105,13 @@ export function checkCertificates(
     }
     for (const pattern of route.names) {
       if (certificateFor(certificates, exampleName(pattern)) !== undefined) continue;
+      if (acme?.names.includes(pattern.text) === true) continue;
       if (fallback === null) {
+        const why = acme === null ? null : whyNotOrdered(acme, pattern, routes);
+        const otherwise = "set SALLYPORT_CERT and SALLYPORT_KEY, or add one to SALLYPORT_CERT_DIR";
         problems.push({
           name: route.variable,
-          message: `no certificate for ${pattern.text}: set SALLYPORT_CERT and SALLYPORT_KEY, or add one to SALLYPORT_CERT_DIR`,
+          message: `no certificate for ${pattern.text}${why === null ? "" : `, which ${why}`}: ${otherwise}`,
         });
       } else {
         warnings.push(

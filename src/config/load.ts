@@ -1,5 +1,5 @@
 import { RouteTable } from "../core/match.ts";
-import type { Route } from "../core/route.ts";
+import type { NamePattern, Route } from "../core/route.ts";
 import type { ProxyProtocol } from "../core/source.ts";
 import { ConfigError, type ConfigProblem } from "../errors.ts";
 import type { GroupSource } from "../identity/groups.ts";
@@ -11,6 +11,7 @@ import type { RouterPlace } from "../peer/whereabouts.ts";
 import type { RevocationSettings } from "../revocation/watch.ts";
 import type { StateSettings } from "../state/redis-link.ts";
 import type { Cidr } from "../wire/ip.ts";
+import { type AcmeConfig, namesToOrder, orderedCertificates, readAcme, whyNotOrdered } from "./acme.ts";
 import { type AuditConfig, auditConfig } from "./audit.ts";
 import {
   type CertificateStore,
@@ -18,6 +19,7 @@ import {
   pairUp,
   readCertificateFolder,
   type ServerCertificate,
+  selectCertificate,
 } from "./certificates.ts";
 import { checkCertificates, checkPasswords, checkPorts, checkRoutes } from "./checks.ts";
 import { type EnrolmentConfig, readEnrolment, readProviders } from "./enrolment.ts";
@@ -57,6 +59,8 @@ export interface Config {
   readonly host: string;
   readonly table: RouteTable;
   readonly certificates: CertificateStore;
+  /** `null` where no certificates are ordered. */
+  readonly acme: AcmeConfig | null;
   readonly proxyProtocol: ProxyProtocol;
   /** Whose X-Forwarded-For is believed. */
   readonly forwardedFrom: readonly Cidr[];
@@ -139,7 +143,7 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
       ? []
       : (attempt("SALLYPORT_CLIENT_CA", () => clientAnchorsFrom(clientCa, files)) ?? null);
   const before = problems.length;
-  const certificates = readCertificates(values, files, problems, attempt);
+  const configured = readCertificates(values, files, problems, attempt);
   const certificatesRead = problems.length === before;
   const admin = parseAddress("SALLYPORT_ADMIN_LISTEN", values, problems);
   const connect = parseAddress("SALLYPORT_CONNECT_LISTEN", values, problems);
@@ -171,7 +175,11 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
   );
   const login = hostLogin(values, logins, problems);
   const ofApp = { idleTimeoutMs, expiryGraceMs, crl, allow: [], anchors: anchors ?? [], login };
-  const app = appRoute(values, ofApp, certificates, problems, warnings);
+  const settings = readAcme(values, files, problems, warnings);
+  const served = (name: NamePattern): boolean =>
+    selectCertificate(configured, name.text) !== null ||
+    (settings !== null && whyNotOrdered(settings, name, routes) === null);
+  const app = appRoute(values, ofApp, served, problems, warnings);
   const tunnel = tunnelRoute(values, ofApp, app, problems);
   const { route: peer, certificate: peerCertificate } = peerRoute(
     values,
@@ -197,8 +205,13 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
     if (upstream?.credentials?.minted === true && enrolment === null)
       problems.push({ name: variable, message: "upstream_cert=authority needs SALLYPORT_AUTHORITY" });
   }
+  const names = settings === null ? [] : namesToOrder(settings, [...routes, ...own], configured);
+  const acme = settings === null ? null : { ...settings, names };
+  const ordered = acme === null ? [] : orderedCertificates(acme, files, problems);
+  const more = configured.all.filter((one) => one !== configured.fallback);
+  const certificates = certificateStore(configured.fallback, [...more, ...ordered]);
   // Where a certificate can't be read, routes are not blamed for lacking it.
-  if (certificatesRead) checkCertificates([...routes, ...own], certificates, problems, warnings);
+  if (certificatesRead) checkCertificates([...routes, ...own], certificates, acme, problems, warnings);
   const from = values.SALLYPORT_PROXY_PROTOCOL_FROM ?? [];
   const mode = values.SALLYPORT_PROXY_PROTOCOL ?? "off";
   if (mode !== "off" && from.length === 0) {
@@ -230,6 +243,7 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
     host: app?.names[0]?.text ?? "",
     table: new RouteTable([...routes, ...own]),
     certificates,
+    acme,
     proxyProtocol: { mode, from },
     idleMs: idleTimeoutMs,
     forwardedFrom: values.SALLYPORT_FORWARDED_FROM ?? [],

@@ -1,7 +1,6 @@
-import type { Route } from "../core/route.ts";
+import type { NamePattern, Route } from "../core/route.ts";
 import type { ConfigProblem } from "../errors.ts";
 import { publisherRules } from "../identity/publishers.ts";
-import { type CertificateStore, selectCertificate } from "./certificates.ts";
 import { parseNamePattern } from "./names.ts";
 import type { Values } from "./variables.ts";
 
@@ -14,11 +13,15 @@ export type OwnDefaults = Pick<
   "idleTimeoutMs" | "expiryGraceMs" | "crl" | "allow" | "anchors" | "login"
 >;
 
-/** The router's own app, served at SALLYPORT_HOST once there is a certificate for it. */
+/**
+ * The router's own app, served at SALLYPORT_HOST where there is a certificate for it.
+ *
+ * @param served whether a name has a certificate, or gets one
+ */
 export function appRoute(
   values: Values,
   defaults: OwnDefaults,
-  certificates: CertificateStore,
+  served: (name: NamePattern) => boolean,
   problems: ConfigProblem[],
   warnings: string[],
 ): Route | null {
@@ -31,7 +34,7 @@ export function appRoute(
     });
     return null;
   }
-  if (selectCertificate(certificates, pattern.text) === null) {
+  if (!served(pattern)) {
     warnings.push(
       `no certificate for SALLYPORT_HOST (${pattern.text}): the router's own pages are not served`,
     );

@@ -5,7 +5,7 @@ import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { ConnectionTraces } from "../observe/traces.ts";
 import type { ServiceTarget } from "../tunnel/agents.ts";
-import type { Connection, Runtime } from "../types.ts";
+import type { Connection, Runtime, TlsContext } from "../types.ts";
 import type { HttpUpstreams } from "../upstream/http-upstreams.ts";
 import type { Cidr } from "../wire/ip.ts";
 import type { AdmissionControl } from "./admission.ts";
@@ -24,6 +24,8 @@ export interface RouterParts {
   readonly table: RouteTable;
   readonly adapters: ReadonlyMap<string, Adapter>;
   readonly contexts: TlsContexts;
+  /** What shows an authority that a name is ours; `null` where none has been asked to look. */
+  readonly challengeFor: (name: string) => Promise<TlsContext | null>;
   readonly verifierFor: (route: Route) => ClientVerifier;
   readonly admission: AdmissionControl;
   readonly limits: Limits;

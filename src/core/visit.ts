@@ -22,6 +22,7 @@ import type { Route } from "./route.ts";
 import type { Router } from "./router.ts";
 import type { Handler } from "./session.ts";
 import { endpointText, ipOf, readSource } from "./source.ts";
+import { validatedName, validationProtocol } from "./validation.ts";
 
 type Hit = Extract<Match, { ok: true }>;
 
@@ -52,6 +53,8 @@ export class Visit {
   readonly #id = crypto.randomUUID();
   /** Why it was ended from outside, if it was: said instead of the broken connection that follows. */
   #verdict: Refusal | undefined;
+  /** What the record says where nothing went wrong. */
+  #said: string | null = null;
 
   constructor(router: Router, generation: Generation, connection: Connection, arrival: Arrival) {
     this.#router = router;
@@ -72,8 +75,8 @@ export class Visit {
       this.#place = await admission.enter((refusal) => this.#end(refusal));
       await this.#greet();
       const hello = await this.#readHello();
-      if (hello !== null) {
-        this.#progress.reached("hello");
+      if (hello !== null) this.#progress.reached("hello");
+      if (hello !== null && !(await this.#validated(hello))) {
         const hit = await this.#match(hello);
         if (hit.route.terminates) await this.#terminate(hit);
         late.cancel();
@@ -191,6 +194,19 @@ export class Visit {
     this.#hello = begun?.hello;
     this.#led = begun?.led ?? null;
     return begun?.hello ?? null;
+  }
+
+  /** An authority that validates a name is shown that it is ours (RFC 8737 §3), and let in to nothing. */
+  async #validated(hello: ClientHello): Promise<boolean> {
+    const { runtime, challengeFor } = this.#generation.parts;
+    const name = this.#led === null ? validatedName(hello) : null;
+    const context = name === null ? null : await challengeFor(name);
+    if (context === null) return false;
+    await this.#passage?.pass();
+    this.#tls = await runtime.terminate(this.#connection, context, validationProtocol);
+    this.#said = "answered a validation by ACME";
+    await lingeringClose(this.#tls);
+    return true;
   }
 
   #refuse(refusal: Refusal): Promise<Refusal> {
@@ -353,7 +369,7 @@ export class Visit {
       source: endpointText(this.#source),
       listener: this.#arrival.listener,
       sni: this.#hello?.serverName ?? null,
-      alpn: this.#hit?.alpn ?? null,
+      alpn: this.#hit?.alpn ?? this.#tls?.alpn ?? null,
       tls: this.#tls?.version ?? null,
       ja4: this.#hello === undefined ? null : this.#router.fingerprint(this.#hello),
       resumed: this.#tls?.resumed ?? false,
@@ -368,7 +384,7 @@ export class Visit {
       bytes_in: carried.bytesRead,
       bytes_out: carried.bytesWritten,
       duration_ms: Math.round(performance.now() - this.#started),
-      detail: failure?.message ?? departed,
+      detail: failure?.message ?? departed ?? this.#said,
     };
     audit(record);
     traces?.ended(record, this.#progress);

@@ -205,6 +205,12 @@ export class Metrics {
     ["name"],
     "least",
   );
+  readonly acmeOrders = new Value(
+    "counter",
+    "sallyport_acme_orders_total",
+    "Certificates ordered by ACME, by how it went.",
+    ["name", "result"],
+  );
   readonly crlExpiry = new Value(
     "gauge",
     "sallyport_crl_expiry_seconds",
@@ -290,6 +296,7 @@ export class Metrics {
       this.bytes,
       this.upstreamConnect,
       this.certificateExpiry,
+      this.acmeOrders,
       this.crlExpiry,
       this.crlRefresh,
       this.ocspRequests,

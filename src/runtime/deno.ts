@@ -54,6 +54,8 @@ const longestBackOffMs = 1000;
 export class DenoRuntime extends NodeRuntime {
   override readonly name = "deno";
   override readonly version: string = Deno.version.deno;
+  /** rustls reads what it is given to show, and knows few critical extensions (2.9.6). */
+  override readonly showsAnyCertificate = false;
 
   override async listen(at: ListenAddress | SharedAddress, handlers: ListenHandlers): Promise<Listener> {
     if ("fd" in at) throw new TypeError("Deno listens at no socket that it inherited");

@@ -47,6 +47,7 @@ export class NodeRuntime implements Runtime {
   readonly name: Runtime["name"] = "node";
   readonly version: string = process.versions.node;
   readonly processId: number = process.pid;
+  readonly showsAnyCertificate: boolean = true;
 
   listen(at: ListenAddress | SharedAddress, handlers: ListenHandlers): Promise<Listener> {
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => {

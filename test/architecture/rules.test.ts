@@ -76,6 +76,7 @@ describe("each rule finds a breach", () => {
     ["src/identity/a.ts", 'import { x } from "../config/pem.ts";', ["identities are"]],
     ["src/enrolment/a.ts", 'import { x } from "../runtime/files.ts";', ["certificates are"]],
     ["src/state/a.ts", 'import { x } from "../config/load.ts";', ["what routers"]],
+    ["src/acme/a.ts", 'import { x } from "../runtime/files.ts";', ["certificates are"]],
     ["src/status/a.ts", 'import { x } from "../config/load.ts";', ["the status"]],
     ["src/server.ts", 'import { x } from "./cli/serve.ts";', ["nothing but"]],
     ["src/server.ts", 'import fs from "node:fs";', ["node: modules"]],

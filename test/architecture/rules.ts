@@ -162,6 +162,14 @@ export function rules(dependencies: readonly string[]): readonly Rule[] {
       (path) => shipped(path) && path !== "src/state/redis-link.ts",
       (specifier) => packageOf(specifier) === "@redis/client",
     ),
+    imports("certificates are ordered without runtime or adapters", under("src/acme"), (specifier) =>
+      under("src/runtime", "src/adapters", "src/cli", "routes")(specifier),
+    ),
+    imports(
+      "one place knows the client of ACME",
+      (path) => shipped(path) && !under("src/acme")(path),
+      (specifier) => packageOf(specifier) === "acme-client",
+    ),
     imports("workers are given their runtime", under("src/workers"), (specifier) =>
       under("src/runtime", "src/cli", "routes")(specifier),
     ),

@@ -1,0 +1,40 @@
+import type { AcmeChallenge } from "../config/acme.ts";
+
+/** Why there is no certificate for a name yet, and when it is tried again. */
+export interface Failure {
+  /** How many times in a row. */
+  readonly count: number;
+  /** Milliseconds since 1970. */
+  readonly next: number;
+  /** In words: the authority's, where it said something. */
+  readonly problem: string;
+}
+
+/** Somebody's turn to order: nobody else has one meanwhile. */
+export interface Turn {
+  /** Whether it still is: somebody who takes too long to say a word may be taken for dead. */
+  readonly holds: boolean;
+  release(): void;
+}
+
+/** What is kept of one directory, where all processes and routers that share it look. */
+export interface AcmeStore {
+  /** The account's key, PEM; the first that anybody made. */
+  accountKey(make: () => Promise<string>): Promise<string>;
+  /** What was ordered for a name, key and chain; `null`: nothing yet. */
+  certificate(name: string): string | null;
+  keepCertificate(name: string, text: string): void;
+  /**
+   * The key authorization that a validation is answered with; `null` where none is pending.
+   *
+   * @param key the name for `tls-alpn-01`, the token for `http-01`
+   */
+  challenge(kind: AcmeChallenge, key: string): string | null;
+  publish(kind: AcmeChallenge, key: string, keyAuthorization: string): void;
+  withdraw(kind: AcmeChallenge, key: string): void;
+  failure(name: string): Failure | null;
+  /** `null`: it went well. */
+  keepFailure(name: string, failure: Failure | null): void;
+  /** `null` while somebody else has the turn. */
+  takeTurn(): Turn | null;
+}
