@@ -2,7 +2,9 @@ import type { OnReadOpts } from "node:net";
 
 /** What TLS hands over at most at once: the content of a record (RFC 8446 §5.1). */
 const record = 16 * 1024;
-const roomy = 256 * 1024;
+/** What is handed over at once, and a record more: a large write of the peer's may end with a few bytes. */
+const large = 16 * record;
+const roomy = large + record;
 
 // Reads happen one at a time, so that one buffer serves every connection that says little.
 const shared = new Uint8Array(record);
@@ -66,6 +68,16 @@ export function gatheredReads(take: (chunk: Uint8Array) => boolean): GatheredRea
     if (buffer.length - end < record) change(fresh());
     return end === 0 ? buffer : buffer.subarray(end);
   };
+  /** All but the last record is handed over: it is not the end of what comes before, but the beginning of more. */
+  const begin = (last: Uint8Array): void => {
+    end -= last.length;
+    flush();
+    if (!free) change(fresh());
+    buffer.set(last);
+    start = 0;
+    end = last.length;
+  };
+
   const filled = (count: number, into: Uint8Array): boolean => {
     if (buffer === shared) {
       take(into.slice(0, count));
@@ -77,6 +89,7 @@ export function gatheredReads(take: (chunk: Uint8Array) => boolean): GatheredRea
     const at = into.byteOffset - buffer.byteOffset;
     if (start === end) start = at;
     end = at + count;
+    if (count === record && end - start > large) begin(into.subarray(0, count));
     if (count < record) {
       flush();
       change(shared);

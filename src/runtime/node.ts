@@ -35,6 +35,7 @@ import { gatheredReads } from "./gathered-reads.ts";
 import { httpClient } from "./http/client.ts";
 import { ConnectionDuplex } from "./http/connection-duplex.ts";
 import { serveHttp } from "./http/server.ts";
+import { placeReads } from "./placed-reads.ts";
 import { pooledReads } from "./pooled-reads.ts";
 import { eventRelay, portableRelay } from "./relay.ts";
 import { type FlowControl, SocketConnection } from "./socket-connection.ts";
@@ -297,6 +298,18 @@ class GatheredTlsConnection extends NodeTlsConnection {
     super(socket, ends, flow);
     // Before the connection's own listener, which comes with the first read.
     socket.once("end", this.#reads.flush);
+  }
+
+  protected override starts(): void {
+    // What came before anybody wanted it: all of it in one piece, or newer Node piece by piece.
+    const waiting: Uint8Array[] = [];
+    for (let chunk = this.#waiting(); chunk !== null; chunk = this.#waiting()) waiting.push(chunk);
+    placeReads(this.socket, this.#reads);
+    for (const chunk of waiting) this.take(chunk);
+  }
+
+  #waiting(): Uint8Array | null {
+    return this.socket.read() as Uint8Array | null;
   }
 
   protected override received(chunk: Uint8Array): void {

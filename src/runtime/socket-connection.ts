@@ -85,6 +85,9 @@ export class SocketConnection implements EventedConnection {
 
   readonly #onData = (chunk: Uint8Array): void => this.received(chunk);
 
+  /** Reading begins: once, and not before somebody wants the bytes. */
+  protected starts(): void {}
+
   /** The socket has handed over a chunk. */
   protected received(chunk: Uint8Array): void {
     this.take(chunk);
@@ -134,6 +137,7 @@ export class SocketConnection implements EventedConnection {
   #start(): void {
     if (this.#flowing) return;
     this.#flowing = true;
+    this.starts();
     this.socket.on("data", this.#onData);
     this.socket.once("end", this.#onEnd);
     this.socket.resume();

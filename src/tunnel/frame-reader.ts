@@ -4,8 +4,8 @@ import { type FrameHeader, headerBytes, parseFrameHeader } from "../wire/yamux.t
 export interface FrameSink {
   /** A frame begins. How many of the bytes behind it are its payload. Throws where the peer breaks the protocol. */
   begin(header: FrameHeader): number;
-  /** Some of the payload, a view on what was read. */
-  payload(part: Uint8Array, of: Uint8Array): void;
+  /** Some of the payload, a view on what was read. True where the bytes are needed no more. */
+  payload(part: Uint8Array, of: Uint8Array): boolean;
   /** The frame is over: at once where it has no payload. */
   end(header: FrameHeader): void;
 }
@@ -22,16 +22,17 @@ export class FrameReader {
     this.#sink = sink;
   }
 
-  /** Throws what the sink throws, or an error that says what is no frame. */
-  push(chunk: Uint8Array): void {
+  /** True where nothing of the chunk is needed any more. Throws what the sink throws, or an error that says what is no frame. */
+  push(chunk: Uint8Array): boolean {
     let at = 0;
+    let free = true;
     while (at < chunk.length) {
       if (this.#current === null) at = this.#header(chunk, at);
       else {
         const part = chunk.subarray(at, at + this.#left);
         at += part.length;
         this.#left -= part.length;
-        this.#sink.payload(part, chunk);
+        free = this.#sink.payload(part, chunk) && free;
       }
       if (this.#current !== null && this.#left === 0) {
         const over = this.#current;
@@ -39,6 +40,7 @@ export class FrameReader {
         this.#sink.end(over);
       }
     }
+    return free;
   }
 
   /** Where the header's bytes in this chunk end. */

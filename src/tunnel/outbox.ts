@@ -1,14 +1,14 @@
 import { isEvented } from "../core/evented.ts";
 import type { Connection } from "../types.ts";
-import { type FrameType, headerBytes, putFrameHeader } from "../wire/yamux.ts";
+import { type FrameType, frameTypes, headerBytes, putFrameHeader } from "../wire/yamux.ts";
 
-/** A batch on a busy session, and on one that says little. */
-const largeBatch = 256 * 1024;
+/** Kept for the few frames that concern the whole session. */
+const reserved = 4 * headerBytes;
+/** A batch on a busy session, which has room for all of a large read (256 KiB) behind a few headers, and on one that says little. */
+const largeBatch = 256 * 1024 + reserved + 4 * headerBytes;
 const smallBatch = 4 * 1024;
 /** So many small batches in a row, and the session is no longer busy. */
 const quietAfter = 8;
-/** Kept for the few frames that concern the whole session. */
-const reserved = 4 * headerBytes;
 
 /**
  * Frames on their way out, gathered: one write for all that is there to be sent by now. What is put in is copied, so
@@ -24,6 +24,11 @@ export class Outbox {
   /** Small batches since the last larger one. */
   #small = 0;
   #full = false;
+  /** The data frame that ends the batch, if one does: where its header is, and what it says. No stream: 0. */
+  #lastStream = 0;
+  #lastAt = 0;
+  #lastFlags = 0;
+  #lastLength = 0;
 
   /** @param drained the connection has room again */
   constructor(under: Connection, drained: () => void, failed: (error: unknown) => void) {
@@ -56,6 +61,25 @@ export class Outbox {
     if (this.#batch.length === 0) this.#batch = new Uint8Array(this.#size);
     putFrameHeader(this.#batch, this.#length, type, flags, stream, length);
     this.#length += headerBytes;
+    this.#lastStream = 0;
+  }
+
+  /**
+   * The header of a data frame. Where the last frame in the batch is one of the same stream, that one goes on instead:
+   * one large frame is one view on what the peer has read, and one write of its.
+   */
+  data(flags: number, stream: number, length: number): void {
+    if (flags === 0 && stream === this.#lastStream) {
+      this.#lastLength += length;
+      putFrameHeader(this.#batch, this.#lastAt, frameTypes.data, this.#lastFlags, stream, this.#lastLength);
+      return;
+    }
+    const at = this.#length;
+    this.header(frameTypes.data, flags, stream, length);
+    this.#lastAt = at;
+    this.#lastStream = stream;
+    this.#lastFlags = flags;
+    this.#lastLength = length;
   }
 
   /** Behind a data frame's header, which has said how much. */
@@ -72,6 +96,7 @@ export class Outbox {
     const size = this.#small === 0 ? largeBatch : this.#small < quietAfter ? this.#size : smallBatch;
     const under = this.#under;
     this.#length = 0;
+    this.#lastStream = 0;
     let free = false;
     if (isEvented(under)) {
       this.#full = !under.push(bytes);

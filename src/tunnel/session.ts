@@ -25,7 +25,7 @@ export interface SessionOptions {
 
 /** Both sides of a tunnel begin with this. */
 export const firstWindow = 64 * 1024;
-const largestWindow = 1024 * 1024;
+const largestWindow = 4 * 1024 * 1024;
 /** What all streams of a session may have beyond their first window. */
 const growthBudget = 32 * 1024 * 1024;
 /** A window that was used up faster than this held its stream back. */
@@ -199,11 +199,11 @@ export class TunnelSession implements StreamHost {
       }
       this.#heard = performance.now();
       try {
-        this.#reader.push(chunk);
+        return this.#reader.push(chunk);
       } catch (error) {
         this.#wrong(error instanceof Error ? error.message : String(error));
+        return false;
       }
-      return false;
     };
     if (isEvented(under)) {
       under.pipeTo(take);
@@ -240,8 +240,8 @@ export class TunnelSession implements StreamHost {
     return length;
   }
 
-  payload(part: Uint8Array, of: Uint8Array): void {
-    this.#target?.receive(part, of);
+  payload(part: Uint8Array, of: Uint8Array): boolean {
+    return this.#target?.receive(part, of) ?? true;
   }
 
   end({ type, flags, length }: FrameHeader): void {

@@ -93,28 +93,30 @@ export class TunnelStream implements EventedConnection {
 
   // What comes from the peer.
 
-  /** Bytes that stay within the credit. `of`: what they are a view on. */
-  receive(part: Uint8Array, of: Uint8Array): void {
+  /** Bytes that stay within the credit. `of`: what they are a view on. True where they are needed no more. */
+  receive(part: Uint8Array, of: Uint8Array): boolean {
     this.#credit -= part.length;
-    if (this.#gone) return;
+    if (this.#gone) return true;
     this.bytesRead += part.length;
     if (this.#queue.length === 0 && this.#putBack.length === 0 && !this.#held) {
       if (this.#sink !== undefined) {
-        this.#sink(part);
+        const free = this.#sink(part);
         this.#consumed();
-        return;
+        return free;
       }
       if (this.#reader !== undefined) {
         const reader = this.#reader;
         this.#reader = undefined;
         reader.resolve(part);
         this.#consumed();
-        return;
+        return false;
       }
     }
     // A small part must not keep all of a large chunk for as long as nobody reads it.
-    this.#queue.push(part.length * 2 < of.length ? part.slice() : part);
+    const small = part.length * 2 < of.length;
+    this.#queue.push(small ? part.slice() : part);
     this.#queued += part.length;
+    return small;
   }
 
   /** The peer has ended its half. */
@@ -225,7 +227,7 @@ export class TunnelStream implements EventedConnection {
   }
 
   #emitData(outbox: Outbox, size: number): void {
-    outbox.header(frameTypes.data, this.#takeFirst(), this.id, size);
+    outbox.data(this.#takeFirst(), this.id, size);
     let left = size;
     while (left > 0) {
       const chunk = this.#out[0];
@@ -256,7 +258,7 @@ export class TunnelStream implements EventedConnection {
     if (this.#outBytes === 0 && isFree) {
       sent = Math.max(0, Math.min(chunk.length, this.#sendWindow, outbox.room - headerBytes));
       if (sent > 0) {
-        outbox.header(frameTypes.data, this.#takeFirst(), this.id, sent);
+        outbox.data(this.#takeFirst(), this.id, sent);
         outbox.payload(sent === chunk.length ? chunk : chunk.subarray(0, sent));
         this.#sendWindow -= sent;
         this.#host.filled();

@@ -93,3 +93,21 @@ for (const [source, open] of Object.entries({ socket, stream }))
     one.receive(10, () => {});
     assert.deepEqual(sizes, [record, 4 * record, record + 10]);
   });
+
+for (const [source, open] of Object.entries({ socket, stream }))
+  test(`${source}: a large write's last bytes are of the same chunk, and a full record after 256 KiB begins the next`, async () => {
+    for (const took of [true, false]) {
+      const sizes: number[] = [];
+      const one = open((chunk) => {
+        sizes.push(chunk.length);
+        return took;
+      });
+      one.receive(record, () => {});
+      for (let i = 0; i < 16; i++) one.receive(record, () => {});
+      one.receive(12, () => {});
+      one.receive(record, () => {});
+      for (let i = 0; i < 18; i++) one.receive(record, () => {});
+      await new Promise((resolve) => setImmediate(resolve));
+      assert.deepEqual(sizes, [record, 16 * record + 12, record, 16 * record, 2 * record]);
+    }
+  });

@@ -65,6 +65,31 @@ describe("a session", () => {
     pair.close();
   });
 
+  it("says what one stream sends in one turn in one frame, and what several send in one each", async () => {
+    const [dialled, accepted] = await pairs.pair();
+    const session = new TunnelSession(accepted, { dialled: false, maxStreams: 4, accept: null });
+    const [one, other] = [session.open(), session.open()];
+    for (const [stream, byte] of [
+      [one, 1],
+      [one, 2],
+      [other, 3],
+      [other, 4],
+      [one, 5],
+    ] as const)
+      void stream.write(Uint8Array.of(byte));
+    await one.write(Uint8Array.of(6));
+    const { syn } = frameFlags;
+    const expected = Buffer.concat([
+      frame("data", syn, 2, 2, Uint8Array.of(1, 2)),
+      frame("data", syn, 4, 2, Uint8Array.of(3, 4)),
+      frame("data", 0, 2, 2, Uint8Array.of(5, 6)),
+    ]);
+    const said = await readSome(dialled, expected.length + headerBytes);
+    // A session's first word is a ping.
+    assert.ok([0, headerBytes].includes(said.indexOf(expected)), said.toString("hex"));
+    session.close();
+  });
+
   it("keeps the half that is open when the other is closed", async () => {
     const pair = await sessionPair(pairs);
     const [near, far] = await pair.open();

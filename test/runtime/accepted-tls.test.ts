@@ -1,0 +1,74 @@
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { TLSSocket } from "node:tls";
+import { Authority, createAuthority } from "../../src/authority/authority.ts";
+import { placeReads } from "../../src/runtime/placed-reads.ts";
+import type { TlsConnection } from "../../src/types.ts";
+import { Pairs } from "../support/pairs.ts";
+
+const size = 24 * 1024 * 1024;
+const byteAt = (at: number): number => (at * 7 + (at >> 12)) & 255;
+const dayMs = 86_400_000;
+
+let pairs: Pairs;
+let authority: Authority;
+before(async () => {
+  pairs = await Pairs.open();
+  authority = await Authority.open(await createAuthority("Accepted"));
+});
+after(() => pairs?.close());
+
+async function terminated(): Promise<[client: TlsConnection, server: TlsConnection]> {
+  const { runtime } = pairs;
+  const context = runtime.tlsContext({
+    ...(await authority.server(["accepted.test"], dayMs)),
+    clientCas: null,
+    sessionContext: "accepted",
+  });
+  const [dialled, accepted] = await pairs.pair();
+  const tls = {
+    serverName: "accepted.test",
+    verify: true,
+    ca: [authority.certificate.toString("pem")],
+    cert: null,
+    key: null,
+  };
+  return Promise.all([runtime.secure(dialled, tls, 10_000), runtime.terminate(accepted, context, null)]);
+}
+
+describe("a TLS connection that we accept", () => {
+  it("gives what was sent before anybody read, then the rest, in order and to the end, however it is read", async () => {
+    const [client, server] = await terminated();
+    const sending = (async () => {
+      const block = new Uint8Array(200_000);
+      for (let at = 0; at < size; at += block.length) {
+        for (let i = 0; i < block.length; i++) block[i] = byteAt(at + i);
+        await client.write(block.slice(0, size - at));
+      }
+      await client.closeWrite();
+    })();
+    // By then more has come than is held for somebody who may read some day.
+    for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+    let heard = 0;
+    for (let chunk = await server.read(); chunk !== null; chunk = await server.read()) {
+      for (const [i, byte] of chunk.entries())
+        if (byte !== byteAt(heard + i)) assert.fail(`another byte at ${heard + i}`);
+      heard += chunk.length;
+      if (heard % 5 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    assert.equal(heard, size);
+    await sending;
+    await server.closeWrite();
+    assert.equal(await client.read(), null);
+  });
+
+  it("on Node has a place for its reads", async () => {
+    // The others have sockets of their own there.
+    if (pairs.runtime.name !== "node") return;
+    const [, server] = await terminated();
+    assert.ok("socket" in server && server.socket instanceof TLSSocket);
+    const reads = { buffer: () => new Uint8Array(16_384), callback: () => true };
+    assert.equal(placeReads(server.socket, reads), true, "Node keeps it somewhere else: see placed-reads.ts");
+    server.abort();
+  });
+});
