@@ -47,8 +47,11 @@ export function servicesOf(
   return services;
 }
 
-/** Connections of the agent's: each with the certificate that is good by then. */
-function linkOf(client: Client, say: (line: string) => void): AgentLink & { start(): void; stop(): void } {
+/** Connections of the agent's: each with the certificate that is good by then, renewed where it is the profile's. */
+export function agentLink(
+  client: Client,
+  say: (line: string) => void,
+): AgentLink & { start(): void; stop(): void } {
   const keeper = client.credential(say);
   let shown = "";
   return {
@@ -84,7 +87,7 @@ async function run(args: readonly string[], io: CliIo): Promise<number> {
     );
   const say = (line: string): void => io.err(`sallyport: ${printable(line)}`);
   const client = await openClient(flags, io.env);
-  const link = linkOf(client, say);
+  const link = agentLink(client, say);
   const agent = new Agent(client.runtime, name, version, services, link, {
     connected: () => say(`agent ${name} publishes ${[...services.keys()].join(", ")} at ${client.link.name}`),
     lost: (why, againMs) => say(`no connection to ${client.link.name}: ${why}; again in ${againMs} ms`),

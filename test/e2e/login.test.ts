@@ -5,9 +5,13 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { connect, type TLSSocket } from "node:tls";
 import { Authority } from "../../src/authority/authority.ts";
+import { agentLink } from "../../src/cli/agent.ts";
+import { openClient } from "../../src/cli/client.ts";
 import type { CertificateRecord } from "../../src/enrolment/record.ts";
 import type { ClientPair } from "../../src/local/link.ts";
+import { agentBy } from "../support/agents.ts";
 import { logInWithChromium } from "../support/chromium.ts";
 import { dialTcp, firstBytes } from "../support/client.ts";
 import { startProxy, type TestProxy } from "../support/local-proxy.ts";
@@ -98,6 +102,8 @@ before(async () => {
     "localhost",
     "--name",
     "echo.localhost",
+    "--name",
+    "edge.localhost",
     "--out",
     at("server"),
   );
@@ -106,6 +112,8 @@ before(async () => {
   echoing = await tcpUpstream(echo);
   router = await startRouter(site, {
     SALLYPORT_ROUTE_ECHO: `tcp://127.0.0.1:${echoing.port}?sni=echo.localhost`,
+    SALLYPORT_ROUTE_EDGE: "tcp://echo?sni=edge.localhost&via=edge",
+    SALLYPORT_TUNNEL_ALLOW: "edge=cn:laptop",
     SALLYPORT_CLIENT_CA: at("ca/ca.crt"),
     SALLYPORT_AUTHORITY: at("ca"),
     SALLYPORT_OIDC_STAFF: `${provider.issuer}?${rules}&uri=spiffe://example.com/user/{sub}`,
@@ -326,6 +334,21 @@ describe("a certificate that runs out while a local proxy is open", () => {
     const { cert, key } = await authority.client({ commonName: "laptop" }, lifetimeMs, from);
     return { certificate: cert.includes(files.cert.trim()) ? cert : `${cert}${files.cert}`, key };
   };
+  /** Through the route to what the agent publishes. */
+  const dialAs = (pair: ClientPair): Promise<TLSSocket> =>
+    new Promise((resolve, reject) => {
+      const socket = connect({
+        host: "127.0.0.1",
+        port: router.port,
+        servername: "edge.localhost",
+        ALPNProtocols: ["sallyport-tcp"],
+        ca: readFileSync(at("ca/ca.crt")),
+        cert: pair.certificate,
+        key: pair.key,
+      });
+      socket.once("error", reject);
+      socket.once("secureConnect", () => resolve(socket));
+    });
   const answer = async (word: string): Promise<string | undefined> => {
     const socket = await dialTcp(proxy.port);
     socket.write(word);
@@ -354,6 +377,42 @@ describe("a certificate that runs out while a local proxy is open", () => {
     const serial = new X509Certificate(held().certificate).serialNumber.toLowerCase();
     await router.record(({ route, identity }) => route === "echo" && identity?.serial === serial);
     assert.equal(proxy.said(), "");
+  });
+
+  it("is renewed by an agent, which dials anew with it while a stream goes on", async () => {
+    // Due in three seconds: in the last third of a life that began five minutes back.
+    const brief = await made(154_500);
+    hold(brief);
+    const serialOf = ({ certificate }: ClientPair): string =>
+      new X509Certificate(certificate).serialNumber.toLowerCase();
+    const client = await openClient({}, { ...variables(), SALLYPORT_TUNNEL: "never" });
+    const told: string[] = [];
+    const link = agentLink(client, (line) => told.push(line));
+    const service = { host: "127.0.0.1", port: echoing.port };
+    const edge = agentBy(link, client.runtime, "edge", { echo: service }, { lookEveryMs: 50 });
+    await edge.until(/^connected/);
+    const stream = await dialAs(brief);
+    stream.write("before");
+    assert.equal(String(await firstBytes(stream)), "before");
+    const from = router.records().length;
+    await edge.until(/^moving: there is a new certificate$/);
+    const renewed = held();
+    assert.notEqual(renewed.key, brief.key);
+    await recorded((one) => one.credential === "certificate" && one.serial === serialOf(renewed));
+    // By the new connection, whose certificate is the new one.
+    const next = await dialAs(renewed);
+    next.write("beside");
+    assert.equal(String(await firstBytes(next)), "beside");
+    stream.write("after");
+    assert.equal(String(await firstBytes(stream)), "after");
+    const ended = (serial: string) =>
+      router.record(({ adapter, identity }) => adapter === "tunnel" && identity?.serial === serial, from);
+    stream.end();
+    assert.equal((await ended(serialOf(brief))).reason, "ok");
+    next.end();
+    edge.agent.stop();
+    assert.equal((await ended(serialOf(renewed))).reason, "ok");
+    assert.deepEqual(told, []);
   });
 
   it("is told of with what to do, and a new login is enough", async () => {

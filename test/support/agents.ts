@@ -2,8 +2,15 @@ import { readFileSync } from "node:fs";
 import type { TLSSocket } from "node:tls";
 import { RouterLink } from "../../src/local/link.ts";
 import { selectRuntime } from "../../src/runtime/select.ts";
-import { Agent, type AgentEvents, type AgentTimes, type ServiceAddress } from "../../src/tunnel/agent.ts";
+import {
+  Agent,
+  type AgentEvents,
+  type AgentLink,
+  type AgentTimes,
+  type ServiceAddress,
+} from "../../src/tunnel/agent.ts";
 import { type Answer, encodeHello, parseAnswer } from "../../src/tunnel/wire.ts";
+import type { Runtime } from "../../src/types.ts";
 import { atEnd } from "./at-end.ts";
 import { dial, firstBytes } from "./client.ts";
 import type { Site } from "./router.ts";
@@ -46,6 +53,25 @@ export async function agentHere(
   const link = new RouterLink(runtime, router, "never", { needed: () => false, remember: () => {} }, null);
   const certificate = (): string => readFileSync(`${site.folder}/${as}.crt`, "utf8");
   let shown = "";
+  const files: AgentLink = {
+    dial: async () => {
+      shown = certificate();
+      const key = readFileSync(`${site.folder}/${as}.key`, "utf8");
+      return link.dial(router.host, "sallyport-tunnel", { certificate: shown, key });
+    },
+    isCurrent: async () => certificate() === shown,
+  };
+  return agentBy(files, runtime, name, services, times);
+}
+
+/** The same, which reaches the router by another way. */
+export function agentBy(
+  link: AgentLink,
+  runtime: Runtime,
+  name: string,
+  services: Readonly<Record<string, ServiceAddress>>,
+  times: AgentTimes = {},
+): AgentHere {
   const said: string[] = [];
   const waiting = new Set<() => void>();
   const say = (line: string): void => {
@@ -58,22 +84,7 @@ export async function agentHere(
     moving: (why) => say(`moving: ${why}`),
     failed: (why) => say(`failed: ${why}`),
   };
-  const agent = new Agent(
-    runtime,
-    name,
-    "0",
-    new Map(Object.entries(services)),
-    {
-      dial: async () => {
-        shown = certificate();
-        const key = readFileSync(`${site.folder}/${as}.key`, "utf8");
-        return link.dial(router.host, "sallyport-tunnel", { certificate: shown, key });
-      },
-      isCurrent: async () => certificate() === shown,
-    },
-    events,
-    times,
-  );
+  const agent = new Agent(runtime, name, "0", new Map(Object.entries(services)), link, events, times);
   const over = agent.run();
   atEnd(async () => {
     agent.stop();
