@@ -45,6 +45,8 @@ export class NodeTlsContext implements TlsContext {
       cert: options.cert,
       key: options.key,
       ciphers,
+      // Where a client has no wish but its library's order, AES-128 saves a quarter of what AES-256 costs.
+      honorCipherOrder: true,
       minVersion: "TLSv1.2",
       // Without it OpenSSL cuts off every client that resumes a session and was asked for a certificate.
       sessionIdContext: options.sessionContext,

@@ -113,7 +113,7 @@ export class TunnelStream implements EventedConnection {
       }
     }
     // A small part must not keep all of a large chunk for as long as nobody reads it.
-    const small = part.length * 2 < of.length;
+    const small = part.length * 3 < of.length;
     this.#queue.push(small ? part.slice() : part);
     this.#queued += part.length;
     return small;

@@ -1,12 +1,18 @@
+import { cpuSeconds } from "./accounting.ts";
 import { end, start } from "./children.ts";
 import { type Bench, runtimeCommand, startSubject } from "./subjects.ts";
-import { directions, ratios, type Throughputs, transfer } from "./transfer.ts";
+import { directions, median, ratios, type Throughputs, transfer } from "./transfer.ts";
 
 const ways = ["router alone", "by way of an agent"] as const;
 const readyMs = 20_000;
 
 /** Runs `use` while an agent on this runtime publishes the upstream. */
-async function withAgent(name: string, bench: Bench, port: number, use: () => Promise<void>): Promise<void> {
+async function withAgent(
+  name: string,
+  bench: Bench,
+  port: number,
+  use: (pid: number) => Promise<void>,
+): Promise<void> {
   const [command, ...args] = runtimeCommand(name, bench.root, "src/main") ?? ["false"];
   const agent = start(
     command,
@@ -37,11 +43,14 @@ async function withAgent(name: string, bench: Bench, port: number, use: () => Pr
         resolve();
       });
     });
-    await use();
+    await use(agent.pid ?? 0);
   } finally {
     await end(agent);
   }
 }
+
+const cpuOf = (direction: string, way: string): string => `${direction}, ${way}: CPU`;
+const gibibyte = 1024 ** 3;
 
 /** What the way by an agent leaves of the router's own throughput, router and agent on the same runtime. */
 export async function measureAgents(
@@ -58,15 +67,22 @@ export async function measureAgents(
       measured[name] = values;
       const router = await startSubject(name, bench);
       try {
-        await withAgent(name, bench, router.termPort, async () => {
+        const note = (key: string, value: number): void => {
+          values[key] = [...(values[key] ?? []), value];
+        };
+        await withAgent(name, bench, router.termPort, async (agentPid) => {
+          const spent = (): number => cpuSeconds(router.process.pid ?? 0) + cpuSeconds(agentPid);
           for (const direction of directions)
             for (const [way, serverName] of [
               [ways[0], "term.bench.test"],
               [ways[1], "agent.bench.test"],
             ] as const) {
-              const key = `${direction}, ${way}`;
-              const value = await transfer(bench, direction, router.termPort, serverName, size);
-              values[key] = [...(values[key] ?? []), value];
+              const before = spent();
+              note(
+                `${direction}, ${way}`,
+                await transfer(bench, direction, router.termPort, serverName, size),
+              );
+              note(cpuOf(direction, way), ((spent() - before) * gibibyte) / size);
             }
         });
       } finally {
@@ -78,7 +94,17 @@ export async function measureAgents(
   return measured;
 }
 
-export const printAgents = (measured: Readonly<Record<string, Throughputs>>): string =>
-  ratios("agent: throughput, as a part of the same without it (MiB/s)", measured, [
+export function printAgents(measured: Readonly<Record<string, Throughputs>>): string {
+  const parts = ratios("agent: throughput, as a part of the same without it (MiB/s)", measured, [
     { way: ways[1], base: ways[0] },
   ]);
+  const cells = (direction: string): string =>
+    Object.entries(measured)
+      .map(
+        ([name, values]) =>
+          `${name} ${ways.map((way) => median(values[cpuOf(direction, way)]).toFixed(2)).join(", ")}`,
+      )
+      .join("   ");
+  const costs = directions.map((direction) => `  ${direction.padEnd(26)}${cells(direction)}`);
+  return [parts, `agent: CPU of router and agent, seconds a GiB: ${ways.join(", ")}`, ...costs].join("\n");
+}

@@ -47,7 +47,7 @@ export async function transfer(
   return size / mebibyte / ((performance.now() - started) / 1000);
 }
 
-const median = (values: readonly number[] = []): number =>
+export const median = (values: readonly number[] = []): number =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 
 /** What is compared with what, in the same round. */
