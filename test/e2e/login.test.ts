@@ -396,6 +396,7 @@ describe("a certificate that runs out while a local proxy is open", () => {
     assert.equal(String(await firstBytes(stream)), "before");
     const from = router.records().length;
     await edge.until(/^moving: there is a new certificate$/);
+    await edge.until(/^connected anew$/);
     const renewed = held();
     assert.notEqual(renewed.key, brief.key);
     await recorded((one) => one.credential === "certificate" && one.serial === serialOf(renewed));

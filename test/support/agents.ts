@@ -79,7 +79,7 @@ export function agentBy(
     for (const look of waiting) look();
   };
   const events: AgentEvents = {
-    connected: () => say("connected"),
+    connected: () => say(said.includes("connected") ? "connected anew" : "connected"),
     lost: (why) => say(`lost: ${why}`),
     moving: (why) => say(`moving: ${why}`),
     failed: (why) => say(`failed: ${why}`),
