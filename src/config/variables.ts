@@ -1,7 +1,6 @@
-import type { z } from "zod";
 import { profiles } from "../identity/profile.ts";
 import { crlRules } from "../identity/revocation/lists.ts";
-import { acmeChallenges } from "./acme.ts";
+import { acmeVariables } from "./acme-variables.ts";
 import { rotation } from "./audit.ts";
 import {
   address,
@@ -27,23 +26,7 @@ import {
   tunnelRules,
   workers,
 } from "./values.ts";
-
-interface Variable<T> {
-  readonly schema: z.ZodType<T, string>;
-  /** As it would be written; `null`: unset. */
-  readonly fallback: string | null;
-  readonly meaning: string;
-}
-
-const variable = <T>(
-  schema: z.ZodType<T, string>,
-  fallback: string | null,
-  meaning: string,
-): Variable<T> => ({
-  schema,
-  fallback,
-  meaning,
-});
+import { type Variable, variable } from "./variable.ts";
 
 /** Where a scheme's listener is in listener mode `separate`: the registry has the default too. */
 const separatePort = (scheme: string, fallback: number) =>
@@ -277,37 +260,7 @@ export const variables = {
     null,
     "trust anchors for a `rediss://` server, PEM or a path; the system's unless set",
   ),
-  SALLYPORT_ACME: variable(
-    text,
-    null,
-    "an authority that certificates are ordered from by ACME: `letsencrypt`, `letsencrypt-staging`, or the URL of a directory; for `SALLYPORT_HOST` and the exact names of routes that no other certificate covers. Setting it agrees to the authority's terms of service ([ACME](acme.md))",
-  ),
-  SALLYPORT_ACME_DIR: variable(
-    text,
-    null,
-    "the folder that keeps the account's key and the certificates, made where it is missing; routers that share it order each certificate once",
-  ),
-  SALLYPORT_ACME_EMAIL: variable(text, null, "whom the authority writes to about the account"),
-  SALLYPORT_ACME_CA: variable(
-    text,
-    null,
-    "trust anchors for the directory's own server, where it is a private authority's; the system's unless set",
-  ),
-  SALLYPORT_ACME_CHALLENGE: variable(
-    oneOf(...acmeChallenges),
-    "tls-alpn-01",
-    "how the authority is shown that a name is ours: `tls-alpn-01` at the one port, `http-01` at the admin listener",
-  ),
-  SALLYPORT_ACME_EAB_KID: variable(
-    text,
-    null,
-    "the id of the key that binds the account to one that the authority knows (external account binding)",
-  ),
-  SALLYPORT_ACME_EAB_HMAC_KEY: variable(
-    text,
-    null,
-    "that key: base64url, or the path of a file that holds it",
-  ),
+  ...acmeVariables,
   SALLYPORT_TUNNEL_ALLOW: variable(
     tunnelRules,
     null,

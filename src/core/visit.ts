@@ -10,6 +10,7 @@ import { cidrContains } from "../wire/ip.ts";
 import type { Place } from "./admission.ts";
 import { AdmittedSession } from "./admitted-session.ts";
 import type { Arrival } from "./arrival.ts";
+import { asRefusal } from "./as-refusal.ts";
 import { deadline } from "./deadline.ts";
 import type { Generation } from "./generation.ts";
 import { type Begun, readHello, refuseInClear } from "./hello.ts";
@@ -393,12 +394,4 @@ export class Visit {
     this.#count();
     if (failure?.cause instanceof TypeError) log.error("a fault of our own", { detail: failure.cause.stack });
   }
-}
-
-function asRefusal(error: unknown, established: boolean): Refusal {
-  if (error instanceof Refusal) return error;
-  const detail = error instanceof Error ? error.message : String(error);
-  // Reading the first bytes or serving, the only other thing that throws is a connection that broke.
-  if (!(error instanceof TypeError)) return new Refusal("client_closed", detail, { cause: error });
-  return new Refusal(established ? "protocol_error" : "handshake_failed", detail, { cause: error });
 }
