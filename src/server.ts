@@ -169,7 +169,7 @@ export async function startServer(
   const ownAdmission =
     member?.admission(config.caps, room) ?? new Admission({ ...config.caps, connections: room });
   const admission = whereRecorded(
-    shared?.admission(ownAdmission, config.caps) ?? ownAdmission,
+    shared?.admission(ownAdmission, config.caps, config.limits) ?? ownAdmission,
     () =>
       config.audit.whenFull === "refuse" && (recording?.full === true || member?.recordingIsFull === true),
   );

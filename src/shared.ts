@@ -3,6 +3,7 @@ import type { AdmissionControl, Caps } from "./core/admission.ts";
 import type { JoinTokenStore } from "./enrolment/join-token.ts";
 import { type RateLimit, tooMany } from "./enrolment/rate.ts";
 import { sharedTokens } from "./enrolment/shared-tokens.ts";
+import type { LimitSettings } from "./limits/limits.ts";
 import type { Log } from "./observe/log.ts";
 import type { Metrics } from "./observe/metrics.ts";
 import { SharedRevocations } from "./revocation/shared.ts";
@@ -22,8 +23,8 @@ const longestLoginMs = 2 * 3_600_000;
 /** What this process shares with routers of other machines. */
 export interface Shared {
   readonly revocations: SharedRevocations;
-  /** Caps that hold for all routers, beside this one's own. */
-  admission(own: AdmissionControl, caps: Caps): AdmissionControl;
+  /** Caps and rates that hold for all routers, beside this one's own. */
+  admission(own: AdmissionControl, caps: Caps, rates: LimitSettings): AdmissionControl;
   /** Counts requests that come to any router, beside those that come to this one. */
   rate(own: MakesRate): MakesRate;
   /** Join tokens, good once at all routers together. */
@@ -53,7 +54,8 @@ function sharedRate(state: RedisState, own: RateLimit, perMinute: number, what: 
     take: async (key, now) => {
       await own.take(key, now);
       // Away: what this router counts is what holds.
-      const after = await state.rate(`${what} ${key}`, perMinute).catch(() => null);
+      const rate = { perSecond: perMinute / 60, burst: perMinute };
+      const after = await state.rate(`${what} ${key}`, rate).catch(() => null);
       if (after !== null) throw tooMany(perMinute, what, after);
     },
   };
@@ -87,7 +89,7 @@ export async function openShared(
   });
   return {
     revocations: new SharedRevocations(state),
-    admission: (own, caps) => new SharedCaps(own, caps, leases),
+    admission: (own, caps, rates) => new SharedCaps(own, { ...caps, ...rates }, leases, state),
     rate: (own) => (perMinute, what) => sharedRate(state, own(perMinute, what), perMinute, what),
     tokens: (own) => sharedTokens(own, state),
     tickets,

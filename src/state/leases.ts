@@ -81,7 +81,7 @@ export class CapLeases {
   /** Resolves with whether there may be places now. */
   async #ask(key: string, held: Held, cap: number): Promise<boolean> {
     try {
-      const granted = await this.#state.lease(key, held.leased, held.block, cap);
+      const granted = await this.#state.lease(key, () => held.leased, held.block, cap);
       held.leased += granted;
       return granted > 0;
     } catch {
@@ -121,14 +121,15 @@ export class CapLeases {
 
   async #tell(keys: readonly string[]): Promise<void> {
     for (let i = 0; i < keys.length; i += abreast) {
-      const places = new Map<string, number>();
-      for (const key of keys.slice(i, i + abreast)) {
-        const held = this.#held.get(key);
-        // To ask for more says how many there are already.
-        if (held === undefined || held.asking === null) places.set(key, held?.leased ?? 0);
-      }
       // Who is away says so later.
-      await this.#state.hold(places).catch(() => {});
+      await this.#state.hold(keys.slice(i, i + abreast), (key) => this.#has(key)).catch(() => {});
     }
+  }
+
+  /** To ask for more says how many there are already. */
+  #has(key: string): number | null {
+    const held = this.#held.get(key);
+    if (held === undefined) return 0;
+    return held.asking === null ? held.leased : null;
   }
 }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { TokenRate } from "../limits/token-buckets.ts";
 import type { Log } from "../observe/log.ts";
 import { type Client, RedisLink, type StateSettings } from "./redis-link.ts";
 import { Replica } from "./replica.ts";
@@ -134,26 +135,32 @@ export class RedisState implements SharedState {
     return true;
   }
 
-  async rate(key: string, perMinute: number): Promise<number | null> {
-    const keys = [this.#key("rate", await this.#seal.name(`rate ${perMinute} ${key}`))];
-    const after = await this.#number(rateScript, keys, [String(perMinute)]);
-    return after < 0 ? null : Math.max(1, Math.min(after, 60));
+  async rate(key: string, { perSecond, burst }: TokenRate): Promise<number | null> {
+    const keys = [this.#key("rate", await this.#seal.name(`rate ${perSecond} ${burst} ${key}`))];
+    const after = await this.#number(rateScript, keys, [perSecond, burst].map(String));
+    return after < 0 ? null : Math.max(1, Math.min(after, Math.ceil(1 / perSecond)));
   }
 
-  async lease(key: string, has: number, places: number, cap: number): Promise<number> {
+  async lease(key: string, has: () => number, places: number, cap: number): Promise<number> {
     const keys = [await this.#leaseKey(key)];
-    const granted = await this.#number(leaseScript, keys, [
-      this.id,
-      ...[has, places, cap, leaseMs].map(String),
-    ]);
-    return Math.max(0, Math.min(granted, places));
+    const args = [this.id, ...[has(), places, cap, leaseMs].map(String)];
+    return Math.max(0, Math.min(await this.#number(leaseScript, keys, args), places));
   }
 
-  async hold(places: ReadonlyMap<string, number>): Promise<void> {
-    const keys = await Promise.all([...places.keys()].map((key) => this.#leaseKey(key)));
-    if (keys.length === 0) return;
-    const counts = [...places.values()].map(String);
-    await this.#number(holdScript, keys, [this.id, String(leaseMs), ...counts]);
+  async hold(keys: readonly string[], has: (key: string) => number | null): Promise<void> {
+    const named = await Promise.all(keys.map(async (key) => [key, await this.#leaseKey(key)] as const));
+    // From here on nothing waits: what is said is so, and said in this order.
+    const said = named.flatMap(([key, name]) => {
+      const places = has(key);
+      return places === null ? [] : [{ name, places: String(places) }];
+    });
+    if (said.length === 0) return;
+    const args = [this.id, String(leaseMs), ...said.map(({ places }) => places)];
+    await this.#number(
+      holdScript,
+      said.map(({ name }) => name),
+      args,
+    );
   }
 
   async close(): Promise<void> {

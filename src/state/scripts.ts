@@ -18,18 +18,18 @@ export const dropScript = `
 if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then return redis.call('HDEL', KEYS[1], ARGV[1]) end
 return 0`;
 
-/** A bucket of so many a minute; seconds until one may come, or -1. KEYS: the bucket. ARGV: requests a minute. */
+/** A bucket that fills in time; seconds until one may come, or -1. KEYS: the bucket. ARGV: a second, at most. */
 export const rateScript = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local most = tonumber(ARGV[1])
+local perMs, most = tonumber(ARGV[1]) / 1000, tonumber(ARGV[2])
 local kept = redis.call('HMGET', KEYS[1], 'tokens', 'at')
 local tokens = tonumber(kept[1]) or most
 local since = math.max(0, now - (tonumber(kept[2]) or now))
-tokens = math.min(most, tokens + since * most / 60000)
-if tokens < 1 then return math.ceil((1 - tokens) * 60 / most) end
+tokens = math.min(most, tokens + since * perMs)
+if tokens < 1 then return math.ceil((1 - tokens) / perMs / 1000) end
 redis.call('HSET', KEYS[1], 'tokens', tostring(tokens - 1), 'at', tostring(now))
-redis.call('PEXPIRE', KEYS[1], 60000)
+redis.call('PEXPIRE', KEYS[1], math.ceil(most / perMs))
 return -1`;
 
 /** A member's places are \`COUNT:END\`, its end in Redis's milliseconds; those that ended are given back. */

@@ -1,50 +1,80 @@
 import { type AdmissionControl, type Caps, noRoom, type Place } from "../core/admission.ts";
 import type { Refusal } from "../errors.ts";
+import { LimitReached } from "../limits/limit-reached.ts";
+import type { LimitSettings } from "../limits/limits.ts";
+import { sourceKey } from "../limits/source-key.ts";
+import type { TokenRate } from "../limits/token-buckets.ts";
 import type { CapLeases } from "./leases.ts";
+import type { SharedState } from "./state.ts";
+
+type Shares = Pick<Caps, "perSource" | "perIdentity"> &
+  Pick<LimitSettings, "connectionsPerSource" | "connectionsPerIdentity">;
+
+type Counts = Pick<SharedState, "rate">;
 
 /**
- * Caps of sources, identities and routes that hold for all routers together, on top of what holds for this one: so
+ * Caps of sources, identities and routes, and how fast connections come, that hold for all routers together, on top of what holds for this one: so
  * nothing that is heard from elsewhere makes room for anybody. How many connections are open in all is each machine's
  * own affair.
  */
 export class SharedCaps implements AdmissionControl {
   readonly #own: AdmissionControl;
-  readonly #caps: Pick<Caps, "perSource" | "perIdentity">;
+  readonly #shares: Shares;
   readonly #leases: CapLeases;
+  readonly #state: Counts;
 
-  constructor(own: AdmissionControl, caps: Pick<Caps, "perSource" | "perIdentity">, leases: CapLeases) {
+  constructor(own: AdmissionControl, shares: Shares, leases: CapLeases, state: Counts) {
     this.#own = own;
-    this.#caps = caps;
+    this.#shares = shares;
     this.#leases = leases;
+    this.#state = state;
   }
 
   async enter(evict: (refusal: Refusal) => void): Promise<Place> {
-    return new LeasedPlace(await this.#own.enter(evict), this.#caps, this.#leases);
+    return new LeasedPlace(await this.#own.enter(evict), this.#shares, this.#leases, this.#state);
   }
 }
 
 class LeasedPlace implements Place {
   readonly #own: Place;
-  readonly #caps: Pick<Caps, "perSource" | "perIdentity">;
+  readonly #shares: Shares;
   readonly #leases: CapLeases;
+  readonly #state: Counts;
   readonly #keys: string[] = [];
   #hasLeft = false;
 
-  constructor(own: Place, caps: Pick<Caps, "perSource" | "perIdentity">, leases: CapLeases) {
+  constructor(own: Place, shares: Shares, leases: CapLeases, state: Counts) {
     this.#own = own;
-    this.#caps = caps;
+    this.#shares = shares;
     this.#leases = leases;
+    this.#state = state;
   }
 
   async enterSource(address: string): Promise<void> {
     await this.#own.enterSource(address);
-    const { perSource } = this.#caps;
+    const { perSource, connectionsPerSource } = this.#shares;
+    const source = sourceKey(address);
+    await this.#count(
+      `source ${source}`,
+      connectionsPerSource,
+      () =>
+        new LimitReached("source_rate", `connections come too fast from ${source}, at all routers together`),
+    );
     await this.#take(`source ${address}`, perSource, () => noRoom.source(perSource, address));
   }
 
   async enterIdentity(key: string): Promise<void> {
     await this.#own.enterIdentity(key);
-    const { perIdentity } = this.#caps;
+    const { perIdentity, connectionsPerIdentity } = this.#shares;
+    await this.#count(
+      `identity ${key}`,
+      connectionsPerIdentity,
+      () =>
+        new LimitReached(
+          "identity_rate",
+          "connections of this identity come too fast, at all routers together",
+        ),
+    );
     await this.#take(`identity ${key}`, perIdentity, () => noRoom.identity(perIdentity));
   }
 
@@ -61,6 +91,12 @@ class LeasedPlace implements Place {
     this.#hasLeft = true;
     this.#own.leave();
     for (const key of this.#keys.splice(0)) this.#leases.leave(key);
+  }
+
+  async #count(key: string, rate: TokenRate | null, refused: () => Refusal): Promise<void> {
+    if (rate === null) return;
+    // Away: what this router counts by itself is what holds.
+    if ((await this.#state.rate(`connections ${key}`, rate).catch(() => null)) !== null) throw refused();
   }
 
   async #take(key: string, cap: number, refused: () => Refusal): Promise<void> {

@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import type { TokenRate } from "../limits/token-buckets.ts";
 
 /** Since when there is no shared state to be had, Unix milliseconds, and why. */
 export interface Away {
@@ -30,20 +31,23 @@ export interface SharedState {
   takeOnce(what: string, lastsMs: number): Promise<boolean>;
 
   /**
-   * Counts one request more; resolves with the seconds after which one may come, `null`: this one. Rejects with
-   * `StateAway`.
+   * Counts one more; resolves with the seconds after which one may come, `null`: this one. Rejects with `StateAway`.
    */
-  rate(key: string, perMinute: number): Promise<number | null>;
+  rate(key: string, rate: TokenRate): Promise<number | null>;
 
   /**
    * So many places more under a cap that all routers share; resolves with how many of them there were. They are free
    * again `leaseMs` after this process said last that it holds them. Rejects with `StateAway`.
    *
-   * @param has those that this process has already
+   * @param has those that this process has already, asked when it is said
    */
-  lease(key: string, has: number, places: number, cap: number): Promise<number>;
-  /** How many places this process holds, by key; 0 gives them back. To be said anew before they are over. */
-  hold(places: ReadonlyMap<string, number>): Promise<void>;
+  lease(key: string, has: () => number, places: number, cap: number): Promise<number>;
+  /**
+   * Says how many places this process holds; 0 gives them back. To be said anew before they are over.
+   *
+   * @param has asked when it is said; `null`: nothing is said of that key
+   */
+  hold(keys: readonly string[], has: (key: string) => number | null): Promise<void>;
   readonly leaseMs: number;
 
   close(): Promise<void>;

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { Admission } from "../../src/core/admission.ts";
+import type { LimitReached } from "../../src/limits/limit-reached.ts";
 import { silentLog } from "../../src/observe/log.ts";
 import { CapLeases } from "../../src/state/leases.ts";
 import { RedisState } from "../../src/state/redis-state.ts";
@@ -9,6 +10,7 @@ import { missing } from "../support/programs.ts";
 import { createSite, type Site } from "../support/router.ts";
 import { StateServer, settled } from "../support/state.ts";
 
+const anyRate = { connectionsPerSource: null, connectionsPerIdentity: null };
 const secret = new Uint8Array(32).fill(3);
 
 describe("places under caps that routers share", { skip: missing("redis-server") }, () => {
@@ -87,7 +89,7 @@ describe("places under caps that routers share", { skip: missing("redis-server")
     const [a, b] = await Promise.all([router(), router()]);
     const caps = { connections: 10, perSource: 1, perIdentity: 1 };
     const own = new Admission(caps);
-    const place = await new SharedCaps(own, caps, a.leases).enter(() => {});
+    const place = await new SharedCaps(own, { ...caps, ...anyRate }, a.leases, a.state).enter(() => {});
     const entering = place.enterSource("192.0.2.1");
     place.leave();
     await entering;
@@ -97,13 +99,34 @@ describe("places under caps that routers share", { skip: missing("redis-server")
   });
 
   it("this router's own caps hold whatever is heard from elsewhere", async () => {
-    const { leases } = await router();
+    const { leases, state } = await router();
     const caps = { connections: 10, perSource: 10, perIdentity: 1 };
-    const shared = new SharedCaps(new Admission(caps), { perSource: 10, perIdentity: 10 }, leases);
+    const shares = { perSource: 10, perIdentity: 10, ...anyRate };
+    const shared = new SharedCaps(new Admission(caps), shares, leases, state);
     const [first, second] = [await shared.enter(() => {}), await shared.enter(() => {})];
     await first.enterIdentity("alice");
     await assert.rejects(async () => second.enterIdentity("alice"), /1 connections are open/);
     first.leave();
     second.leave();
+  });
+
+  it("connections that come too fast at all of them together are refused at any, where a rate is set", async () => {
+    const routers = await Promise.all([router(), router()]);
+    const rate = { perSecond: 0.05, burst: 3 };
+    const caps = { connections: 100, perSource: 100, perIdentity: 100 };
+    const places = await Promise.all(
+      [0, 1, 0, 1].map(async (i) => {
+        const { leases, state } = routers[i] ?? routers[0];
+        const shares = { ...caps, connectionsPerSource: rate, connectionsPerIdentity: rate };
+        return new SharedCaps(new Admission(caps), shares, leases, state).enter(() => {});
+      }),
+    );
+    const reasons = (all: readonly PromiseSettledResult<void>[]) =>
+      all.flatMap((one) => (one.status === "rejected" ? [(one.reason as LimitReached).limit] : []));
+    const from = places.map(async (place) => place.enterSource("192.0.2.7"));
+    assert.deepEqual(reasons(await Promise.allSettled(from)), ["source_rate"]);
+    const by = places.map(async (place) => place.enterIdentity("bob"));
+    assert.deepEqual(reasons(await Promise.allSettled(by)), ["identity_rate"]);
+    for (const place of places) place.leave();
   });
 });

@@ -11,6 +11,8 @@ import { createSite, type Site } from "../support/router.ts";
 import { StateServer, settled } from "../support/state.ts";
 
 const secret = new Uint8Array(32).fill(7);
+/** Three at once, and one more in twenty seconds. */
+const slow = { perSecond: 0.05, burst: 3 };
 const words = z.string().max(100);
 
 describe("state that several routers share", { skip: missing("redis-server") }, () => {
@@ -77,17 +79,17 @@ describe("state that several routers share", { skip: missing("redis-server") }, 
     const [a, b] = [await router(), await router()];
     await Promise.all([a.start(10_000), b.start(10_000)]);
     const answers = [];
-    for (const one of [a, b, a, b]) answers.push(await one.rate("alice", 3));
+    for (const one of [a, b, a, b]) answers.push(await one.rate("alice", slow));
     assert.deepEqual(answers.slice(0, 3), [null, null, null]);
     assert.ok(Number(answers[3]) >= 1);
-    assert.equal(await a.lease("alice", 0, 3, 5), 3);
-    assert.equal(await b.lease("alice", 0, 3, 5), 2);
-    assert.equal(await b.lease("alice", 2, 1, 5), 0);
-    await a.hold(new Map([["alice", 1]]));
-    assert.equal(await b.lease("alice", 2, 3, 5), 2);
-    await a.hold(new Map([["alice", 0]]));
-    await b.hold(new Map([["alice", 0]]));
-    assert.equal(await a.lease("alice", 0, 9, 5), 5);
+    assert.equal(await a.lease("alice", () => 0, 3, 5), 3);
+    assert.equal(await b.lease("alice", () => 0, 3, 5), 2);
+    assert.equal(await b.lease("alice", () => 2, 1, 5), 0);
+    await a.hold(["alice"], () => 1);
+    assert.equal(await b.lease("alice", () => 2, 3, 5), 2);
+    await a.hold(["alice"], () => 0);
+    await b.hold(["alice"], () => 0);
+    assert.equal(await a.lease("alice", () => 0, 9, 5), 5);
   });
 
   it("tells which router has which agent, and that it has none any more", async () => {
@@ -158,8 +160,11 @@ describe("state that several routers share", { skip: missing("redis-server") }, 
     own.kill();
     await settled(() => a.away !== null && b.away !== null);
     await assert.rejects(a.takeOnce("token", 1000), StateAway);
-    await assert.rejects(a.rate("alice", 3), StateAway);
-    await assert.rejects(a.lease("alice", 0, 1, 3), StateAway);
+    await assert.rejects(a.rate("alice", slow), StateAway);
+    await assert.rejects(
+      a.lease("alice", () => 0, 1, 3),
+      StateAway,
+    );
     await x.set("meanwhile", "2", null);
     await y.set("elsewhere", "3", null);
     assert.equal(y.get("before"), "1");
