@@ -34,6 +34,8 @@ export interface AuditFileOptions {
 }
 
 const tailBytes = 64 * 1024;
+/** Links are dear to make on some file systems: one says it for many lines. */
+const noteAfterMs = 1000;
 /** No line of ours is longer. */
 const maxTail = 8 << 20;
 
@@ -59,7 +61,7 @@ function writeNote(path: string, { seq, hash }: Link): void {
     symlinkSync(`${seq}:${hash}`, fresh);
     renameSync(fresh, path);
   } catch {
-    // It is for the case that the log is moved away and the router restarted, before another line is written.
+    // Without it a chain begins anew where the log was moved away, and the router restarted, with no line in between.
   }
 }
 
@@ -89,6 +91,7 @@ export class AuditFile implements AuditWriter {
   #since = 0;
   /** The last line has no end: whoever wrote it was cut off. */
   #torn = false;
+  #noting: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: AuditFileOptions) {
     this.#options = options;
@@ -113,6 +116,7 @@ export class AuditFile implements AuditWriter {
   }
 
   async close(): Promise<void> {
+    if (this.#noting !== undefined) await this.#note().catch(() => {});
     if (this.#handle !== null) closeSync(this.#handle);
     this.#handle = null;
   }
@@ -183,7 +187,19 @@ export class AuditFile implements AuditWriter {
     }
     this.#size += length;
     this.#torn = false;
-    if (this.#chain !== null) writeNote(noteAt(this.#options.path), this.#chain.last);
+    if (this.#chain !== null)
+      this.#noting ??= setTimeout(() => void this.#note().catch(() => {}), noteAfterMs);
+  }
+
+  /** Says what the last line is, unless somebody else has said more. */
+  async #note(): Promise<void> {
+    clearTimeout(this.#noting);
+    this.#noting = undefined;
+    await this.#alone(() => {
+      const path = noteAt(this.#options.path);
+      const last = this.#chain?.last ?? genesis;
+      if (last.seq > (readNote(path)?.seq ?? 0)) writeNote(path, last);
+    });
   }
 
   #isDue(): boolean {

@@ -120,10 +120,10 @@ describe("an audit log in a file", () => {
     await other.write([record(2)]);
     renameSync(path, `${path}-20261128`);
     await one.write([record(3)]);
+    await one.close();
     renameSync(path, `${path}-20261129`);
     writeFileSync(path, "");
     await other.write([record(4)]);
-    await one.close();
     await other.close();
     assert.equal(isWhole(`${path}-20261128`, `${path}-20261129`, path), 4);
   });
