@@ -260,7 +260,8 @@ export class TunnelSession implements StreamHost {
     if ((id % 2 === 1) === dialled || id <= this.#lastPeerId)
       throw new Error(`stream ${id} is opened, which is no new one of the peer's`);
     this.#lastPeerId = id;
-    if (this.#goAwaySaid || this.#streams.size >= maxStreams) {
+    // Asked for no more, the peer may have opened one before it heard: that one is still welcome.
+    if (this.#streams.size >= maxStreams) {
       if (this.#refused.length >= maxRefused) throw new Error("a flood of streams");
       this.#refused.push(id);
       this.#schedule();

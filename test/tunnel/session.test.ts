@@ -189,6 +189,15 @@ describe("a session", () => {
     pair.close();
   });
 
+  it("takes a stream that was on its way when it asked for no more", async () => {
+    const pair = await sessionPair(pairs);
+    pair.agent.goAway();
+    const [near, far] = await pair.open();
+    await far.write(Uint8Array.of(1));
+    assert.deepEqual([...((await near.read()) ?? [])], [1]);
+    pair.close();
+  });
+
   it("has no more streams than it may, on either side", async () => {
     const pair = await sessionPair(pairs, { router: { maxStreams: 2 } });
     await pair.open();
