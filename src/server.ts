@@ -27,7 +27,7 @@ import { Metrics } from "./observe/metrics.ts";
 import type { ConnectionTraces } from "./observe/traces.ts";
 import { ownPages } from "./own-pages.ts";
 import { OtherRouters } from "./peer/routers.ts";
-import { listedRouters } from "./peer/whereabouts.ts";
+import { allWhereabouts, listedRouters } from "./peer/whereabouts.ts";
 import { attemptReload } from "./reload/attempt.ts";
 import { RevocationWatch } from "./revocation/watch.ts";
 import { openFiles } from "./runtime/open-files.ts";
@@ -106,7 +106,7 @@ export async function startServer(
   const processes = member?.welcome.workers ?? 1;
   const metrics = new Metrics();
   metrics.build.set(1, version, `${runtime.name} ${runtime.version}`);
-  const shared = await openShared(config.state, log, metrics);
+  const shared = await openShared(config, log, metrics);
   const revocations = new RevocationWatch(config.revocation, files, log, metrics, shared?.revocations);
   const ownRate = member?.rate ?? ((perMinute: number, what: string) => new Rate(perMinute, what));
   const lasting = {
@@ -128,6 +128,7 @@ export async function startServer(
     (count) => {
       metrics.tunnelAgents.set(count);
       member?.agentsChanged(agents.names);
+      shared?.whereabouts.announce(agents.names);
     },
     member?.agentPlaces ?? null,
   );
@@ -136,7 +137,10 @@ export async function startServer(
   const others = new OtherRouters({
     runtime,
     verifierFor: (route) => active.verifiers.of(route),
-    whereabouts: listedRouters(config.peers),
+    whereabouts: allWhereabouts([
+      listedRouters(config.peers),
+      ...(shared === null ? [] : [shared.whereabouts]),
+    ]),
     route: () => active.config.table.routes.find(({ adapter }) => adapter === "peer") ?? null,
     log,
   });

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { Config } from "./config/load.ts";
 import type { AdmissionControl, Caps } from "./core/admission.ts";
 import type { JoinTokenStore } from "./enrolment/join-token.ts";
 import { type RateLimit, tooMany } from "./enrolment/rate.ts";
@@ -9,10 +10,10 @@ import type { Metrics } from "./observe/metrics.ts";
 import { SharedRevocations } from "./revocation/shared.ts";
 import { SharedCancels } from "./state/cancels.ts";
 import { CapLeases } from "./state/leases.ts";
-import type { StateSettings } from "./state/redis-link.ts";
 import { RedisState } from "./state/redis-state.ts";
 import { SharedCaps } from "./state/shared-caps.ts";
 import { SharedTickets } from "./state/tickets.ts";
+import { Whereabouts } from "./state/whereabouts.ts";
 
 /** For the state to be read before the router listens: where that takes longer it listens, and is not ready. */
 const firstReadMs = 2000;
@@ -34,6 +35,8 @@ export interface Shared {
   readonly cancel: SharedCancels["cancel"];
   /** Says how that is done in sessions of this process. */
   answerCancels(own: SharedCancels["own"]): void;
+  /** Which router has which agent. */
+  readonly whereabouts: Whereabouts;
   /** Browsers' sessions that are over before their time. */
   readonly signedOut: { tell(id: string): void; hear(callback: (id: string) => void): void };
   /** Connects; to be called once everybody has said what they want to hear. */
@@ -61,9 +64,9 @@ function sharedRate(state: RedisState, own: RateLimit, perMinute: number, what: 
   };
 }
 
-/** @param settings `null`: the router is alone, and shares nothing */
+/** Shares nothing, as `null`, where the configuration says that the router is alone. */
 export async function openShared(
-  settings: StateSettings | null,
+  { state: settings, peerAddress }: Pick<Config, "state" | "peerAddress">,
   log: Log,
   metrics: Metrics,
 ): Promise<Shared | null> {
@@ -74,6 +77,7 @@ export async function openShared(
   const leases = new CapLeases(state);
   const tickets = new SharedTickets(state);
   const cancels = new SharedCancels(state);
+  const whereabouts = new Whereabouts(state, peerAddress);
   const signedOut = state.map("signed-out", z.literal(true));
   let up = false;
   const read = new Promise<void>((resolve) => {
@@ -97,6 +101,7 @@ export async function openShared(
     answerCancels: (own) => {
       cancels.own = own;
     },
+    whereabouts,
     signedOut: {
       tell: (id) => void signedOut.set(id, true, longestLoginMs),
       hear: (callback) =>
@@ -108,6 +113,7 @@ export async function openShared(
     start: () => {
       leases.start();
       tickets.start();
+      whereabouts.start();
       return state.start(firstReadMs);
     },
     unready: () => (state.wasRead ? null : "the shared state was never read"),
@@ -119,7 +125,7 @@ export async function openShared(
     },
     close: async () => {
       tickets.stop();
-      await leases.close();
+      await Promise.all([whereabouts.close(), leases.close()]);
       await state.close();
     },
   };

@@ -29,3 +29,9 @@ export const listedRouters = (all: readonly RouterPlace[]): Whereabouts => ({
   routersWith: () => all,
   routers: () => all,
 });
+
+/** What several say of it. */
+export const allWhereabouts = (all: readonly Whereabouts[]): Whereabouts => ({
+  routersWith: (agent) => all.flatMap((one) => one.routersWith(agent)),
+  routers: () => all.flatMap((one) => one.routers()),
+});

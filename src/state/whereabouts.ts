@@ -25,7 +25,7 @@ export class Whereabouts {
   readonly #own: string;
   readonly #address: string | null;
   readonly #places: SharedMap<Place>;
-  readonly #again: ReturnType<typeof setInterval>;
+  #again: ReturnType<typeof setInterval> | undefined;
   #agents: readonly string[] = [];
   #soon: ReturnType<typeof setTimeout> | undefined;
 
@@ -34,6 +34,9 @@ export class Whereabouts {
     this.#own = state.id;
     this.#address = address;
     this.#places = state.map("agents", place);
+  }
+
+  start(): void {
     this.#again = setInterval(() => this.#say(), sayEveryMs);
   }
 

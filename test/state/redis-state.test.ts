@@ -97,6 +97,7 @@ describe("state that several routers share", { skip: missing("redis-server") }, 
     const here = new Whereabouts(a, "10.0.0.1:8443");
     const there = new Whereabouts(b, "10.0.0.2:8443");
     await Promise.all([a.start(10_000), b.start(10_000)]);
+    for (const one of [here, there]) one.start();
     here.announce(["edge-1", "edge-2"]);
     await settled(() => there.routersWith("edge-1").length > 0);
     assert.deepEqual(there.routersWith("edge-2"), [
