@@ -1,9 +1,18 @@
 import type { Connection } from "../types.ts";
 
-/** Header fields in order; names in lower case; no pseudo-headers. */
-export type HttpFields = readonly (readonly [name: string, value: string])[];
+/** Its name is in lower case. */
+export type Field = readonly [name: string, value: string];
 
-export type HttpBody = AsyncIterable<Uint8Array>;
+/** Header fields in order; no pseudo-headers. */
+export type HttpFields = readonly Field[];
+
+export interface HttpBody extends AsyncIterable<Uint8Array> {
+  /**
+   * All of it, where all of it is here already: whoever sends it on need not wait for its parts. `null` where it is not,
+   * or where it broke. Nothing is left to be read behind it.
+   */
+  takeWhole?(): Uint8Array | null;
+}
 
 /** Fields that came behind a body; empty until it has been read to its end. */
 export type HttpTrailers = () => HttpFields;

@@ -1,4 +1,4 @@
-import type { HttpFields } from "./exchange.ts";
+import type { Field, HttpFields } from "./exchange.ts";
 
 /** Meant for one hop only (RFC 9110 §7.6.1), whatever `Connection` lists beside them. */
 const hopByHop: ReadonlySet<string> = new Set([
@@ -14,14 +14,30 @@ const hopByHop: ReadonlySet<string> = new Set([
   "http2-settings",
 ]);
 
-/** Without what is for one hop only. */
-export function endToEnd(fields: HttpFields): HttpFields {
-  const listed = new Set(
-    fields
-      .filter(([name]) => name === "connection")
-      .flatMap(([, value]) => value.split(",").map((token) => token.trim().toLowerCase())),
-  );
-  return fields.filter(([name]) => !hopByHop.has(name) && !listed.has(name));
+/** What most connections say of themselves, and lists no field. */
+const listsNone: ReadonlySet<string> = new Set(["keep-alive", "close", "Keep-Alive", "Close"]);
+
+/** The fields that `Connection` lists; `null` where it lists none. */
+function listedIn(fields: HttpFields): ReadonlySet<string> | null {
+  let listed: Set<string> | null = null;
+  for (const [name, value] of fields) {
+    if (name !== "connection" || listsNone.has(value)) continue;
+    listed ??= new Set();
+    for (const token of value.split(",")) listed.add(token.trim().toLowerCase());
+  }
+  return listed;
+}
+
+/** Without what is for one hop only, and without what `leaves` says. One pass: every request and answer takes it. */
+export function endToEnd(fields: HttpFields, leaves?: (name: string) => boolean): Field[] {
+  const listed = listedIn(fields);
+  const kept: Field[] = [];
+  for (const field of fields) {
+    const [name] = field;
+    if (hopByHop.has(name) || listed?.has(name) === true || leaves?.(name) === true) continue;
+    kept.push(field);
+  }
+  return kept;
 }
 
 /** More HTTP behind the upgrade would reach the upstream unseen: other names, fields that only we may set. */

@@ -1,5 +1,6 @@
 import type { HttpResponse } from "./exchange.ts";
 import type { Problem } from "./problem.ts";
+import { WholeBody } from "./whole-body.ts";
 
 /** What clients of Kubernetes know a failure by (metav1.StatusReason). */
 const reasons: Readonly<Record<number, string>> = {
@@ -38,10 +39,6 @@ export function asStatus({ reason, detail, ...answer }: Problem): HttpResponse {
       name,
       name === "content-length" ? String(body.length) : value,
     ]),
-    body: once(body),
+    body: new WholeBody(body),
   };
-}
-
-async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
-  yield bytes;
 }

@@ -1,4 +1,5 @@
 import type { HttpResponse } from "./exchange.ts";
+import { WholeBody } from "./whole-body.ts";
 
 /** A short answer of our own that says why, and the same apart from it, for clients that read it in another form. */
 export interface Problem extends HttpResponse {
@@ -17,13 +18,9 @@ export function problem(status: number, reason: string, detail: string): Problem
       ["content-length", String(body.length)],
       ["cache-control", "no-store"],
     ],
-    body: once(body),
+    body: new WholeBody(body),
     ...(status === 400 ? { last: true } : {}),
     reason,
     detail,
   };
-}
-
-async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
-  yield bytes;
 }

@@ -15,6 +15,22 @@ const authorityForm = /^([A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(:\d{0,5
 /** What says where a request ends, and whom it is for. */
 const framing: ReadonlySet<string> = new Set(["content-length", "transfer-encoding", "host"]);
 
+/** Most fields of most requests: nothing is wrong with these names, in any version. */
+const wellKnown: ReadonlySet<string> = new Set([
+  "accept",
+  "accept-encoding",
+  "accept-language",
+  "authorization",
+  "cache-control",
+  "content-length",
+  "content-type",
+  "cookie",
+  "host",
+  "origin",
+  "referer",
+  "user-agent",
+]);
+
 const connectionOnly: ReadonlySet<string> = new Set([
   "connection",
   "keep-alive",
@@ -39,6 +55,10 @@ export interface Asked {
 function malformed({ method, version, fields, body }: HttpRequest): string | null {
   if (!methodToken.test(method)) return "a method that is no token in capitals";
   for (const [name, text] of fields) {
+    if (wellKnown.has(name)) {
+      if (!value.test(text)) return `a control character in ${name}`;
+      continue;
+    }
     if (!token.test(name)) return "a field name that is no token";
     if (!value.test(text)) return `a control character in ${name}`;
     // Many servers read an underscore as a dash.
@@ -53,16 +73,24 @@ function malformed({ method, version, fields, body }: HttpRequest): string | nul
 }
 
 function ambiguousFraming(fields: HttpFields, version: HttpRequest["version"]): string | null {
-  const lengths = fields.filter(([name]) => name === "content-length");
-  const codings = fields.filter(([name]) => name === "transfer-encoding");
-  if (lengths.length > 1) return "two Content-Length fields";
-  if (lengths.some(([, text]) => !/^\d{1,15}$/.test(text))) return "a Content-Length that is no number";
-  if (codings.length > 0 && version !== "1.1") return `a Transfer-Encoding in HTTP/${version}`;
-  if (lengths.length > 0 && codings.length > 0) return "both Content-Length and Transfer-Encoding";
-  if (codings.length > 1 || codings.some(([, text]) => text.trim().toLowerCase() !== "chunked")) {
-    return "a Transfer-Encoding other than chunked";
+  let length: string | null = null;
+  let coding: string | null = null;
+  let hosts = 0;
+  for (const [name, text] of fields) {
+    if (name === "content-length") {
+      if (length !== null) return "two Content-Length fields";
+      length = text;
+    } else if (name === "transfer-encoding") {
+      if (coding !== null) return "a Transfer-Encoding other than chunked";
+      coding = text;
+    } else if (name === "host") hosts++;
   }
-  if (fields.filter(([name]) => name === "host").length > 1) return "two Host fields";
+  if (length !== null && !/^\d{1,15}$/.test(length)) return "a Content-Length that is no number";
+  if (coding !== null && version !== "1.1") return `a Transfer-Encoding in HTTP/${version}`;
+  if (length !== null && coding !== null) return "both Content-Length and Transfer-Encoding";
+  if (coding !== null && coding.trim().toLowerCase() !== "chunked")
+    return "a Transfer-Encoding other than chunked";
+  if (hosts > 1) return "two Host fields";
   return null;
 }
 

@@ -132,16 +132,20 @@ const secretsOf = ({ current, next, last }: Generated, purpose: string): Promise
 
 /** Keys of a day each. The next one is published before it signs, the last one until nothing it signed is good. */
 export class GeneratedKeys implements AssertionKeys {
+  readonly #make: () => Promise<SigningKey>;
   #state: Promise<Generated>;
 
   /** @param now Unix milliseconds */
-  constructor(now: number) {
-    this.#state = Promise.all([newKey(), newKey()]).then(([current, next]) => ({
-      current,
-      next,
-      last: null,
-      since: now,
-    }));
+  constructor(now: number, make: () => Promise<SigningKey> = newKey) {
+    this.#make = make;
+    this.#state = this.#first(now);
+    // Whoever asks is told, and only then.
+    this.#state.catch(() => {});
+  }
+
+  async #first(now: number): Promise<Generated> {
+    const [current, next] = await Promise.all([this.#make(), this.#make()]);
+    return { current, next, last: null, since: now };
   }
 
   async signing(now: number): Promise<SigningKey> {
@@ -167,14 +171,21 @@ export class GeneratedKeys implements AssertionKeys {
     return secretsOf(await this.#at(now), purpose);
   }
 
-  /** One after the other, so that a key is replaced once. */
+  /** One after the other, so that a key is replaced once. What failed is tried again by whoever asks next. */
   #at(now: number): Promise<Generated> {
-    this.#state = this.#state.then(async (state) =>
-      now - state.since < keyMs
-        ? state
-        : { current: state.next, next: await newKey(), last: state.current, since: now },
-    );
+    this.#state = this.#state.catch(() => this.#first(now)).then((state) => this.#upToDate(state, now));
+    this.#state.catch(() => {});
     return this.#state;
+  }
+
+  async #upToDate(state: Generated, now: number): Promise<Generated> {
+    if (now - state.since < keyMs) return state;
+    try {
+      return { current: state.next, next: await this.#make(), last: state.current, since: now };
+    } catch {
+      // The keys that there are sign on: that one is a little older harms nobody as much as having none.
+      return state;
+    }
   }
 }
 

@@ -47,6 +47,9 @@ async function connect(front: Front): Promise<RawClient> {
   return client;
 }
 
+const post = "POST / HTTP/1.1\r\nHost: app.test\r\n";
+const postFrames = [preface, headers(1, [[":method", "POST"], ...get().slice(1)], false)];
+const manyFrames = Array.from({ length: 4 }, () => data(1, "a".repeat(16_000), false));
 const request = (path = "/", more = ""): string => `GET ${path} HTTP/1.1\r\nHost: app.test\r\n${more}\r\n`;
 const answered = (text: string): boolean => text.endsWith("ok");
 const mebibyte = Buffer.alloc(1 << 20, 0x61);
@@ -387,6 +390,30 @@ describe("a client that", () => {
     front.cut();
     assert.ok(await eventually(() => front.ended.length === 1));
   });
+
+  const unfinished = [
+    ["HTTP/1.1", null, Buffer.from(`${post}Content-Length: 10\r\n\r\nhalf`)],
+    ["HTTP/1.1, in chunks", null, Buffer.from(`${post}Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n`)],
+    ["HTTP/2", "h2", Buffer.concat(postFrames)],
+    ["HTTP/2, with some of it", "h2", Buffer.concat([...postFrames, data(1, "half", false)])],
+    ["HTTP/2, with more than is taken", "h2", Buffer.concat([...postFrames, ...manyFrames])],
+  ] as const;
+  for (const [over, alpn, bytes] of unfinished) {
+    for (const how of ["destroy", "resetAndDestroy"] as const) {
+      it(`leaves in the middle of its request leaves nothing behind: ${over}, ${how}`, async () => {
+        const upstream = track(await RawUpstream.start(() => {}));
+        const front = await proxy({ upstreamPort: upstream.port, alpn });
+        const client = await connect(front);
+        client.socket.write(bytes);
+        let left = 0;
+        upstream.on("over", () => left++);
+        assert.ok(await eventually(() => upstream.sockets.size === 1));
+        client.socket[how]();
+        assert.ok(await eventually(() => front.ended.length === 1), "the client's connection stays");
+        assert.ok(await eventually(() => left > 0), "the upstream's connection stays");
+      });
+    }
+  }
 
   it("sends nonsense behind a request does not spoil that one's answer", async () => {
     const upstream = track(

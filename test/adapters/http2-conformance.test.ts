@@ -28,12 +28,8 @@ import {
 let upstream: RawUpstream;
 let front: Front;
 
-/** What waits for an answer does so only shortly: nothing of this outlives its file for long. */
-const serve = (client: Connection): Promise<void> => {
-  const session = sessionOf(client, { upstreamPort: upstream.port, alpn: "h2" });
-  const route = { ...session.route, http: { answerMs: 1500, maxRequests: 1024 } };
-  return httpAdapter.handle({ ...session, route });
-};
+const serve = (client: Connection): Promise<void> =>
+  httpAdapter.handle(sessionOf(client, { upstreamPort: upstream.port, alpn: "h2" }));
 
 before(async () => {
   upstream = await answering();

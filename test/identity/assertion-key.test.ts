@@ -52,6 +52,23 @@ describe("the key of assertions", () => {
     assert.deepEqual(await ids(day + 120_000), after.slice(0, 2));
   });
 
+  it("that can't be made just now is made for whoever asks next, and the one there is signs on meanwhile", async () => {
+    const day = 86_400_000;
+    let failures = 1;
+    const spare = new GeneratedKeys(0);
+    const make = async () => {
+      if (failures-- > 0) throw new Error("no entropy");
+      return spare.signing(0);
+    };
+    const keys = new GeneratedKeys(0, make);
+    await assert.rejects(new GeneratedKeys(0, () => Promise.reject(new Error("never"))).signing(0), /never/);
+    await assert.doesNotReject(keys.signing(0));
+    failures = 1;
+    const before = await keys.published(day - 1);
+    assert.deepEqual(await keys.published(day), before);
+    assert.equal((await keys.published(day)).keys.length, 3);
+  });
+
   it("made anew, goes to other processes, which sign with it and follow when it is replaced", async () => {
     const day = 86_400_000;
     const keys = new GeneratedKeys(0);

@@ -22,6 +22,7 @@ export interface Ask {
   readonly data?: string;
 }
 
+/** @param text a character for each byte */
 const answerOf = (text: string): Answer => {
   const end = text.indexOf("\r\n\r\n");
   const [first = "", ...lines] = text.slice(0, end).split("\r\n");
@@ -33,14 +34,29 @@ const answerOf = (text: string): Answer => {
   const field = (name: string): string => fields.find(([one]) => one === name)?.[1] ?? "";
   const rest = text.slice(end + 4);
   const body = /chunked/i.test(field("transfer-encoding")) ? joinedChunks(rest) : rest;
-  return { status: Number(status), version, fields, body, field };
+  return {
+    status: Number(status),
+    version,
+    fields,
+    body: Buffer.from(body, "latin1").toString(),
+    field,
+  };
 };
 
-function joinedChunks(text: string): string {
-  const [, size = "0"] = /^([0-9a-f]+)\r\n/i.exec(text) ?? [];
-  const length = Number.parseInt(size, 16);
-  const begin = size.length + 2;
-  return length === 0 ? "" : text.slice(begin, begin + length) + joinedChunks(text.slice(begin + length + 2));
+/** RFC 9112 §7.1. Throws where it is cut, or is none. */
+export function joinedChunks(text: string): string {
+  let joined = "";
+  for (let at = 0; ; ) {
+    const [line, size] = /^([0-9a-f]+)(?:;[^\r\n]*)?\r\n/i.exec(text.slice(at)) ?? [];
+    if (line === undefined || size === undefined) throw new Error(`no chunk at ${at} of ${text.length}`);
+    const length = Number.parseInt(size, 16);
+    if (length === 0) return joined;
+    at += line.length;
+    joined += text.slice(at, at + length);
+    at += length;
+    if (text.slice(at, at + 2) !== "\r\n") throw new Error(`a chunk that does not end at ${at}`);
+    at += 2;
+  }
 }
 
 /** What a browser does, without one: it keeps cookies host by host, and follows nothing by itself. */
@@ -101,7 +117,7 @@ export class WebBrowser {
     socket.write(`${method} ${target} HTTP/1.1\r\n${lines.join("")}\r\n${data ?? ""}`);
     const said = await readAll(socket);
     socket.destroy();
-    return said.toString();
+    return said.toString("latin1");
   }
 
   async #curl(
@@ -120,7 +136,7 @@ export class WebBrowser {
       url,
     ]);
     if (!out.startsWith("HTTP/2")) throw new Error(`${url}: ${err}${out}`);
-    return out;
+    return Buffer.from(out).toString("latin1");
   }
 
   /** Somebody opens a page, or follows a link. */

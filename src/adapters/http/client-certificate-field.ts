@@ -21,13 +21,17 @@ const quoted = (value: string): string => (/[,;=]/.test(value) ? `"${value}"` : 
 const uriCharacters = /^[A-Za-z0-9\-._~:/?#[\]@!$&'()*+,;=%]+$/;
 const dnsCharacters = /^[A-Za-z0-9.*_-]+$/;
 
+/** For a connection's requests it is always the same. */
+const made = new WeakMap<CertificateIdentity, string>();
+
 /** `X-Forwarded-Client-Cert` in Envoy's form, for one client. Names that are no URIs or host names are left out. */
-export const clientCertificateField = ({
-  fingerprint,
-  subject,
-  uris,
-  dnsNames,
-}: CertificateIdentity): string =>
+export function clientCertificateField(client: CertificateIdentity): string {
+  const known = made.get(client) ?? makeField(client);
+  made.set(client, known);
+  return known;
+}
+
+const makeField = ({ fingerprint, subject, uris, dnsNames }: CertificateIdentity): string =>
   [
     `Hash=${fingerprint}`,
     `Subject="${inHex(subject)}"`,

@@ -1,4 +1,4 @@
-import type { HttpFields } from "../../http/exchange.ts";
+import type { Field, HttpFields } from "../../http/exchange.ts";
 import { endToEnd } from "../../http/hop-by-hop.ts";
 import { foreignCookies } from "../../http/own-cookies.ts";
 import type { CertificateIdentity } from "../../identity/identity.ts";
@@ -43,6 +43,11 @@ const tokenOnly = /^[A-Za-z0-9._~-]+$/;
 /** Said in fields that are made anew for the upstream. */
 const madeAnew: ReadonlySet<string> = new Set(["host", "expect", "cookie"]);
 
+const saidAnew = (name: string): boolean => madeAnew.has(name) || isOurs(name);
+
+const takesTrailers = ([name, value]: Field): boolean =>
+  name === "te" && /(^|,)\s*trailers\s*(,|$)/i.test(value);
+
 /**
  * The client's fields as they go to the upstream: hop-by-hop ones and spoofed ones gone, ours in their place. All that
  * an upstream is told of a request in fields is told here.
@@ -51,27 +56,23 @@ export function forwardedFields(fields: HttpFields, about: Forwarding): HttpFiel
   const node = about.address.includes(":") ? `"[${about.address}]"` : about.address;
   // Whatever a host may hold ends no value there: neither a quote nor a backslash stands in one (RFC 7239 §4).
   const host = tokenOnly.test(about.host) ? about.host : `"${about.host}"`;
-  const theirs = endToEnd(fields).filter(([name]) => !madeAnew.has(name) && !isOurs(name));
+  const forwarded = endToEnd(fields, saidAnew);
   // Whoever has a session's cookie is who signed in: it stays here.
   const cookies = foreignCookies(fields);
-  const takesTrailers = fields.some(
-    ([name, value]) => name === "te" && /(^|,)\s*trailers\s*(,|$)/i.test(value),
-  );
-  return [
-    ...theirs,
-    ...(cookies === null ? [] : ([["cookie", cookies]] as const)),
-    // For this hop, but true of it as well: trailers go all the way. gRPC servers insist on it.
-    ...(takesTrailers ? ([["te", "trailers"]] as const) : []),
+  if (cookies !== null) forwarded.push(["cookie", cookies]);
+  // For this hop, but true of it as well: trailers go all the way. gRPC servers insist on it.
+  if (fields.some(takesTrailers)) forwarded.push(["te", "trailers"]);
+  forwarded.push(
     ["forwarded", `for=${node};host=${host};proto=https`],
     ["x-forwarded-for", about.address],
     ["x-forwarded-host", about.host],
     ["x-forwarded-port", String(about.port)],
     ["x-forwarded-proto", "https"],
-    ...(about.client === null
-      ? []
-      : ([["x-forwarded-client-cert", clientCertificateField(about.client)]] as const)),
-    ...(about.assertion === null ? [] : ([["sallyport-identity", about.assertion]] as const)),
-  ];
+  );
+  if (about.client !== null)
+    forwarded.push(["x-forwarded-client-cert", clientCertificateField(about.client)]);
+  if (about.assertion !== null) forwarded.push(["sallyport-identity", about.assertion]);
+  return forwarded;
 }
 
 /** What must be known before a body is read, or says who somebody is, has no place behind it (RFC 9110 §6.5.1). */

@@ -16,6 +16,7 @@ import type {
 import { endToEnd } from "../../http/hop-by-hop.ts";
 import { withoutOwnCookies } from "../../http/own-cookies.ts";
 import { type Problem, problem } from "../../http/problem.ts";
+import { WholeBody } from "../../http/whole-body.ts";
 import { type Held, holdFor, loginOver } from "../held.ts";
 import { forwardedTrailers } from "./forwarded-fields.ts";
 import { type Switching, switched, switchingAsked } from "./switching.ts";
@@ -125,10 +126,11 @@ export async function forward(
       await response.body?.[Symbol.asyncIterator]().return?.();
       return await say(instead);
     }
+    const whole = response.body?.takeWhole?.() ?? null;
     await exchange.respond({
       status: response.status,
       fields: withoutOwnCookies(endToEnd(response.fields)),
-      body: response.body === null ? null : new Noted(response.body, signal, broke),
+      body: whole === null ? response.body && new Noted(response.body, signal, broke) : new WholeBody(whole),
       ...(response.trailers === undefined ? {} : { trailers: passed(response.trailers) }),
     });
   } catch (error) {

@@ -1,34 +1,69 @@
 import { Duplex } from "node:stream";
-import type { Connection } from "../../types.ts";
+import { isEvented } from "../../core/evented.ts";
+import type { Connection, EventedConnection } from "../../types.ts";
+import { connectionClosed } from "../relay.ts";
+
+/** Parts of one message up to so many bytes are put together before they go out: to copy them is cheaper. */
+const smallMessage = 16 * 1024;
 
 /** Any connection as a Node stream, for the HTTP libraries. */
 export class ConnectionDuplex extends Duplex {
   readonly connection: Connection;
+  /** The same connection where it gives its bytes as events, which cost less than a promise for each. */
+  readonly #evented: EventedConnection | null;
+  #started = false;
   #full: (() => boolean) | null = null;
   #wanted = false;
   #reading = false;
+  #ended = false;
   #gone = false;
+  #unwritten: ((error?: Error | null) => void) | null = null;
   /** Told of every chunk that is about to go out. */
   sees: ((chunk: Uint8Array) => void) | null = null;
 
   constructor(connection: Connection) {
     super({ allowHalfOpen: true });
     this.connection = connection;
-    // Whoever reads nothing for now would not notice: what came before the end is little, and then comes the end.
-    void connection.closed.then(() => {
-      this.#gone = true;
-      this.#read();
-    });
+    this.#evented = isEvented(connection) ? connection : null;
+    if (this.#evented !== null) this.#evented.drained = this.#drained;
+    void connection.closed.then(this.#closed);
   }
 
-  #read(): void {
+  readonly #closed = (): void => {
+    this.#gone = true;
+    if (this.#evented === null) {
+      // Whoever reads nothing for now would not notice: what came before the end is little, and then comes the end.
+      this.#pull();
+      return;
+    }
+    this.#finishWrite(this.#evented.broke ?? connectionClosed);
+    if (this.#started && !this.#ended) this.destroy(this.#evented.broke ?? connectionClosed);
+    else if (!this.#started) this.#start(this.#evented);
+  };
+
+  readonly #take = (chunk: Uint8Array | null): boolean => {
+    if (chunk === null) this.#ended = true;
+    if (!this.destroyed && !this.push(chunk) && chunk !== null) this.#evented?.hold();
+    else if (chunk !== null && this.#full?.() === true) {
+      this.#wanted = true;
+      this.#evented?.hold();
+    }
+    return false;
+  };
+
+  #start(evented: EventedConnection): void {
+    this.#started = true;
+    evented.pipeTo(this.#take);
+  }
+
+  #pull(): void {
     if (this.#reading || this.destroyed || this.readableEnded) return;
     this.#reading = true;
     this.connection.read().then(
       (chunk) => {
         this.#reading = false;
         this.push(chunk);
-        if (this.#gone && chunk !== null) this.#read();
+        if (this.#gone && chunk !== null) this.#pull();
       },
       (error: Error) => this.destroy(error),
     );
@@ -50,11 +85,10 @@ export class ConnectionDuplex extends Duplex {
   }
 
   override _read(): void {
-    if (this.#full?.() === true) {
-      this.#wanted = true;
-      return;
-    }
-    this.#read();
+    if (this.#full?.() === true) this.#wanted = true;
+    else if (this.#evented === null) this.#pull();
+    else if (this.#started) this.#evented.release();
+    else this.#start(this.#evented);
   }
 
   override _write(chunk: Uint8Array, _encoding: string, done: (error?: Error | null) => void): void {
@@ -68,13 +102,26 @@ export class ConnectionDuplex extends Duplex {
   ): void {
     const chunks = parts.map(({ chunk }) => chunk);
     const { connection } = this;
-    if (connection.writev === undefined || this.sees !== null) this.#write(Buffer.concat(chunks), done);
+    const bytes = chunks.reduce((sum, { length }) => sum + length, 0);
+    if (connection.writev === undefined || this.sees !== null || bytes <= smallMessage)
+      this.#write(Buffer.concat(chunks, bytes), done);
     else connection.writev(chunks).then(() => done(), done);
   }
 
   #write(chunk: Uint8Array, done: (error?: Error | null) => void): void {
     this.sees?.(chunk);
-    this.connection.write(chunk).then(() => done(), done);
+    if (this.#evented === null) this.connection.write(chunk).then(() => done(), done);
+    else if (this.#gone) done(this.#evented.broke ?? connectionClosed);
+    else if (this.#evented.push(chunk)) done();
+    else this.#unwritten = done;
+  }
+
+  readonly #drained = (): void => this.#finishWrite(null);
+
+  #finishWrite(error: Error | null): void {
+    const done = this.#unwritten;
+    this.#unwritten = null;
+    done?.(error);
   }
 
   override _final(done: (error?: Error | null) => void): void {

@@ -21,6 +21,13 @@ export function grouped(fields: HttpFields): Record<string, string[]> {
   return headers;
 }
 
+/** One behind the other, as HTTP/1.1 libraries take them with the least work: every field a line of its own. */
+export function flat(fields: HttpFields): string[] {
+  const raw: string[] = [];
+  for (const [name, value] of fields) raw.push(name, value);
+  return raw;
+}
+
 /** What a comma would tear apart (RFC 9110 §5.3, RFC 9113 §8.2.3) or readers don't expect in one field. */
 const apart: ReadonlySet<string> = new Set([
   "set-cookie",

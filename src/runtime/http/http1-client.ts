@@ -7,7 +7,7 @@ import { dialled } from "../../http/unsent.ts";
 import type { Connection } from "../../types.ts";
 import { ConnectionDuplex } from "./connection-duplex.ts";
 import { DuplexConnection } from "./duplex-connection.ts";
-import { contentLength, fieldsOf, grouped } from "./fields.ts";
+import { fieldsOf, grouped } from "./fields.ts";
 import { sendBody } from "./request-body.ts";
 import { ResponseBody, refused } from "./response-body.ts";
 
@@ -160,22 +160,42 @@ export class Http1Client implements HttpClient {
 /** The upstream had its time: asking again would double it. */
 class TooLate extends Refusal {}
 
+/** What a request says of itself and its connection is said here alone. */
+const saidHere: ReadonlySet<string> = new Set([
+  "host",
+  "connection",
+  "upgrade",
+  "expect",
+  "transfer-encoding",
+]);
+
+/** Where no body is meant, nobody expects to be told of its length (RFC 9110 §8.6); of any other method, it is 0. */
+const withoutLength: ReadonlySet<string> = new Set(["GET", "HEAD", "DELETE", "OPTIONS", "TRACE"]);
+
 /**
  * How the body is framed is said here, never left to the library: it sends the bodies of GET, DELETE and others
  * without any framing, and the upstream would read them as requests.
  */
-function framed({ authority, fields, body, upgrade, expectContinue }: HttpClientRequest) {
-  const headers: Record<string, string | string[]> = grouped([["host", authority], ...fields]);
-  headers.host = authority;
-  // The next request would be taken for the body that was announced.
-  if (body === null) delete headers["content-length"];
-  if (body !== null && contentLength(fields) === null) headers["transfer-encoding"] = "chunked";
-  if (expectContinue === true) headers.expect = "100-continue";
-  if (upgrade !== undefined) {
-    headers.connection = "Upgrade";
-    headers.upgrade = upgrade;
-  } else if (headers.te !== undefined) headers.connection = "keep-alive, te";
-  return headers;
+function framed({ authority, fields, method, body, upgrade, expectContinue }: HttpClientRequest): string[] {
+  const raw = ["host", authority];
+  let hasLength = false;
+  let hasTe = false;
+  for (const [name, value] of fields) {
+    if (saidHere.has(name)) continue;
+    if (name === "te") hasTe = true;
+    else if (name === "content-length") {
+      // The next request would be taken for the body that was announced.
+      if (body === null) continue;
+      hasLength = true;
+    }
+    raw.push(name, value);
+  }
+  if (body === null && !withoutLength.has(method)) raw.push("content-length", "0");
+  if (body !== null && !hasLength) raw.push("transfer-encoding", "chunked");
+  if (expectContinue === true) raw.push("expect", "100-continue");
+  if (upgrade !== undefined) raw.push("connection", "Upgrade", "upgrade", upgrade);
+  else if (hasTe) raw.push("connection", "keep-alive, te");
+  return raw;
 }
 
 const outgoingOf = (agent: Agent, request: HttpClientRequest): ClientRequest =>

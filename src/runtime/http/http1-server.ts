@@ -5,7 +5,7 @@ import type { HttpBody, HttpExchange, HttpFields, HttpRequest, HttpResponse } fr
 
 import type { ConnectionDuplex } from "./connection-duplex.ts";
 import { DuplexConnection } from "./duplex-connection.ts";
-import { fieldsOf, grouped } from "./fields.ts";
+import { fieldsOf, flat, grouped } from "./fields.ts";
 import { maxHeaderBytes, RequestBody } from "./incoming.ts";
 import { drained, endGently, endIfDone, internalError, type Served } from "./served.ts";
 
@@ -113,6 +113,7 @@ function bodyOf(
       if (waits && !outgoing.headersSent && !outgoing.destroyed) outgoing.writeContinue();
     },
     () => stream.wake(),
+    () => incoming.complete,
   );
 }
 
@@ -135,6 +136,11 @@ async function answer(
   incoming.on("error", gone.abort);
   outgoing.on("error", gone.abort);
   const body = bodyOf(incoming, outgoing, served.stream, waits);
+  if (body !== null) {
+    const unfinished = (): boolean => !incoming.complete;
+    if (served.ended && unfinished()) served.stream.destroy();
+    served.unfinished = unfinished;
+  }
   const respondOnce = (response: HttpResponse): Promise<void> => {
     // Nobody has told the client to send its body, so that it may or may not come: no request can be found behind it.
     const unsaid = waits && body instanceof RequestBody && !body.begun;
@@ -161,6 +167,7 @@ async function answer(
   served.active--;
   if (body !== null) {
     // What nobody took of the body goes past: the next request comes behind it.
+    served.unfinished = null;
     served.stream.holdWhile(null);
     incoming.on("data", ignored);
   }
@@ -171,6 +178,17 @@ async function answer(
 
 const ignored = (): void => {};
 
+/** A body of so many bytes goes out in one string with its head, which costs less than two parts that are joined. */
+const smallBody = 8 * 1024;
+
+/** Sends all there is of a body, with the head. Resolves as `respond` does. */
+function endWith(outgoing: ServerResponse, { buffer, byteOffset, length }: Uint8Array): Promise<void> {
+  return new Promise((resolve) => {
+    outgoing.once("close", resolve);
+    outgoing.end(Buffer.from(buffer, byteOffset, length).toString("latin1"), "latin1", () => resolve());
+  });
+}
+
 interface Manner {
   /** The connection is over behind it. */
   readonly close: boolean;
@@ -180,9 +198,12 @@ interface Manner {
 
 async function respond(outgoing: ServerResponse, response: HttpResponse, manner: Manner): Promise<void> {
   if (outgoing.destroyed || outgoing.headersSent) return;
-  const headers = grouped(response.fields);
-  if (manner.close) headers.connection = ["close"];
+  const { fields } = response;
+  const headers = flat(manner.close ? fields.filter(([name]) => name !== "connection") : fields);
+  if (manner.close) headers.push("connection", "close");
   outgoing.writeHead(response.status, headers);
+  const whole = manner.trailers ? null : (response.body?.takeWhole?.() ?? null);
+  if (whole !== null && whole.length <= smallBody) return endWith(outgoing, whole);
   // A stream that says nothing for now has begun all the same: its head must not wait for the first word.
   const patience = response.body === null ? undefined : setImmediate(() => outgoing.flushHeaders());
   try {

@@ -147,6 +147,7 @@ async function answer(
             if (waits && !stream.headersSent && !stream.destroyed) outgoing.writeContinue();
           },
           () => {},
+          () => !stream.aborted && !stream.destroyed && !gone.aborted,
         );
   const exchange: HttpExchange = {
     request: requestOf(incoming, body),

@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream";
+import { Refusal } from "../../errors.ts";
 import type { HttpBody } from "../../http/exchange.ts";
 
 /** Of a request's head, line and fields. */
@@ -10,15 +11,18 @@ export class RequestBody implements HttpBody {
   readonly #stream: Readable;
   readonly #wanted: () => void;
   readonly #taken: () => void;
+  readonly #isWhole: () => boolean;
 
   /**
    * @param wanted called when somebody begins to read
    * @param taken called with every part that was read
+   * @param isWhole whether its end is where its sender meant it to be: some libraries end one that was cut as any other
    */
-  constructor(stream: Readable, wanted: () => void, taken: () => void) {
+  constructor(stream: Readable, wanted: () => void, taken: () => void, isWhole: () => boolean) {
     this.#stream = stream;
     this.#wanted = wanted;
     this.#taken = taken;
+    this.#isWhole = isWhole;
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
@@ -33,5 +37,7 @@ export class RequestBody implements HttpBody {
       this.#taken();
       yield chunk as Uint8Array;
     }
+    if (!this.#isWhole())
+      throw new Refusal("client_closed", "the client went away in the middle of its request");
   }
 }

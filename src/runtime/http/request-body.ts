@@ -43,7 +43,8 @@ export async function sendBody(
       if (!outgoing.write(chunk)) await room(outgoing);
     }
     if (length !== null && sent !== length) throw wrong();
-    end();
+    // Whoever asked may have gone meanwhile: nothing is begun for an answer that nobody waits for.
+    if (!outgoing.destroyed) end();
   } catch (error) {
     outgoing.destroy(error instanceof Error ? error : new Error(String(error)));
   }

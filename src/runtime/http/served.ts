@@ -18,6 +18,8 @@ export interface Served {
   closing: boolean;
   /** The peer has closed its sending half: no further request can come. */
   ended: boolean;
+  /** Whether the body of the request under way is not all here; HTTP/1.1 alone has to ask. */
+  unfinished: (() => boolean) | null;
 }
 
 export const internalError: HttpResponse = { status: 500, fields: [["content-length", "0"]], body: null };

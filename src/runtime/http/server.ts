@@ -45,6 +45,7 @@ export async function serveHttp(
     quiet: undefined,
     closing: false,
     ended: false,
+    unfinished: null,
   };
   const over = new Promise<void>((resolve) => stream.once("close", resolve));
   stream.on("error", () => {});
@@ -52,7 +53,8 @@ export async function serveHttp(
     served.ended = true;
     watch.halfClosed();
     // HTTP/2 has no use for half a connection: without its sending half the peer can't even let us send on.
-    if (alpn === "h2") stream.destroy();
+    // Nor has a request that will never be whole; not every HTTP server says so.
+    if (alpn === "h2" || served.unfinished?.() === true) stream.destroy();
     else endIfDone(served);
   });
   if (alpn === "h2") serveHttp2(served);
