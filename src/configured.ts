@@ -13,6 +13,7 @@ import type { Route } from "./core/route.ts";
 import type { EnrolmentParts } from "./enrolment/enrolment.ts";
 import type { CertificateRecord } from "./enrolment/record.ts";
 import type { AssertionKeys } from "./identity/assertion-key.ts";
+import { parseCertificate } from "./identity/certificate.ts";
 import { type ClientVerifier, createClientVerifier } from "./identity/verifier.ts";
 import type { Log } from "./observe/log.ts";
 import type { RevocationWatch } from "./revocation/watch.ts";
@@ -43,6 +44,12 @@ export interface Configured {
   readonly assertionKeys: AssertionKeys;
 }
 
+function urisInCertificate(pem: string): readonly string[] {
+  const [der] = certificatesFromPem(pem);
+  const certificate = der === undefined ? null : parseCertificate(Uint8Array.from(der));
+  return certificate === null || "malformed" in certificate ? [] : certificate.names.uri;
+}
+
 /**
  * Makes everything that connections will be taken by, and nothing of it is in use yet. Throws a `ConfigError`, or what
  * the TLS stack throws.
@@ -60,6 +67,7 @@ export async function configure(
     (name) => selectCertificate(config.certificates, name),
     lasting.ticketSecret,
     before?.contexts,
+    urisInCertificate,
   );
   // Every context once now: what the TLS stack would not take should stop the start, not a client.
   for (const route of config.table.routes.filter((one) => one.terminates)) {

@@ -134,6 +134,10 @@ export class AdmittedSession implements Session {
   readonly #dialled = new Set<Connection>();
   #ended = false;
 
+  get shownUris(): readonly string[] {
+    return this.#parts.contexts.urisOf(this.serverName);
+  }
+
   constructor(
     parts: RouterParts,
     draining: Cancellation,

@@ -6,6 +6,8 @@ export interface CertificateAndKey {
   readonly key: string;
 }
 
+const none: readonly string[] = [];
+
 /**
  * TLS contexts, one a route and certificate, and never shared: a session made on one route is unknown to
  * every other, since its tickets are sealed by another context's keys. So it is to the same route once that
@@ -14,12 +16,15 @@ export interface CertificateAndKey {
 export class TlsContexts {
   readonly #runtime: Runtime;
   readonly #select: (serverName: string | null) => CertificateAndKey | null;
+  readonly #uris = new WeakMap<CertificateAndKey, readonly string[]>();
   readonly #ticketSecret: () => Uint8Array | null;
+  readonly #urisIn: (cert: string) => readonly string[];
   /** Forgotten with their routes and certificates. */
   #contexts: WeakMap<Route, WeakMap<CertificateAndKey, TlsContext>>;
 
   /**
    * @param ticketSecret what several processes seal session tickets by; `null`: each context has keys of its own
+   * @param urisIn the URIs that a certificate names, the first of those in PEM
    * @param before whose contexts go on, where neither route nor certificate was changed
    */
   constructor(
@@ -27,7 +32,9 @@ export class TlsContexts {
     select: (serverName: string | null) => CertificateAndKey | null,
     ticketSecret: () => Uint8Array | null,
     before?: TlsContexts,
+    urisIn: (cert: string) => readonly string[] = () => none,
   ) {
+    this.#urisIn = urisIn;
     this.#runtime = runtime;
     this.#select = select;
     this.#ticketSecret = ticketSecret;
@@ -37,6 +44,15 @@ export class TlsContexts {
   /** Makes all of them anew: the ticket secret is another one. */
   renew(): void {
     this.#contexts = new WeakMap();
+  }
+
+  /** The URIs of the certificate for a name; the same object for the same certificate. */
+  urisOf(serverName: string | null): readonly string[] {
+    const certificate = this.#select(serverName);
+    if (certificate === null) return none;
+    const known = this.#uris.get(certificate) ?? this.#urisIn(certificate.cert);
+    this.#uris.set(certificate, known);
+    return known;
   }
 
   /** The context for a hello that was matched to this route; `null` when no certificate is for its name. */

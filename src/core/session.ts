@@ -22,6 +22,8 @@ export interface Session {
   readonly alpn: string | null;
   /** By the client's certificate. */
   readonly identity: CertificateIdentity | null;
+  /** The URIs in the certificate that the client was shown, as they stand there. */
+  readonly shownUris: readonly string[];
   /** Judges requests one by one, where clients without a certificate may show otherwise who they are. */
   readonly gate: Gate | null;
   /** The client's address, behind a trusted PROXY header where there is one. */

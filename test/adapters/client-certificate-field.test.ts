@@ -6,14 +6,17 @@ import { clientCertificateField } from "../../src/adapters/http/client-certifica
 import type { CertificateIdentity } from "../../src/identity/identity.ts";
 import { formatName } from "../../src/identity/name.ts";
 
-const field = (about: Partial<CertificateIdentity>): string =>
-  clientCertificateField({
-    fingerprint: "5f0c",
-    subject: "",
-    uris: [],
-    dnsNames: [],
-    ...about,
-  } as CertificateIdentity);
+const field = (about: Partial<CertificateIdentity>, by: readonly string[] = []): string =>
+  clientCertificateField(
+    {
+      fingerprint: "5f0c",
+      subject: "",
+      uris: [],
+      dnsNames: [],
+      ...about,
+    } as CertificateIdentity,
+    by,
+  );
 
 /** Subject as a name of one attribute would have it. */
 const subjectOf = (value: string): string =>
@@ -44,12 +47,15 @@ const unescaped = (text: string): string =>
 
 describe("X-Forwarded-Client-Cert", () => {
   it("has Envoy's form, as the docs show it", () => {
-    const text = field({
-      fingerprint: "5f0c…",
-      subject: "CN=alice,OU=payments",
-      uris: ["spiffe://example.com/alice"],
-      dnsNames: ["alice.example.com"],
-    });
+    const text = field(
+      {
+        fingerprint: "5f0c…",
+        subject: "CN=alice,OU=payments",
+        uris: ["spiffe://example.com/alice"],
+        dnsNames: ["alice.example.com"],
+      },
+      ["spiffe://example.com/router"],
+    );
     const docs = readFileSync("docs/identity.md", "utf8");
     assert.ok(docs.includes(`X-Forwarded-Client-Cert: ${text}\n`), text);
     for (const value of ['a"b', "Zoë"]) {
@@ -60,6 +66,24 @@ describe("X-Forwarded-Client-Cert", () => {
 
   it("quotes a URI that holds a separator", () => {
     assert.equal(field({ uris: ["urn:a,b;c=d"] }), 'Hash=5f0c;Subject="";URI="urn:a,b;c=d"');
+  });
+
+  it("says by whose word it is, once for each URI that the router's certificate has", () => {
+    const by = ["spiffe://example.com/router", "urn:a,b"];
+    assert.equal(field({}, by), 'By=spiffe://example.com/router;By="urn:a,b";Hash=5f0c;Subject=""');
+    assert.equal(field({}, ['urn:a";Hash=b']), 'Hash=5f0c;Subject=""');
+  });
+
+  it("is not remembered for another certificate of the router's", () => {
+    const client = {
+      fingerprint: "5f0c",
+      subject: "",
+      uris: [],
+      dnsNames: [],
+    } as unknown as CertificateIdentity;
+    assert.match(clientCertificateField(client, ["urn:one"]), /^By=urn:one;/);
+    assert.match(clientCertificateField(client, ["urn:two"]), /^By=urn:two;/);
+    assert.match(clientCertificateField(client, []), /^Hash=/);
   });
 
   it("leaves out what is no URI or host name", () => {

@@ -3,7 +3,14 @@ import { describe, it } from "node:test";
 import { forwardedFields } from "../../src/adapters/http/forwarded-fields.ts";
 import { endToEnd, upgradeAsked } from "../../src/http/hop-by-hop.ts";
 
-const about = { address: "2001:db8::1", host: "a.test:8443", port: 8443, client: null, assertion: null };
+const about = {
+  address: "2001:db8::1",
+  host: "a.test:8443",
+  port: 8443,
+  client: null,
+  by: [],
+  assertion: null,
+};
 
 describe("forwarded fields", () => {
   it("quote what RFC 7239 wants quoted", () => {

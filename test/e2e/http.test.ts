@@ -1,8 +1,11 @@
+import "reflect-metadata";
 import assert from "node:assert/strict";
 import { createHash, X509Certificate } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
+import { SubjectAlternativeNameExtension } from "@peculiar/x509";
 import { dial, firstBytes, readAll } from "../support/client.ts";
+import { ExtendedKeyUsage, make, root } from "../support/pki.ts";
 import { missing, program } from "../support/programs.ts";
 import { createSite, type Site, startRouter, type TestRouter } from "../support/router.ts";
 import { type Finished, run } from "../support/run.ts";
@@ -71,11 +74,34 @@ async function startUpstream(): Promise<Upstream> {
   );
 }
 
+/** One more certificate for `app.test`, which names the router by a URI. */
+async function certificateWithUri(folder: string): Promise<string> {
+  const issuer = await root({ subject: "CN=Web" });
+  const { cert, key } = await make({
+    subject: "CN=app.test",
+    issuer,
+    purposes: [ExtendedKeyUsage.serverAuth],
+    more: [
+      new SubjectAlternativeNameExtension([
+        { type: "dns", value: "app.test" },
+        { type: "url", value: "spiffe://example.com/router" },
+      ]),
+    ],
+  });
+  appendFileSync(`${folder}/ca.crt`, `\n${issuer.cert}`);
+  const more = `${folder}/more`;
+  mkdirSync(more);
+  writeFileSync(`${more}/app.crt`, cert);
+  writeFileSync(`${more}/app.key`, key, { mode: 0o600 });
+  return more;
+}
+
 before(async () => {
   site = await createSite(names);
   upstream = await startUpstream();
   router = await startRouter(site, {
     SALLYPORT_HOST: "localhost",
+    SALLYPORT_CERT_DIR: await certificateWithUri(site.folder),
     SALLYPORT_HALF_CLOSE_TIMEOUT: "3s",
     SALLYPORT_ROUTE_APP: `http://127.0.0.1:${upstream.port}?sni=app.test&allow=group:payments`,
     SALLYPORT_ROUTE_OPEN: `http://127.0.0.1:${upstream.port}?sni=open.test&client=none`,
@@ -141,7 +167,7 @@ describe("an http route", { skip: missing("curl") }, () => {
       const [told = "", ...more] = value("x-forwarded-client-cert");
       assert.deepEqual(more, []);
       const hash = fingerprint256.replaceAll(":", "").toLowerCase();
-      assert.ok(told.startsWith(`Hash=${hash};Subject="`), told);
+      assert.ok(told.startsWith(`By=spiffe://example.com/router;Hash=${hash};Subject="`), told);
       for (const part of subject.split("\n")) assert.ok(told.includes(part), told);
     });
 

@@ -119,6 +119,7 @@ export function sessionOf(client: Connection, options: SessionOptions): Session 
     serverName,
     alpn,
     identity: null,
+    shownUris: [],
     gate: null,
     source: { address: "192.0.2.7", port: 4711 },
     draining,

@@ -22,19 +22,32 @@ const uriCharacters = /^[A-Za-z0-9\-._~:/?#[\]@!$&'()*+,;=%]+$/;
 const dnsCharacters = /^[A-Za-z0-9.*_-]+$/;
 
 /** For a connection's requests it is always the same. */
-const made = new WeakMap<CertificateIdentity, string>();
+const made = new WeakMap<CertificateIdentity, { readonly by: readonly string[]; readonly field: string }>();
 
-/** `X-Forwarded-Client-Cert` in Envoy's form, for one client. Names that are no URIs or host names are left out. */
-export function clientCertificateField(client: CertificateIdentity): string {
-  const known = made.get(client) ?? makeField(client);
-  made.set(client, known);
-  return known;
+/**
+ * `X-Forwarded-Client-Cert` in Envoy's form, for one client. Names that are no URIs or host names are left out.
+ *
+ * @param by the URIs of the certificate that the client was shown, which Envoy calls the current proxy's
+ */
+export function clientCertificateField(client: CertificateIdentity, by: readonly string[]): string {
+  const known = made.get(client);
+  if (known?.by === by) return known.field;
+  const field = makeField(client, by);
+  made.set(client, { by, field });
+  return field;
 }
 
-const makeField = ({ fingerprint, subject, uris, dnsNames }: CertificateIdentity): string =>
+const urisOf = (key: string, uris: readonly string[]): readonly string[] =>
+  uris.filter((uri) => uriCharacters.test(uri)).map((uri) => `${key}=${quoted(uri)}`);
+
+const makeField = (
+  { fingerprint, subject, uris, dnsNames }: CertificateIdentity,
+  by: readonly string[],
+): string =>
   [
+    ...urisOf("By", by),
     `Hash=${fingerprint}`,
     `Subject="${inHex(subject)}"`,
-    ...uris.filter((uri) => uriCharacters.test(uri)).map((uri) => `URI=${quoted(uri)}`),
+    ...urisOf("URI", uris),
     ...dnsNames.filter((name) => dnsCharacters.test(name)).map((name) => `DNS=${name}`),
   ].join(";");

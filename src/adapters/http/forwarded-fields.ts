@@ -34,6 +34,8 @@ export interface Forwarding {
   readonly port: number;
   /** Whom its certificate names; `null` without one, or where the upstream is not told. */
   readonly client: CertificateIdentity | null;
+  /** The URIs of the certificate that it was shown. */
+  readonly by: readonly string[];
   /** Who is calling, signed; `null` where nobody can say so. */
   readonly assertion: string | null;
 }
@@ -70,7 +72,7 @@ export function forwardedFields(fields: HttpFields, about: Forwarding): HttpFiel
     ["x-forwarded-proto", "https"],
   );
   if (about.client !== null)
-    forwarded.push(["x-forwarded-client-cert", clientCertificateField(about.client)]);
+    forwarded.push(["x-forwarded-client-cert", clientCertificateField(about.client, about.by)]);
   if (about.assertion !== null) forwarded.push(["sallyport-identity", about.assertion]);
   return forwarded;
 }

@@ -22,6 +22,7 @@ const web: Dialect = {
         host: asked.authority,
         port: session.client.local.port,
         client: session.identity,
+        by: session.shownUris,
         assertion: identity === null ? null : await session.assertion(identity),
       }),
       ...(request.trailers === undefined ? {} : { trailers: passed(request.trailers) }),

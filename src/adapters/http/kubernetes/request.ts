@@ -130,7 +130,7 @@ export class KubernetesRequest implements Dialect {
       target,
       authority,
       // An API server authenticates by other means than the router's word on who is calling.
-      fields: [...forwardedFields(theirs, { ...about, client: null, assertion: null }), ...ours],
+      fields: [...forwardedFields(theirs, { ...about, client: null, by: [], assertion: null }), ...ours],
       silenceMs: this.mayBeSilent ? null : route.idleTimeoutMs,
     };
   }
