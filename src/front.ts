@@ -4,17 +4,33 @@ import type { AdmissionControl } from "./core/admission.ts";
 import type { Router } from "./core/router.ts";
 import { ConfigError, cannotListen } from "./errors.ts";
 import type { Log } from "./observe/log.ts";
-import type { Connection, Endpoint, Listener, Runtime } from "./types.ts";
+import type { Connection, Endpoint, ListenAddress, Listener, Runtime, SharedAddress } from "./types.ts";
 import { servePlainFront } from "./websocket/plain-front.ts";
 import type { Tunnels } from "./websocket/tunnels.ts";
-import type { Member } from "./workers/member.ts";
+
+/** Where to listen for whom a variable asks. */
+export type Place = (variable: string, asked: Endpointed) => ListenAddress | SharedAddress;
+
+/**
+ * The places of a router of one process.
+ *
+ * @param reusePort whether another router may be there too
+ * @param sockets those that were opened for it, by variable
+ */
+export const placesOf =
+  (reusePort: boolean, sockets: ReadonlyMap<string, number>): Place =>
+  (variable, asked) => {
+    const fd = sockets.get(variable);
+    if (fd !== undefined) return { fd };
+    return reusePort ? { ...asked, shared: true } : asked;
+  };
 
 interface FrontParts {
   readonly runtime: Runtime;
   readonly router: Router;
   readonly admission: AdmissionControl;
   readonly tunnels: Tunnels;
-  readonly member: Member | null;
+  readonly place: Place;
   /** Why no more should come; `null` while they may. */
   readonly unready: () => string | null;
   readonly log: Log;
@@ -40,9 +56,9 @@ export class Front {
     { host, port }: Endpointed,
     accept: (connection: Connection, listener: string) => void,
   ): Promise<Endpoint> {
-    const { runtime, member, log } = this.#parts;
+    const { runtime, place, log } = this.#parts;
     try {
-      const listener = await runtime.listen(member?.address(variable, { host, port }) ?? { host, port }, {
+      const listener = await runtime.listen(place(variable, { host, port }), {
         connection: (connection) => accept(connection, text(listener.address)),
         acceptFailed: (error) => log.warn("accepting failed; backing off", { error: error.message }),
       });
@@ -89,9 +105,9 @@ export class Front {
     });
   }
 
-  /** No new connections: of all listeners, or of all but those of some variables. */
-  async close(except: readonly string[] = []): Promise<void> {
-    const going = [...this.#listeners].filter(([variable]) => !except.includes(variable));
+  /** No new connections: of all listeners, or of those alone that certain variables ask for. */
+  async close(which: (variable: string) => boolean = () => true): Promise<void> {
+    const going = [...this.#listeners].filter(([variable]) => which(variable));
     for (const [variable] of going) this.#listeners.delete(variable);
     await Promise.all(going.map(([, listener]) => listener.close()));
   }

@@ -20,7 +20,7 @@ import type { RouterParts } from "./core/router-parts.ts";
 import type { Session } from "./core/session.ts";
 import { Rate } from "./enrolment/rate.ts";
 import type { CertificateRecord } from "./enrolment/record.ts";
-import { Front } from "./front.ts";
+import { Front, type Place, placesOf } from "./front.ts";
 import { Limits } from "./limits/limits.ts";
 import type { Log } from "./observe/log.ts";
 import { Metrics } from "./observe/metrics.ts";
@@ -93,6 +93,7 @@ export interface RunningServer {
  *
  * @param member what is shared with the other processes of the router; `null` where this one is all of it
  * @param watched who else is told, and asked
+ * @param sockets those that were opened for this process, by the variable whose listener each is
  */
 export async function startServer(
   runtime: Runtime,
@@ -102,6 +103,7 @@ export async function startServer(
   files: Files,
   member: Member | null = null,
   { recording, traces }: Watched = { recording: null, traces: null },
+  sockets: ReadonlyMap<string, number> = new Map(),
 ): Promise<RunningServer> {
   const processes = member?.welcome.workers ?? 1;
   const metrics = new Metrics();
@@ -263,7 +265,11 @@ export async function startServer(
     revocations.stop();
   };
 
-  const front = new Front({ runtime, router, admission, tunnels, member, unready, log });
+  const place: Place =
+    member === null
+      ? placesOf(config.reusePort, sockets)
+      : (variable, asked) => member.address(variable, asked);
+  const front = new Front({ runtime, router, admission, tunnels, place, unready, log });
   const counted = (): Metrics => {
     router.countTraffic();
     metrics.certificateExpiry.clear();
@@ -358,6 +364,9 @@ export async function startServer(
       draining = true;
       // An authority would find nobody to validate.
       void ordered.orders.stop();
+      // Who has taken over answers there too, and is asked no more often than this one as long as both listen.
+      if (config.reusePort || sockets.has(adminVariable))
+        void front.close((variable) => variable === adminVariable);
       const { drainMs, drainDelayMs } = config.timeouts;
       // Whoever is still there then is cut, one after the other too.
       const lastMs = drainMs / 10;
@@ -365,7 +374,7 @@ export async function startServer(
       log.info("draining: unready, still accepting", { delay_ms: drainDelayMs, connections: router.open });
       await new Promise((resolve) => setTimeout(resolve, Math.min(drainDelayMs, drainMs)));
       // Closing waits for connections on some runtimes; those are drained below.
-      void front.close([adminVariable]);
+      void front.close((variable) => variable !== adminVariable);
       log.info("no longer accepting", { connections: router.open });
       await router.drain(Math.max(0, drainMs - drainDelayMs) / 2);
       clearTimeout(forced);

@@ -3,14 +3,17 @@ import type { AuditLog } from "../audit/audit-log.ts";
 import { orderedElsewhere } from "../certificate-orders.ts";
 import type { Config } from "../config/load.ts";
 import { ConfigError, cannotListen } from "../errors.ts";
+import { type Place, placesOf } from "../front.ts";
 import type { Log } from "../observe/log.ts";
 import type { Export } from "../otlp/export.ts";
 import { cores } from "../runtime/cores.ts";
+import { inheritedEndpoint } from "../runtime/inherited-socket.ts";
 import { privateFolder, removeFolder } from "../runtime/private-folder.ts";
 import { sharePort } from "../runtime/shared-ports.ts";
 import { onSignals } from "../runtime/signals.ts";
 import { ownSocket } from "../runtime/unix-socket.ts";
 import { startWorker } from "../runtime/worker-process.ts";
+import type { ServiceManager } from "../service-manager/service-manager.ts";
 import type { Endpoint, LineSink, Listener, Runtime } from "../types.ts";
 import { listenersOf } from "../workers/listeners.ts";
 import { Primary, type SharedListener, WorkerFailed } from "../workers/primary.ts";
@@ -32,11 +35,21 @@ export function checkShares(config: Config, workers: number): void {
   if (problems.length > 0) throw new ConfigError(problems);
 }
 
-async function shareListeners(runtime: Runtime, config: Config): Promise<readonly SharedListener[]> {
+async function shareListeners(
+  runtime: Runtime,
+  config: Config,
+  sockets: ReadonlyMap<string, number>,
+): Promise<readonly SharedListener[]> {
   const shared: SharedListener[] = [];
   for (const { variable, host, port } of listenersOf(config)) {
+    const fd = sockets.get(variable);
+    if (fd !== undefined) {
+      // Whoever opened it has it open still: there is nothing to close here.
+      shared.push({ variable, port: inheritedEndpoint(fd).port, fd, close: () => {} });
+      continue;
+    }
     try {
-      shared.push({ variable, ...(await sharePort(runtime, host, port)) });
+      shared.push({ variable, ...(await sharePort(runtime, host, port, config.reusePort)) });
     } catch (error) {
       for (const one of shared) one.close();
       throw new ConfigError([{ name: variable, message: cannotListen(`${host}:${port}`, error) }]);
@@ -51,6 +64,7 @@ async function listenForAdmin(
   config: Config,
   log: Log,
   primary: Primary,
+  place: Place,
   done: AbortSignal,
 ): Promise<Listener | null> {
   if (config.admin === null) return null;
@@ -66,10 +80,10 @@ async function listenForAdmin(
     log.warn("accepting failed; backing off", { error: error.message });
   const { host, port } = config.admin;
   try {
-    return await runtime.listen(
-      { host, port },
-      { connection: serveAdmin(runtime, parts, done), acceptFailed },
-    );
+    return await runtime.listen(place("SALLYPORT_ADMIN_LISTEN", { host, port }), {
+      connection: serveAdmin(runtime, parts, done),
+      acceptFailed,
+    });
   } catch (error) {
     const message = cannotListen(`${host}:${port}`, error);
     throw new ConfigError([{ name: "SALLYPORT_ADMIN_LISTEN", message }]);
@@ -85,13 +99,16 @@ export interface Serving {
   readonly logFormat: "json" | "text";
   readonly errors: LineSink;
   readonly audit: AuditLog | null;
+  /** Opened for this process, by the variable whose listener each is. */
+  readonly sockets: ReadonlyMap<string, number>;
+  readonly manager: ServiceManager;
   /** Says that it listens. */
   readonly listening: (addresses: Readonly<Record<string, Endpoint>>, admin: Endpoint | null) => void;
 }
 
 /** Runs the router as several processes, until a signal ends it; resolves with the exit status. */
 export async function serveWithWorkers(serving: Serving): Promise<number> {
-  const { runtime, config, env, log, logFormat, errors, audit, listening } = serving;
+  const { runtime, config, env, log, logFormat, errors, audit, sockets, manager, listening } = serving;
   const workers = workersOf(config);
   checkShares(config, workers);
   const folder = privateFolder();
@@ -102,7 +119,7 @@ export async function serveWithWorkers(serving: Serving): Promise<number> {
     const primary = new Primary({
       runtime,
       workers,
-      listeners: await shareListeners(runtime, config),
+      listeners: await shareListeners(runtime, config, sockets),
       secrets: new RouterSecrets(config.jwtKey === null, Date.now()),
       secret: newSecret(),
       folder,
@@ -117,7 +134,14 @@ export async function serveWithWorkers(serving: Serving): Promise<number> {
         }),
       protect: ownSocket,
     });
-    admin = await listenForAdmin(runtime, config, log, primary, done.signal);
+    admin = await listenForAdmin(
+      runtime,
+      config,
+      log,
+      primary,
+      placesOf(config.reusePort, sockets),
+      done.signal,
+    );
     listening(await primary.start(), admin?.address ?? null);
     exported = await openExport(config, env, runtime, log, {
       traces: false,
@@ -125,9 +149,18 @@ export async function serveWithWorkers(serving: Serving): Promise<number> {
     });
     await new Promise<void>((resolve) => {
       let draining = false;
-      onSignals(["SIGHUP"], () => primary.reload());
+      onSignals(["SIGHUP"], () => {
+        manager.reloading();
+        primary.reload();
+        manager.ready("told the workers to read the configuration anew");
+      });
       onSignals(["SIGTERM", "SIGINT"], () => {
         const over = draining ? primary.close() : primary.drain();
+        if (!draining) {
+          manager.stopping(config.timeouts.drainMs);
+          // Who has taken over answers there too.
+          if (config.reusePort || sockets.has("SALLYPORT_ADMIN_LISTEN")) void admin?.close();
+        }
         draining = true;
         void over.then(resolve, resolve);
       });

@@ -14,6 +14,7 @@ import type { Command } from "./command.ts";
 import { options } from "./options.ts";
 import { openExport } from "./otlp-export.ts";
 import { serveWithWorkers, workersOf } from "./serve-workers.ts";
+import { openedSockets, serviceManager } from "./take-over.ts";
 
 const at = ({ address, port }: Endpoint): string => `${address}:${port}`;
 
@@ -36,6 +37,8 @@ says what that does. SIGTERM or SIGINT drains; a second one ends at once.`,
     const logFormat = config.log.format ?? (isTerminal(2) ? "text" : "json");
     const log = createLog(errors, logFormat, config.log.level);
     for (const warning of config.warnings) log.warn(warning);
+    const sockets = openedSockets(io.env, config, runtime, log);
+    const manager = serviceManager(io.env, runtime, log);
     const audit = await openAudit(config.audit, runtime, log);
 
     const workers = workersOf(config);
@@ -56,16 +59,29 @@ says what that does. SIGTERM or SIGINT drains; a second one ends at once.`,
         ...(workers === 1 ? {} : { workers }),
         runtime: `${runtime.name} ${runtime.version}`,
       });
+      manager.ready(address === undefined ? "ready" : `ready at ${at(address)}`);
     };
     const end = async (status: number): Promise<number> => {
       log.info("stopped");
+      await manager.close();
       await audit?.close();
       await errors.close();
       return status;
     };
     if (workers > 1) {
       return end(
-        await serveWithWorkers({ runtime, config, env: io.env, log, logFormat, errors, audit, listening }),
+        await serveWithWorkers({
+          runtime,
+          config,
+          env: io.env,
+          log,
+          logFormat,
+          errors,
+          audit,
+          sockets,
+          manager,
+          listening,
+        }),
       );
     }
 
@@ -82,9 +98,13 @@ says what that does. SIGTERM or SIGINT drains; a second one ends at once.`,
       seen,
       null,
       { recording: audit, traces: exported.traces },
+      sockets,
     );
     const reloader = new Reloader(seen, (why) => server.reload(why, read));
-    onSignals(["SIGHUP"], () => void reloader.now("SIGHUP"));
+    onSignals(["SIGHUP"], () => {
+      manager.reloading();
+      void reloader.now("SIGHUP").finally(() => manager.ready("read the configuration anew"));
+    });
     listening(server.listeners, server.admin);
 
     await new Promise<void>((resolve) => {
@@ -96,6 +116,7 @@ says what that does. SIGTERM or SIGINT drains; a second one ends at once.`,
           return;
         }
         draining = true;
+        manager.stopping(config.timeouts.drainMs);
         server.drain().then(resolve, resolve);
       });
     });

@@ -77,6 +77,8 @@ export interface Config {
   readonly caps: { readonly connections: number; readonly perSource: number; readonly perIdentity: number };
   /** Who may see what the router does for others; empty: nobody. */
   readonly adminAllow: readonly AllowRule[];
+  /** Whether its listeners may be another router's too. */
+  readonly reusePort: boolean;
   /** Processes that share the port; `auto`: one a core. */
   readonly workers: number | "auto";
   /** What several routers share; `null` for one alone. */
@@ -267,6 +269,7 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
       handshakes: values.SALLYPORT_MAX_HANDSHAKES ?? 1,
     },
     adminAllow: values.SALLYPORT_ADMIN_ALLOW ?? [],
+    reusePort: values.SALLYPORT_REUSE_PORT === "on",
     workers: values.SALLYPORT_WORKERS ?? 1,
     state,
     tunnel: {

@@ -245,6 +245,11 @@ export const variables = {
     "1",
     "processes that share the port, `1` to `256`; `auto`: one a core",
   ),
+  SALLYPORT_REUSE_PORT: variable(
+    oneOf("off", "on"),
+    "off",
+    "`on`: the listeners may be shared with another router on this machine, which takes over while this one drains",
+  ),
   SALLYPORT_STATE_URL: variable(
     text,
     "memory:",

@@ -18,6 +18,7 @@ import type {
 import { securedOnSocket } from "./bun-loop.ts";
 import { BunConnection, type NativeSocket, type SocketOwner, socketHandlers } from "./bun-socket.ts";
 import { type Ends, noEndpoint } from "./endpoint.ts";
+import { inheritedEndpoint } from "./inherited-socket.ts";
 import {
   clientHandshake,
   dialSocket,
@@ -94,11 +95,14 @@ export class BunRuntime extends NodeRuntime {
   override readonly version: string = Bun.version;
 
   override async listen(at: ListenAddress | SharedAddress, handlers: ListenHandlers): Promise<Listener> {
-    if ("fd" in at) throw new TypeError("Bun listens at no socket that it inherited");
+    // A listener does not say where one is that it took over.
+    const inherited = "fd" in at ? inheritedEndpoint(at.fd) : null;
     const server = Bun.listen({
-      ...("path" in at
-        ? { unix: at.path }
-        : { hostname: at.host, port: at.port, ...("shared" in at ? { reusePort: true } : {}) }),
+      ...("fd" in at
+        ? { fd: at.fd }
+        : "path" in at
+          ? { unix: at.path }
+          : { hostname: at.host, port: at.port, ...("shared" in at ? { reusePort: true } : {}) }),
       allowHalfOpen: true,
       socket: {
         ...socketHandlers,
@@ -109,7 +113,7 @@ export class BunRuntime extends NodeRuntime {
       },
     });
     return {
-      address: "path" in at ? noEndpoint : { address: server.hostname, port: server.port },
+      address: inherited ?? ("path" in at ? noEndpoint : { address: server.hostname, port: server.port }),
       close: async () => server.stop(false),
     };
   }

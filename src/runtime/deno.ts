@@ -58,7 +58,8 @@ export class DenoRuntime extends NodeRuntime {
   override readonly showsAnyCertificate = false;
 
   override async listen(at: ListenAddress | SharedAddress, handlers: ListenHandlers): Promise<Listener> {
-    if ("fd" in at) throw new TypeError("Deno listens at no socket that it inherited");
+    // No native listener takes one.
+    if ("fd" in at) return super.listen(at, handlers);
     const listener = Deno.listen(
       "path" in at
         ? { transport: "unix", path: at.path }

@@ -68,7 +68,11 @@ export class NodeRuntime implements Runtime {
         const { address, port } = "path" in at ? noEndpoint : (server.address() as AddressInfo);
         resolve({
           address: { address, port },
-          close: () => new Promise((done) => server.close(() => done())),
+          close: () =>
+            new Promise((done) => {
+              // Right behind a look at the network, which takes all that waits: what comes in between is lost.
+              setImmediate(() => server.close(() => done()));
+            }),
         });
       });
     });

@@ -1,4 +1,5 @@
 import { lookup } from "node:dns/promises";
+import { readFileSync } from "node:fs";
 import * as net from "node:net";
 import { getSystemErrorName } from "node:util";
 import type { Runtime } from "../types.ts";
@@ -33,8 +34,38 @@ function failure(number: number): Error {
 /** Since when Node lets several sockets share a port. */
 const reusesPorts = "23.1.0";
 
-/** Rejects as listening does where the port is taken, or not to be had. */
-export async function sharePort(runtime: Runtime, host: string, port: number): Promise<SharedPort> {
+/** Why this process can't share a port with another one that is started beside it; `null`: it can. */
+export function whyNoSharing(runtime: Runtime): string | null {
+  if (process.platform !== "linux") return `is for Linux: ${process.platform} does not deal out connections`;
+  if (runtime.name === "node" && !atLeast(runtime.version, reusesPorts))
+    return `takes Node ${reusesPorts} or newer, and this is ${runtime.version}`;
+  if (runtime.name === "deno" && !hasUnstableNet()) return "takes Deno with --unstable-net";
+  return null;
+}
+
+/** What the flag brings; asking for a port that is shared would end the process without it. */
+const hasUnstableNet = (): boolean => "listenDatagram" in ((globalThis as { Deno?: object }).Deno ?? {});
+
+/** Whether connections that wait at a socket that is closed go on to another one of the port (Linux 5.14). */
+export function waitingConnectionsMove(): boolean {
+  try {
+    return readFileSync("/proc/sys/net/ipv4/tcp_migrate_req", "utf8").trim() !== "0";
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Rejects as listening does where the port is taken, or not to be had.
+ *
+ * @param withStrangers with whoever else shares it too
+ */
+export async function sharePort(
+  runtime: Runtime,
+  host: string,
+  port: number,
+  withStrangers: boolean,
+): Promise<SharedPort> {
   if (runtime.name === "node" && !atLeast(runtime.version, reusesPorts)) {
     const { address, family } = await lookup(host);
     const handle = bind(address, port, family, undefined);
@@ -49,7 +80,7 @@ export async function sharePort(runtime: Runtime, host: string, port: number): P
     return { port: endpoint(name.address, name.port).port, fd: handle.fd, close: () => handle.close() };
   }
   // Sockets that share a port share it with whoever else asks for that: whether somebody is there is asked first.
-  if (port !== 0) {
+  if (port !== 0 && !withStrangers) {
     const alone = await runtime.listen(
       { host, port },
       { connection: (c) => c.abort(), acceptFailed: () => {} },

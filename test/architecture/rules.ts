@@ -170,6 +170,11 @@ export function rules(dependencies: readonly string[]): readonly Rule[] {
       (path) => shipped(path) && !under("src/acme")(path),
       (specifier) => packageOf(specifier) === "acme-client",
     ),
+    imports(
+      "what a service manager says is read without runtime, configuration or adapters",
+      under("src/service-manager"),
+      (specifier) => under("src/runtime", "src/config", "src/adapters", "src/cli")(specifier),
+    ),
     imports("workers are given their runtime", under("src/workers"), (specifier) =>
       under("src/runtime", "src/cli", "routes")(specifier),
     ),
