@@ -1,5 +1,5 @@
 // `npm test`: format, lint, types, then every spec on every runtime, with one table at the end.
-//   npm test -- [--only check,unit,e2e] [--runtime node,node-newest,deno,bun] [--grep PATH]
+//   npm test -- [--only check,unit,e2e,soak] [--runtime node,node-newest,deno,bun] [--grep PATH]
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join, relative } from "node:path";
@@ -47,14 +47,18 @@ if (all.length === 0) {
   console.error(`no spec's path contains ${JSON.stringify(values.grep)}`);
   process.exit(2);
 }
-const unit = all.filter((path) => !path.startsWith("test/e2e/"));
+const isUnit = (path) => !path.startsWith("test/e2e/") && !path.startsWith("test/soak/");
+const unit = all.filter(isUnit);
 const endToEnd = all.filter((path) => path.startsWith("test/e2e/"));
+const soak = all.filter((path) => path.startsWith("test/soak/"));
 
 // From the sources, and only to be had once they are compiled.
 let readReport;
 let complete;
 
-const bounds = { unit: 450_000, e2e: 500_000 };
+/** `SALLYPORT_TEST_SOAK_MINUTES` makes the soak longer than the two minutes that it takes otherwise. */
+const soakMs = Number(process.env.SALLYPORT_TEST_SOAK_MINUTES ?? 2) * 60_000;
+const bounds = { unit: 450_000, e2e: 500_000, soak: soakMs + 180_000 };
 /** Shorter pieces of work leave less waiting at the end. */
 const endToEndParts = 3;
 const rows = [];
@@ -168,10 +172,18 @@ function unitOn({ name, command }) {
   );
 }
 
+const endToEndOn = (runtime, part) =>
+  drivenOn(
+    "e2e",
+    runtime,
+    join(reports, `e2e-${runtime.name}-${part}.xml`),
+    endToEnd.filter((_, i) => i % endToEndParts === part),
+  );
+
+const soakOn = (runtime) => drivenOn("soak", runtime, join(reports, `soak-${runtime.name}.xml`), soak);
+
 /** The driver is always the Node that runs this; what it drives is the runtime under test. */
-function endToEndOn({ name, command }, part) {
-  const report = join(reports, `e2e-${name}-${part}.xml`);
-  const files = endToEnd.filter((_, i) => i % endToEndParts === part);
+function drivenOn(stage, { name, command }, report, files) {
   const reporters = [
     "--test-reporter=spec",
     "--test-reporter-destination=stderr",
@@ -179,10 +191,16 @@ function endToEndOn({ name, command }, part) {
     `--test-reporter-destination=${report}`,
   ];
   return run(
-    "e2e",
+    stage,
     name,
     process.execPath,
-    ["--test", "--test-concurrency=1", "--test-timeout=300000", ...reporters, ...files.map(compiled)],
+    [
+      "--test",
+      "--test-concurrency=1",
+      `--test-timeout=${bounds[stage]}`,
+      ...reporters,
+      ...files.map(compiled),
+    ],
     report,
     {
       SALLYPORT_TEST_RUNTIME: name,
@@ -203,12 +221,16 @@ async function runSpecs(stages) {
       Array.from({ length: parts }, (_, part) => ({ stage, run: () => start(runtime, part) })),
     ),
   );
-  const results = new Map(stages.map(({ stage }) => [stage, []]));
+  const results = new Map([...stages.map(({ stage }) => [stage, []]), ["soak", []]]);
+  if (soak.length === 0 || !wants(values.only, "soak")) results.delete("soak");
   const worker = async () => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift())
       results.get(next.stage).push(await next.run());
   };
+  // Little work for long: beside everything else.
+  const soaking = results.has("soak") ? present.map(soakOn) : [];
   await Promise.all([worker(), worker(), worker()]);
+  results.get("soak")?.push(...(await Promise.all(soaking)));
   for (const [stage, found] of results) count(stage, found);
 }
 

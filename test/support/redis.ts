@@ -7,9 +7,13 @@ export interface Redis {
   stop(): void;
 }
 
-/** A real server that keeps nothing. */
-export async function startRedis(folder: string, options: readonly string[] = []): Promise<Redis> {
-  const port = await freePort();
+/** A real server that keeps nothing. @param at its port; a free one unless told */
+export async function startRedis(
+  folder: string,
+  options: readonly string[] = [],
+  at: number | null = null,
+): Promise<Redis> {
+  const port = at ?? (await freePort());
   const server = spawn(
     program("redis-server"),
     ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder, ...options],
