@@ -149,7 +149,7 @@ export async function startServer(
   agents.addSource(others, "elsewhere");
   const cancelKeys = new CancelKeys(member?.cancelShares ?? null, shared?.cancel);
   shared?.answerCancels((key, asking) => cancelKeys.cancelOwn(key, asking));
-  await member?.serve({ agents, cancelKeys }, ownSocket);
+  await member?.serve({ agents, cancelKeys, known: () => shared?.known() ?? null }, ownSocket);
   const httpUpstreams = new HttpUpstreams(processes);
   let draining = false;
   const unready = (): string | null => (draining ? "draining" : (shared?.unready() ?? null));
@@ -291,7 +291,7 @@ export async function startServer(
   let address: Endpoint;
   let admin: Endpoint | null = null;
   try {
-    await shared?.start();
+    await shared?.start(member?.neighbours ?? null);
     address = await front.open(config);
     if (config.admin !== null && member === null)
       admin = await front.listen(

@@ -12,6 +12,7 @@ import { SharedCancels } from "./state/cancels.ts";
 import { CapLeases } from "./state/leases.ts";
 import { RedisState } from "./state/redis-state.ts";
 import { SharedCaps } from "./state/shared-caps.ts";
+import type { KnownValue } from "./state/state.ts";
 import { SharedTickets } from "./state/tickets.ts";
 import { Whereabouts } from "./state/whereabouts.ts";
 
@@ -39,8 +40,14 @@ export interface Shared {
   readonly whereabouts: Whereabouts;
   /** Browsers' sessions that are over before their time. */
   readonly signedOut: { tell(id: string): void; hear(callback: (id: string) => void): void };
-  /** Connects; to be called once everybody has said what they want to hear. */
-  start(): Promise<void>;
+  /**
+   * Connects; to be called once everybody has said what they want to hear.
+   *
+   * @param neighbours what other processes of this router know, should Redis be away; `null`: there are none
+   */
+  start(neighbours: Neighbours | null): Promise<void>;
+  /** For the router's other processes; `null` where nothing was read yet. */
+  known(): Iterable<KnownValue> | null;
   /** Resolves once what the others know was read: not before that is the router ready. */
   readonly read: Promise<void>;
   /** `null` when ready, otherwise why not. */
@@ -48,6 +55,12 @@ export interface Shared {
   /** For `/readyz`. */
   details(verbose: boolean): readonly string[];
   close(): Promise<void>;
+}
+
+/** The other processes of this router. */
+export interface Neighbours {
+  /** Hands over all that one of them knows, in parts; resolves with whether there is one that knows. */
+  tellKnown(learn: (values: readonly KnownValue[]) => Promise<void>): Promise<boolean>;
 }
 
 type MakesRate = (perMinute: number, what: string) => RateLimit;
@@ -110,12 +123,15 @@ export async function openShared(
         }),
     },
     read,
-    start: () => {
+    start: async (neighbours) => {
       leases.start();
       tickets.start();
       whereabouts.start();
-      return state.start(firstReadMs);
+      await state.start(firstReadMs);
+      if (state.wasRead || neighbours === null) return;
+      if (await neighbours.tellKnown((values) => state.learn(values))) state.learnt();
     },
+    known: () => state.known(),
     unready: () => (state.wasRead ? null : "the shared state was never read"),
     details: (verbose) => {
       const { away } = state;

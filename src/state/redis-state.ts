@@ -5,7 +5,7 @@ import { type Client, RedisLink, type StateSettings } from "./redis-link.ts";
 import { Replica } from "./replica.ts";
 import { holdScript, leaseScript, rateScript } from "./scripts.ts";
 import { Seal } from "./seal.ts";
-import { type Away, type SharedMap, type SharedState, StateAway } from "./state.ts";
+import { type Away, type KnownValue, type SharedMap, type SharedState, StateAway } from "./state.ts";
 
 /** What a router that died had is free after this. */
 const leaseMs = 6000;
@@ -161,6 +161,29 @@ export class RedisState implements SharedState {
       said.map(({ name }) => name),
       args,
     );
+  }
+
+  /** All that it knows of its maps; `null` where it has read nothing yet. */
+  known(): Iterable<KnownValue> | null {
+    return this.#wasRead ? this.#known() : null;
+  }
+
+  *#known(): Iterable<KnownValue> {
+    for (const one of this.#maps.values())
+      for (const [field, text] of one.texts()) yield { map: one.key, field, text };
+  }
+
+  /** What another process of this router knows, while Redis can't be asked: nobody takes more from it than from Redis. */
+  async learn(values: readonly KnownValue[]): Promise<void> {
+    const maps = new Map([...this.#maps.values()].map((one) => [one.key, one]));
+    for (const { map, field, text } of values) await maps.get(map)?.learn(field, text);
+  }
+
+  /** It has learnt all that another process knows, which is as good as to have read it. */
+  learnt(): void {
+    if (this.#wasRead) return;
+    this.#wasRead = true;
+    for (const callback of this.#callbacks) callback();
   }
 
   async close(): Promise<void> {

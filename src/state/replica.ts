@@ -127,6 +127,16 @@ export class Replica<T> implements SharedMap<T> {
     });
   }
 
+  /** All of it, as it stands in Redis or would. */
+  *texts(): IterableIterator<readonly [field: string, text: string]> {
+    for (const { field, text } of this.#byField.values()) yield [field, text];
+  }
+
+  /** What another process of this router has of it. */
+  learn(field: string, text: string): Promise<void> {
+    return this.#hear(field, text, null);
+  }
+
   /** What another router tells. */
   async heard(message: string): Promise<void> {
     let parsed: unknown;

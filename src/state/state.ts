@@ -71,6 +71,13 @@ export interface SharedMap<T> {
   onChange(callback: (name: string, value: T | undefined) => void): void;
 }
 
+/** One value, as it stands in Redis: sealed. `map`: in which. */
+export interface KnownValue {
+  readonly map: string;
+  readonly field: string;
+  readonly text: string;
+}
+
 /** There is no shared state to be had just now. */
 export class StateAway extends Error {
   override readonly name = "StateAway";

@@ -142,6 +142,11 @@ export class Member {
     };
   }
 
+  /** The other workers, as those who know what routers share. */
+  get neighbours(): Pick<Peers, "tellKnown"> {
+    return this.#peers;
+  }
+
   get agentSource(): AgentSource {
     return this.#peers;
   }

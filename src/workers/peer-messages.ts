@@ -28,6 +28,8 @@ export const peerRequest = z.discriminatedUnion("type", [
   /** Frames of a tunnel follow. */
   z.object({ type: z.literal("streams"), secret }),
   z.object({ type: z.literal("agents"), secret }),
+  /** What it knows of the state that routers share: answers until one is the last. */
+  z.object({ type: z.literal("known"), secret }),
   z.object({
     type: z.literal("cancel"),
     secret,
@@ -56,5 +58,10 @@ export const listed = z.object({
       bytesOut: z.number(),
     }),
   ),
+});
+export const knownPart = z.object({
+  /** `null`: it knows nothing itself. */
+  values: z.array(z.object({ map: z.string(), field: z.string(), text: z.string() })).nullable(),
+  last: z.boolean(),
 });
 export const cancelled = z.object({ done: z.boolean() });

@@ -4,13 +4,22 @@ import type { CancelKeys, Holder } from "../adapters/postgres/cancel-keys.ts";
 import type { CancelKey } from "../adapters/postgres/wire.ts";
 import { deadline } from "../core/deadline.ts";
 import { type Reason, Refusal, reasons } from "../errors.ts";
+import type { KnownValue } from "../state/state.ts";
 import type { AgentInfo, AgentSource, Agents, ServiceTarget } from "../tunnel/agents.ts";
 import { receive } from "../tunnel/exchange.ts";
 import { TunnelSession } from "../tunnel/session.ts";
 import type { Connection, Runtime } from "../types.ts";
 import { no, ok, type Parsed } from "../wire/cursor.ts";
 import type { PeerList } from "./messages.ts";
-import { cancelled, listed, opened, type PeerRequest, peerRequest, serviceTarget } from "./peer-messages.ts";
+import {
+  cancelled,
+  knownPart,
+  listed,
+  opened,
+  type PeerRequest,
+  peerRequest,
+  serviceTarget,
+} from "./peer-messages.ts";
 import { sameSecret } from "./secret.ts";
 import { encodeMessage, parseMessage } from "./wire.ts";
 
@@ -18,6 +27,8 @@ import { encodeMessage, parseMessage } from "./wire.ts";
 const withinMs = 5000;
 /** From one worker to the agents of another; what each client may is decided before. */
 const maxStreams = 100_000;
+/** Of what a worker knows, in one message. */
+const partLength = 1 << 20;
 /** A stream to an agent is held to its limits where its client is. */
 const patient = { idleMs: 7 * 86_400_000, halfCloseMs: 86_400_000 };
 
@@ -98,6 +109,30 @@ export class Peers implements AgentSource {
     }
     if (failure !== null) throw failure;
     return null;
+  }
+
+  /** All that another worker knows of the state that routers share, in parts; false where none knows any. */
+  async tellKnown(learn: (values: readonly KnownValue[]) => Promise<void>): Promise<boolean> {
+    for (const { socket } of this.#others) {
+      try {
+        let [connection, part] = await this.#ask(socket, { type: "known" }, knownPart, withinMs);
+        try {
+          for (
+            ;
+            part.values !== null;
+            part = await receive(connection, message(knownPart), withinMs, "a worker")
+          ) {
+            await learn(part.values);
+            if (part.last) return true;
+          }
+        } finally {
+          connection.abort();
+        }
+      } catch {
+        // It may be about to end itself.
+      }
+    }
+    return false;
   }
 
   /** Ends what goes to agents of other workers. */
@@ -187,6 +222,8 @@ export interface PeerParts {
   readonly secret: string;
   readonly agents: Agents;
   readonly cancelKeys: CancelKeys;
+  /** Of the state that routers share; `null` where nothing was read of it, or there is none. */
+  readonly known: () => Iterable<KnownValue> | null;
 }
 
 /** Answers the other workers. Whoever does not know the secret hears nothing. */
@@ -229,6 +266,10 @@ export class PeerServer {
         await connection.write(encodeMessage({ agents: agents.local() }));
         await this.#hungUp(connection);
         break;
+      case "known":
+        await this.#tellKnown(connection);
+        await this.#hungUp(connection);
+        break;
       case "cancel": {
         const key = { pid: request.key.pid, secret: base64url.decode(request.key.secret) };
         await connection.write(encodeMessage({ done: await cancelKeys.cancelOwn(key, request.asking) }));
@@ -236,6 +277,21 @@ export class PeerServer {
         break;
       }
     }
+  }
+
+  async #tellKnown(connection: Connection): Promise<void> {
+    const known = this.#parts.known();
+    let values: KnownValue[] = [];
+    let length = 0;
+    for (const one of known ?? []) {
+      values.push(one);
+      length += one.text.length;
+      if (length < partLength) continue;
+      await connection.write(encodeMessage({ values, last: false }));
+      values = [];
+      length = 0;
+    }
+    await connection.write(encodeMessage({ values: known === null ? null : values, last: true }));
   }
 
   async #open(asked: Connection): Promise<void> {

@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { X509Certificate } from "node:crypto";
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { after, before, describe, it } from "node:test";
 import type { TLSSocket } from "node:tls";
 import { dial, firstBytes, readAll } from "../support/client.ts";
 import { startAgent, type TestAgent } from "../support/local-proxy.ts";
+import { missing } from "../support/programs.ts";
+import { startRedis } from "../support/redis.ts";
 import {
   createSite,
   environment,
@@ -313,6 +316,45 @@ describe("several workers", { timeout: 120_000 }, () => {
     await until("no worker", () => !workers.some(isThere));
     for (const socket of held) socket.destroy();
     await assert.rejects(dial(site, router.port, "a.test", tcp));
+  });
+});
+
+describe("several workers whose Redis is away", { timeout: 120_000, skip: missing("redis-server") }, () => {
+  it("tell one that takes another's place what routers share", async () => {
+    const redis = await startRedis(site.folder);
+    const bob = await site.authority.client({ commonName: "bob", groups: [] }, 86_400_000);
+    site.save("bob", bob);
+    const deny = `${site.folder}/deny`;
+    writeFileSync(deny, `${new X509Certificate(bob.cert).serialNumber}\n`);
+    const state = {
+      SALLYPORT_STATE_URL: `redis://127.0.0.1:${redis.port}`,
+      SALLYPORT_STATE_SECRET: Buffer.alloc(32, 7).toString("base64"),
+    };
+    const own = await startRouter(site, { ...routes(), ...state, SALLYPORT_WORKERS: "2" });
+    const other = await startRouter(site, { ...routes(), ...state, SALLYPORT_DENY: deny });
+    const served = async (as: string): Promise<boolean> => {
+      try {
+        const socket = await dial(site, own.port, "a.test", { ...tcp, as });
+        socket.end("hello");
+        return (await readAll(socket)).toString() === "hello";
+      } catch {
+        return false;
+      }
+    };
+    await until("bob's denial at both workers", async () => {
+      for (let i = 0; i < many; i++) if (await served("bob")) return false;
+      return true;
+    });
+    await other.stop();
+    redis.stop();
+    const [pid] = pids(own);
+    process.kill(pid ?? 0, "SIGKILL");
+    await until("another worker", () => pids(own)[0] !== pid);
+    for (let i = 0; i < many; i++) {
+      assert.equal(await served("alice"), true);
+      assert.equal(await served("bob"), false);
+    }
+    await own.stop();
   });
 });
 

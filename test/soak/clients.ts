@@ -36,7 +36,7 @@ function exchange(field: Field, serverName: string, alpn: string, sent: Buffer):
       const cut = error !== null;
       if (localPort > 0) field.ledger.made(localPort, { kind: serverName, began, ended: Date.now(), cut });
       if (error === null) resolve();
-      else reject(error);
+      else reject(new Error(`from port ${localPort}: ${error.message}`));
     };
     const late = setTimeout(
       () => done(new Error(`nothing for ${patienceMs} ms after ${length} bytes`)),

@@ -8,6 +8,7 @@ import { Refusal } from "../../src/errors.ts";
 import type { CertificateIdentity } from "../../src/identity/identity.ts";
 import { selectRuntime } from "../../src/runtime/select.ts";
 import { ownSocket } from "../../src/runtime/unix-socket.ts";
+import type { KnownValue } from "../../src/state/state.ts";
 import { Agents } from "../../src/tunnel/agents.ts";
 import type { Runtime } from "../../src/types.ts";
 import { PeerServer, Peers } from "../../src/workers/peers.ts";
@@ -34,11 +35,11 @@ before(async () => {
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 /** The second of two workers, which has what the first one asks for. */
-async function second(name: string) {
+async function second(name: string, known: () => Iterable<KnownValue> | null = () => null) {
   const socket = join(folder, name);
   const cancelKeys = new CancelKeys({ own: 1, of: 2, cancel: async () => false });
   const agents = new Agents({ agents: 1, perName: 1 }, () => {});
-  const server = new PeerServer({ runtime, secret, agents, cancelKeys });
+  const server = new PeerServer({ runtime, secret, agents, cancelKeys, known });
   const listener = await runtime.listen(
     { path: socket },
     { connection: (connection) => void server.serve(connection), acceptFailed: () => {} },
@@ -88,6 +89,37 @@ describe("a request to cancel", () => {
     const peers = first(join(folder, "nobody.sock"));
     assert.equal(await peers.cancel(1, real, alice), false);
     assert.equal(await peers.cancel(7, real, alice), false);
+  });
+});
+
+describe("what routers share", () => {
+  it("is told by a worker that knows, in parts, to one that could not read it", async () => {
+    const values = Array.from({ length: 40 }, (_, i) => ({
+      map: "m",
+      field: `${i}`,
+      text: "x".repeat(100_000),
+    }));
+    const { socket } = await second("known.sock", () => values);
+    const learnt: KnownValue[] = [];
+    let parts = 0;
+    const learn = async (part: readonly KnownValue[]): Promise<void> => {
+      parts++;
+      learnt.push(...part);
+    };
+    assert.equal(await first(socket).tellKnown(learn), true);
+    assert.deepEqual(learnt, values);
+    assert.ok(parts > 1);
+    const { socket: empty } = await second("empty.sock", () => []);
+    assert.equal(await first(empty).tellKnown(learn), true);
+  });
+
+  it("is told by nobody who knows nothing, is gone, or has another secret", async () => {
+    const learn = async (): Promise<void> => assert.fail("nothing to learn");
+    const { socket } = await second("ignorant.sock");
+    assert.equal(await first(socket).tellKnown(learn), false);
+    assert.equal(await first(join(folder, "nobody.sock")).tellKnown(learn), false);
+    const { socket: other } = await second("other.sock", () => [{ map: "m", field: "f", text: "t" }]);
+    assert.equal(await first(other, "another secret").tellKnown(learn), false);
   });
 });
 
