@@ -19,6 +19,10 @@ import { Whereabouts } from "./state/whereabouts.ts";
 /** For the state to be read before the router listens: where that takes longer it listens, and is not ready. */
 const firstReadMs = 2000;
 
+/** Other processes of this router serve meanwhile: one that knew less than they would refuse whom they admit. */
+const mostTries = 10;
+const betweenTriesMs = 500;
+
 /** Sessions of browsers end by then by themselves. */
 const longestLoginMs = 2 * 3_600_000;
 
@@ -59,8 +63,10 @@ export interface Shared {
 
 /** The other processes of this router. */
 export interface Neighbours {
-  /** Hands over all that one of them knows, in parts; resolves with whether there is one that knows. */
-  tellKnown(learn: (values: readonly KnownValue[]) => Promise<void>): Promise<boolean>;
+  /** Hands over all that one of them knows, in parts; `no answer` where one that may know could not be asked. */
+  tellKnown(
+    learn: (values: readonly KnownValue[]) => Promise<void>,
+  ): Promise<"told" | "nobody knows" | "no answer">;
 }
 
 type MakesRate = (perMinute: number, what: string) => RateLimit;
@@ -128,8 +134,12 @@ export async function openShared(
       tickets.start();
       whereabouts.start();
       await state.start(firstReadMs);
-      if (state.wasRead || neighbours === null) return;
-      if (await neighbours.tellKnown((values) => state.learn(values))) state.learnt();
+      for (let tries = 0; !state.wasRead && neighbours !== null && tries < mostTries; tries++) {
+        const answer = await neighbours.tellKnown((values) => state.learn(values));
+        if (answer === "told") state.learnt();
+        if (answer !== "no answer") return;
+        await new Promise((resolve) => setTimeout(resolve, betweenTriesMs));
+      }
     },
     known: () => state.known(),
     unready: () => (state.wasRead ? null : "the shared state was never read"),

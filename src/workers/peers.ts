@@ -111,8 +111,11 @@ export class Peers implements AgentSource {
     return null;
   }
 
-  /** All that another worker knows of the state that routers share, in parts; false where none knows any. */
-  async tellKnown(learn: (values: readonly KnownValue[]) => Promise<void>): Promise<boolean> {
+  /** All that another worker knows of the state that routers share, in parts. */
+  async tellKnown(
+    learn: (values: readonly KnownValue[]) => Promise<void>,
+  ): Promise<"told" | "nobody knows" | "no answer"> {
+    let silent = false;
     for (const { socket } of this.#others) {
       try {
         let [connection, part] = await this.#ask(socket, { type: "known" }, knownPart, withinMs);
@@ -123,16 +126,17 @@ export class Peers implements AgentSource {
             part = await receive(connection, message(knownPart), withinMs, "a worker")
           ) {
             await learn(part.values);
-            if (part.last) return true;
+            if (part.last) return "told";
           }
         } finally {
           connection.abort();
         }
       } catch {
         // It may be about to end itself.
+        silent = true;
       }
     }
-    return false;
+    return silent ? "no answer" : "nobody knows";
   }
 
   /** Ends what goes to agents of other workers. */

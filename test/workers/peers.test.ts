@@ -106,20 +106,20 @@ describe("what routers share", () => {
       parts++;
       learnt.push(...part);
     };
-    assert.equal(await first(socket).tellKnown(learn), true);
+    assert.equal(await first(socket).tellKnown(learn), "told");
     assert.deepEqual(learnt, values);
     assert.ok(parts > 1);
     const { socket: empty } = await second("empty.sock", () => []);
-    assert.equal(await first(empty).tellKnown(learn), true);
+    assert.equal(await first(empty).tellKnown(learn), "told");
   });
 
   it("is told by nobody who knows nothing, is gone, or has another secret", async () => {
     const learn = async (): Promise<void> => assert.fail("nothing to learn");
     const { socket } = await second("ignorant.sock");
-    assert.equal(await first(socket).tellKnown(learn), false);
-    assert.equal(await first(join(folder, "nobody.sock")).tellKnown(learn), false);
+    assert.equal(await first(socket).tellKnown(learn), "nobody knows");
+    assert.equal(await first(join(folder, "nobody.sock")).tellKnown(learn), "no answer");
     const { socket: other } = await second("other.sock", () => [{ map: "m", field: "f", text: "t" }]);
-    assert.equal(await first(other, "another secret").tellKnown(learn), false);
+    assert.equal(await first(other, "another secret").tellKnown(learn), "no answer");
   });
 });
 
