@@ -21,10 +21,11 @@ export class ConnectionDuplex extends Duplex {
   /** Told of every chunk that is about to go out. */
   sees: ((chunk: Uint8Array) => void) | null = null;
 
-  constructor(connection: Connection) {
+  /** @param byEvents whether it may take bytes as events, and say that they are written within the call */
+  constructor(connection: Connection, byEvents = true) {
     super({ allowHalfOpen: true });
     this.connection = connection;
-    this.#evented = isEvented(connection) ? connection : null;
+    this.#evented = byEvents && isEvented(connection) ? connection : null;
     if (this.#evented !== null) this.#evented.drained = this.#drained;
     void connection.closed.then(this.#closed);
   }

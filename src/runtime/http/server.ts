@@ -19,7 +19,8 @@ export async function serveHttp(
   draining: Cancellation,
   limits: RelayLimits,
 ): Promise<void> {
-  const stream = new ConnectionDuplex(connection);
+  // Not by events: on Bun and Deno a browser's event stream then did not begin (1.4.5, 2.9.6).
+  const stream = new ConnectionDuplex(connection, false);
   let idle = false;
   const watch = new IdleWatch(
     connection,
