@@ -9,8 +9,7 @@ export type Limit =
   | "gave_way"
   | "source_rate"
   | "identity_rate"
-  | "handshakes"
-  | "memory";
+  | "handshakes";
 
 /** A limit of the router's own was reached. */
 export class LimitReached extends Refusal {

@@ -34,17 +34,25 @@ async function currentRuntime(): Promise<Runtime> {
   return new (await import("./node.ts")).NodeRuntime();
 }
 
-/** Whose V8 has the settings below, and needs them: older ones say on standard error that they don't know the first. */
-const tunedFrom = "26.0.0";
+/** Whose V8 has the first setting below, and needs it: older ones say on standard error that they don't know it. */
+const countedFrom = "26.0.0";
+
+/** V8's own choice is up to four times what is alive. */
+const usualGrowth = 4;
+
+/** A heap that is marked more often than this is marked for the sake of buffers, MiB. */
+const worthMarking = 96;
 
 /**
- * Newer V8 marks the whole heap whenever some megabytes of buffers were allocated outside of it, which at full speed
- * is dozens of times a second, and a third of all CPU where TLS is read record by record. Counted together with the
- * heap they wait until there is something to collect: as with us the heap is small, until it is four times as large.
+ * V8 marks the whole heap once that and what it holds outside have grown to a few times what is alive. With a heap as
+ * small as a client command's that is some megabytes of buffers: dozens of times a second at full speed, a third of all CPU
+ * where TLS is read record by record. Newer V8 does so with a router's heap, too, unless the two are counted together.
  */
 async function tuneCollector(): Promise<void> {
-  if (!atLeast(process.versions.node, tunedFrom)) return;
-  const { setFlagsFromString } = await import("node:v8");
-  setFlagsFromString("--external-memory-accounted-in-global-limit");
-  setFlagsFromString("--heap-growing-percent=300");
+  const { getHeapStatistics, setFlagsFromString } = await import("node:v8");
+  const counted = atLeast(process.versions.node, countedFrom);
+  if (counted) setFlagsFromString("--external-memory-accounted-in-global-limit");
+  const growth = worthMarking / (getHeapStatistics().used_heap_size / 2 ** 20);
+  if (counted || growth > usualGrowth)
+    setFlagsFromString(`--heap-growing-percent=${Math.round((Math.max(growth, usualGrowth) - 1) * 100)}`);
 }
