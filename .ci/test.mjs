@@ -60,7 +60,7 @@ let complete;
 const soakMs = Number(process.env.SALLYPORT_TEST_SOAK_MINUTES ?? 2) * 60_000;
 const bounds = { unit: 450_000, e2e: 500_000, soak: soakMs + 180_000 };
 /** Shorter pieces of work leave less waiting at the end. */
-const endToEndParts = 3;
+const endToEndParts = 5;
 const rows = [];
 const skips = [];
 const failures = [];
@@ -211,7 +211,7 @@ function drivenOn(stage, { name, command }, report, files) {
 }
 
 /**
- * Three at a time: end-to-end specs wait for their programs most of the time, and unit specs fill the gaps. More only
+ * Four at a time: end-to-end specs wait for their programs most of the time, and unit specs fill the gaps. More only
  * makes them wait for each other on a small machine.
  */
 async function runSpecs(stages) {
@@ -229,7 +229,7 @@ async function runSpecs(stages) {
   };
   // Little work for long: beside everything else.
   const soaking = results.has("soak") ? present.map(soakOn) : [];
-  await Promise.all([worker(), worker(), worker()]);
+  await Promise.all([worker(), worker(), worker(), worker()]);
   results.get("soak")?.push(...(await Promise.all(soaking)));
   for (const [stage, found] of results) count(stage, found);
 }
