@@ -28,7 +28,8 @@ async function trust(folder: string, certificate: string): Promise<void> {
 describe("Chromium", { skip: missing("chromium", "certutil") }, () => {
   it("takes the server certificates of the authority, by name, once its root is trusted", async (test) => {
     const folder = mkdtempSync(join(tmpdir(), "sallyport-chromium-"));
-    test.after(() => rmSync(folder, { recursive: true, force: true }));
+    // The browser may be writing still.
+    test.after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }));
     const at = (name: string): string => join(folder, name);
     await command("init", "--dir", at("ca"), "--permit-dns", "example.com", "--permit-dns", "localhost");
     const names = ["--name", "gate.example.com", "--name", "localhost"];
@@ -57,7 +58,8 @@ describe("Chromium", { skip: missing("chromium", "certutil") }, () => {
 
   it("signs in at a real provider as docs/browser-login.md has it, and may act on the page's own behalf alone", async (test) => {
     const folder = mkdtempSync(join(tmpdir(), "sallyport-chromium-"));
-    test.after(() => rmSync(folder, { recursive: true, force: true }));
+    // The browser may be writing still.
+    test.after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }));
     const at = (name: string): string => join(folder, name);
     await command("init", "--dir", at("ca"), "--permit-dns", "example.com");
     const names = ["--name", "gate.example.com", "--name", "app.example.com", "--name", "open.example.com"];

@@ -161,11 +161,15 @@ const versions = [
   ["HTTP/1.1", http1, false],
   ["HTTP/2", http2, missing("curl")],
 ] as const;
-/** Without what chains the lines of a file. */
+/** A record without what chains the lines of a file. */
+const unchained = (record: object): RequestRecord => {
+  const { seq: _seq, chain: _chain, ...rest } = record as RequestRecord & { seq: number; chain: string };
+  return rest;
+};
 const requests = (): RequestRecord[] =>
-  (router.records() as unknown as (RequestRecord & { seq: number; chain: string })[])
+  (router.records() as unknown as RequestRecord[])
     .filter(({ event }) => event.startsWith("request"))
-    .map(({ seq, chain, ...record }) => record);
+    .map(unchained);
 const fieldsLike = (lines: readonly string[] | undefined, name: RegExp): string[] =>
   (lines ?? [])
     .filter((line) => name.test(line))
@@ -291,8 +295,8 @@ for (const [version, ask, skip] of versions)
         method: "DELETE",
         target: "/apis/apps/v1/namespaces/shop/deployments/web/scale?dryRun=All",
       });
-      const found: unknown = await router.record((one) => "verb" in one && one.verb === "delete", from);
-      const { time: _time, id, duration_ms: _ms, ...rest } = found as RequestRecord;
+      const found = await router.record((one) => "verb" in one && one.verb === "delete", from);
+      const { time: _time, id, duration_ms: _ms, ...rest } = unchained(found);
       assert.deepEqual(rest, {
         event: "request",
         outcome: "served",
