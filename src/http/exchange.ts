@@ -8,10 +8,10 @@ export type HttpFields = readonly Field[];
 
 export interface HttpBody extends AsyncIterable<Uint8Array> {
   /**
-   * All of it, where all of it is here already: whoever sends it on need not wait for its parts. `null` where it is not,
-   * or where it broke. Nothing is left to be read behind it.
+   * All of it, where all of it is here already: whoever sends it on need not wait for its parts. Nothing is left to be
+   * read behind it.
    */
-  takeWhole?(): Uint8Array | null;
+  takeWhole?(): Uint8Array;
 }
 
 /** Fields that came behind a body; empty until it has been read to its end. */

@@ -306,7 +306,7 @@ describe("a byte stream inside WebSocket messages", () => {
       const [from, to] = forth ? [outer, inner] : [inner, outer];
       let written = 0;
       const writing = (async () => {
-        for (; written < 60_000_000; written += 100_000) await from.write(large.slice(0, 100_000));
+        for (; written < 300_000_000; written += 100_000) await from.write(large.slice(0, 100_000));
       })().catch(() => {});
       // Somebody who reads at first; a relay always does.
       await to.read();
@@ -315,7 +315,8 @@ describe("a byte stream inside WebSocket messages", () => {
         before = written;
         await new Promise((resolve) => setTimeout(resolve, 300));
       }
-      assert.ok(written < 30_000_000, `${written} bytes went where nobody reads`);
+      // The system takes some tens of megabytes itself, where it has sockets in between.
+      assert.ok(written < 150_000_000, `${written} bytes went where nobody reads`);
       to.abort();
       from.abort();
       await writing;

@@ -16,7 +16,6 @@ import type {
 import { endToEnd } from "../../http/hop-by-hop.ts";
 import { withoutOwnCookies } from "../../http/own-cookies.ts";
 import { type Problem, problem } from "../../http/problem.ts";
-import { WholeBody } from "../../http/whole-body.ts";
 import { type Held, holdFor, loginOver } from "../held.ts";
 import { forwardedTrailers } from "./forwarded-fields.ts";
 import { type Switching, switched, switchingAsked } from "./switching.ts";
@@ -126,11 +125,10 @@ export async function forward(
       await response.body?.[Symbol.asyncIterator]().return?.();
       return await say(instead);
     }
-    const whole = response.body?.takeWhole?.() ?? null;
     await exchange.respond({
       status: response.status,
       fields: withoutOwnCookies(endToEnd(response.fields)),
-      body: whole === null ? response.body && new Noted(response.body, signal, broke) : new WholeBody(whole),
+      body: response.body && new Noted(response.body, signal, broke),
       ...(response.trailers === undefined ? {} : { trailers: passed(response.trailers) }),
     });
   } catch (error) {

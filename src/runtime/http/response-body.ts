@@ -6,7 +6,6 @@ import { Refusal } from "../../errors.ts";
 export const refused = (error: Error): Refusal =>
   error instanceof Refusal ? error : new Refusal("upstream_refused", error.message, { cause: error });
 
-const nothing = new Uint8Array(0);
 const done: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /**
@@ -19,7 +18,6 @@ export class ResponseBody implements AsyncIterableIterator<Uint8Array> {
   readonly #complete: () => boolean;
   readonly #silenceMs: number | null;
   #broke: Error | undefined;
-  #listens = false;
   #over = false;
   #waiting: { resolve(next: IteratorResult<Uint8Array>): void; reject(error: Error): void } | undefined;
   #late: Deadline | undefined;
@@ -28,31 +26,13 @@ export class ResponseBody implements AsyncIterableIterator<Uint8Array> {
     this.#stream = stream;
     this.#complete = complete;
     this.#silenceMs = silenceMs;
+    stream.on("readable", this.#look);
     stream.on("error", (error: Error) => {
       this.#broke ??= error;
       this.#look();
     });
-  }
-
-  takeWhole(): Uint8Array | null {
-    const stream = this.#stream;
-    if (this.#waiting !== undefined || this.#broke !== undefined || stream.destroyed || !this.#complete())
-      return null;
-    const whole = (stream.read() as Uint8Array | null) ?? nothing;
-    // Its end is told when somebody reads on behind the last of it.
-    stream.resume();
-    this.#over = true;
-    return whole;
-  }
-
-  /** Listens from the first read on: most answers are taken as a whole. */
-  #listen(): void {
-    if (this.#listens) return;
-    this.#listens = true;
-    if (this.#stream.readableEnded) this.#over = true;
-    this.#stream.on("readable", this.#look);
-    this.#stream.once("end", this.#ended);
-    this.#stream.once("close", this.#ended);
+    stream.once("end", this.#ended);
+    stream.once("close", this.#ended);
   }
 
   [Symbol.asyncIterator](): this {
@@ -62,7 +42,6 @@ export class ResponseBody implements AsyncIterableIterator<Uint8Array> {
   next(): Promise<IteratorResult<Uint8Array>> {
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject };
-      this.#listen();
       this.#look();
       if (this.#waiting === undefined || this.#silenceMs === null) return;
       const ms = this.#silenceMs;
