@@ -55,10 +55,12 @@ export class Front {
     variable: string,
     { host, port }: Endpointed,
     accept: (connection: Connection, listener: string) => void,
+    mayCome: (remote: Endpoint, listener: string) => boolean = () => true,
   ): Promise<Endpoint> {
     const { runtime, place, log } = this.#parts;
     try {
       const listener = await runtime.listen(place(variable, { host, port }), {
+        mayCome: (remote) => mayCome(remote, text(listener.address)),
         connection: (connection) => accept(connection, text(listener.address)),
         acceptFailed: (error) => log.warn("accepting failed; backing off", { error: error.message }),
       });
@@ -73,20 +75,36 @@ export class Front {
   async open(config: Config): Promise<Endpoint> {
     const { router } = this.#parts;
     const { host } = config.listen;
+    const mayCome = (remote: Endpoint, listener: string): boolean => router.mayCome(remote, listener);
     const whole = { own: null, only: null, tunnelled: false };
-    const address = await this.listen("SALLYPORT_LISTEN", config.listen, (connection, listener) => {
-      void router.accept(connection, { ...whole, listener });
-    });
+    const address = await this.listen(
+      "SALLYPORT_LISTEN",
+      config.listen,
+      (connection, listener) => {
+        void router.accept(connection, { ...whole, listener });
+      },
+      mayCome,
+    );
     for (const { adapter, variable, port } of config.separate) {
-      await this.listen(variable, { host, port }, (connection, listener) => {
-        void router.accept(connection, { ...whole, only: adapter, listener });
-      });
+      await this.listen(
+        variable,
+        { host, port },
+        (connection, listener) => {
+          void router.accept(connection, { ...whole, only: adapter, listener });
+        },
+        mayCome,
+      );
     }
     for (const { port, variable, name } of config.table.routes) {
       if (port === null) continue;
-      await this.listen(variable, { host, port }, (connection, listener) => {
-        void router.accept(connection, { ...whole, own: router.routeNamed(name), listener });
-      });
+      await this.listen(
+        variable,
+        { host, port },
+        (connection, listener) => {
+          void router.accept(connection, { ...whole, own: router.routeNamed(name), listener });
+        },
+        mayCome,
+      );
     }
     if (config.connect !== null) await this.#openPlain(config.connect, config.idleMs);
     return address;

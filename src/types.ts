@@ -94,6 +94,8 @@ export type SharedAddress =
   | { readonly host: string; readonly port: number; readonly shared: true };
 
 export interface ListenHandlers {
+  /** Asked before anything is made of a connection: one that may not come is reset, unread. Absent: all may. */
+  mayCome?(remote: Endpoint): boolean;
   connection(connection: Connection): void;
   /** Accepting failed (too many open files …); the listener backs off and goes on by itself. */
   acceptFailed(error: Error): void;
@@ -153,6 +155,11 @@ export interface RelayLimits {
   readonly halfCloseMs: number;
 }
 
+export interface ServingLimits extends RelayLimits {
+  /** From a request's first byte, or where it is the first one from the handshake, to the end of its head; a minute unless set. */
+  readonly headMs?: number;
+}
+
 /**
  * Looks at what passes one way: gives what is sent in its place, views on it for the most part. Keeps copies alone of
  * what it was given. What it throws ends the relay.
@@ -209,7 +216,7 @@ export interface Runtime {
     alpn: string | null,
     serving: HttpServing,
     draining: Cancellation,
-    limits: RelayLimits,
+    limits: ServingLimits,
   ): Promise<void>;
   /** Requests over connections that `dial` makes. */
   httpClient(protocol: HttpProtocol, dial: HttpDial): HttpClient;

@@ -1,6 +1,6 @@
 import { Gone } from "../http/cancellation.ts";
 import type { Cancellation } from "../http/exchange.ts";
-import type { Connection } from "../types.ts";
+import type { Connection, Endpoint } from "../types.ts";
 import type { ClientHello } from "../wire/client-hello.ts";
 import { ja4, ja4Key } from "../wire/ja4.ts";
 import type { Arrival } from "./arrival.ts";
@@ -9,7 +9,9 @@ import type { LiveConnection, Traffic } from "./live.ts";
 import { LruMap } from "./lru-map.ts";
 import type { Route } from "./route.ts";
 import type { RouterParts } from "./router-parts.ts";
+import { standsForOthers } from "./source.ts";
 import { spanOf, stagger } from "./stagger.ts";
+import { recordTurnedAway } from "./turned-away.ts";
 import { Visit } from "./visit.ts";
 
 /** For agents to go elsewhere, once nobody else is left. */
@@ -114,6 +116,18 @@ export class Router {
 
   get draining(): Cancellation {
     return this.#draining;
+  }
+
+  /**
+   * Whether a connection from there is to be accepted at all. Where it is not, it is recorded here: nobody needs to look at
+   * it any more.
+   */
+  mayCome(remote: Endpoint, listener: string): boolean {
+    const { parts } = this;
+    const refusal = standsForOthers(remote, parts) ? null : parts.limits.turnsAway(remote.address);
+    if (refusal === null) return true;
+    recordTurnedAway(parts, remote, listener, refusal);
+    return false;
   }
 
   /** Resolves when the connection is done with; never rejects. */

@@ -3,7 +3,7 @@ import { LimitReached } from "./limit-reached.ts";
 import { type Charge, paced } from "./paced-connection.ts";
 import { sourceKey } from "./source-key.ts";
 import { TokenBuckets, type TokenRate } from "./token-buckets.ts";
-import { type Passage, Turnstile } from "./turnstile.ts";
+import { type Passage, Turnstile, tooMany } from "./turnstile.ts";
 
 /** `null`: no limit. */
 export interface LimitSettings {
@@ -51,6 +51,12 @@ const slowest =
   (bytes) =>
     Math.max(...charges.map((charge) => charge(bytes)));
 
+const tooFast = (source: string): LimitReached =>
+  new LimitReached("source_rate", `connections come too fast from ${source}`);
+
+/** The same object for a whole crowd: to make one costs as much as the rest of turning somebody away. */
+const crowded = new LimitReached("handshakes", tooMany);
+
 /** Limits on how fast, beside the caps on how many: one for all connections of a process. */
 export class Limits {
   readonly #perSource: TokenBuckets | null;
@@ -69,11 +75,20 @@ export class Limits {
     this.#turnstile = new Turnstile(Math.max(1, Math.ceil(settings.handshakes / processes)));
   }
 
+  /**
+   * Why a connection from that address would be turned away before anything of it is read, were it to come now. Asked of
+   * each one first, since that is cheaper than taking it in; who is let in here may be turned away then all the same.
+   */
+  turnsAway(address: string): LimitReached | null {
+    const source = sourceKey(address);
+    if ((this.#perSource?.wait(source, performance.now()) ?? 0) > 0) return tooFast(source);
+    return this.#turnstile.turnsAway(source) ? crowded : null;
+  }
+
   /** A connection has come from that address. Throws where it must not go on. */
   arrived(address: string, evict: (refusal: LimitReached) => void): Passage {
     const source = sourceKey(address);
-    if ((this.#perSource?.take(source, performance.now()) ?? 0) > 0)
-      throw new LimitReached("source_rate", `connections come too fast from ${source}`);
+    if ((this.#perSource?.take(source, performance.now()) ?? 0) > 0) throw tooFast(source);
     return this.#turnstile.enter(source, evict);
   }
 

@@ -32,18 +32,23 @@ export class TokenBuckets {
     return this.#fullAt.size;
   }
 
+  /** The milliseconds until there is a token; 0 where there is one. */
+  wait(key: string, now: number): number {
+    const fullAt = Math.max(this.#fullAt.get(key) ?? now, now) + this.#msEach;
+    const wait = fullAt - this.#burstMs - now;
+    // Sums of fractions: less than a microsecond is no wait.
+    return wait > 0.001 ? Math.min(wait, this.#msEach) : 0;
+  }
+
   /**
    * Takes one token. Gives 0, or where there is none the milliseconds until there is one.
    *
    * @param now milliseconds of any clock, the same for all calls
    */
   take(key: string, now: number): number {
-    const fullAt = Math.max(this.#fullAt.get(key) ?? now, now) + this.#msEach;
-    const wait = fullAt - this.#burstMs - now;
-    // Sums of fractions: less than a microsecond is no wait.
-    if (wait > 0.001) return Math.min(wait, this.#msEach);
-    this.#set(key, fullAt, now);
-    return 0;
+    const wait = this.wait(key, now);
+    if (wait === 0) this.#set(key, Math.max(this.#fullAt.get(key) ?? now, now) + this.#msEach, now);
+    return wait;
   }
 
   /** Takes as many as it likes, there or not. Gives the milliseconds until they would all have been there. */

@@ -1,19 +1,19 @@
 import { LruMap } from "../core/lru-map.ts";
+import { Door } from "./door.ts";
 import { givenWay, LimitReached } from "./limit-reached.ts";
 
 /** Sources that are remembered as known. */
 const knownSources = 16_384;
 /** For how long after their last verified handshake. */
 const knownMs = 3_600_000;
-
-/** Handshakes of strangers begin in batches, so many milliseconds apart, where they have to wait for each other. */
-const tickMs = 10;
-const largestBatch = 16;
-/** A tick that comes so late says that the process had too much to do, one that comes sooner that it had not. */
-const lateMs = 5;
-const soonMs = 2;
-/** So many ticks may the last of those wait that do, or newcomers are turned away. */
-const patience = 50;
+/** Strangers leave as much time as they take to known sources that came within so long. */
+const latelyMs = 2000;
+/** As much, but no more at a time. */
+const longestPauseMs = 5;
+/** Whatever else the process has to do, so many strangers' handshakes begin in a millisecond. */
+const leastEachMs = 0.2;
+/** So long may the last of those wait that do, or newcomers are turned away. */
+const patienceMs = 500;
 
 /** A connection's way through the turnstile. */
 export interface Passage {
@@ -63,28 +63,34 @@ class Stranger implements Passage {
 
 /**
  * Keeps a flood of handshakes from those whom the router knows. Sources with a client certificate that was verified
- * lately go through; handshakes of others, which cost the router more than the client, begin in batches as small as
- * the event loop's delay asks for, and only so many of them are under way: beyond that, one that waits for
- * its client gives way, or the newest is turned away before anything of it was read.
+ * lately go through; handshakes of others, which cost the router more than the client, begin one by one, a turn of the
+ * event loop and as long again apart, so that whatever else there is to do has its turn between two of them. Only so
+ * many of them are under way: beyond that, one that waits for its client gives way, or the newest is turned away before
+ * anything of it was read.
  */
 export class Turnstile {
   readonly #most: number;
   readonly #now: () => number;
+  readonly #door: Door;
   /** When each source was last verified. */
   readonly #known = new LruMap<string, number>(knownSources);
   #anyKnown = false;
+  #knownCame = Number.NEGATIVE_INFINITY;
   /** Whose handshake may begin, or has: their clients' move. In the order in which they came. */
   readonly #underWay = new Set<Stranger>();
   /** Whose hello has come. */
   readonly #waiting = new Set<Stranger>();
-  #batch = largestBatch;
-  #begun = 0;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** One has begun, and the next one has to wait. */
+  #turning = false;
+  #turned = 0;
+  /** Milliseconds from one that waited to the next, as they were lately. */
+  #eachMs = 1;
 
   /** @param most handshakes of strangers under way at once */
   constructor(most: number, now: () => number = () => performance.now()) {
     this.#most = most;
     this.#now = now;
+    this.#door = new Door(most, now);
   }
 
   /** A handshake of this source was verified. */
@@ -93,46 +99,56 @@ export class Turnstile {
     this.#anyKnown = true;
   }
 
+  /** Whether a connection of this source is to be turned away, were it to come now. */
+  turnsAway(source: string): boolean {
+    return this.#isShut() && !this.#isKnown(source);
+  }
+
   /**
    * A connection has come. Throws where there are too many.
    *
    * @param evict ends the connection, for a newer one
    */
   enter(source: string, evict: (refusal: LimitReached) => void): Passage {
-    const last = this.#known.get(source);
-    if (last !== undefined && this.#now() - last < knownMs) return free;
+    if (this.#isKnown(source)) {
+      this.#knownCame = this.#now();
+      return free;
+    }
+    const shut = this.#isShut();
     const many = this.#underWay.size + this.#waiting.size;
-    const tooBusy = this.#waiting.size > 0 && many >= this.#batch * patience;
-    if (tooBusy || many >= this.#most) {
+    if (shut || many >= this.#most) {
       // Where there is too much to do, turning the newest away is the least of it.
-      const [oldest] = tooBusy ? [] : this.#underWay;
-      if (oldest === undefined)
-        throw new LimitReached(
-          "handshakes",
-          `${many} handshakes of sources that are not known are under way`,
-        );
+      const [oldest] = shut ? [] : this.#underWay;
+      if (oldest === undefined) throw new LimitReached("handshakes", tooMany);
       oldest.giveWay();
     }
+    if (this.#anyKnown) this.#door.came();
     const stranger = new Stranger(this, evict);
     this.#underWay.add(stranger);
     return stranger;
   }
 
-  /** Whether one more may begin at once. By the timer alone the next batch begins: where that is late, so is the batch. */
+  #isKnown(source: string): boolean {
+    const last = this.#known.get(source);
+    return last !== undefined && this.#now() - last < knownMs;
+  }
+
+  /** Where nobody is known there is nobody to make way for. */
+  #isShut(): boolean {
+    return this.#anyKnown && (this.#waiting.size * this.#eachMs > patienceMs || this.#door.shut);
+  }
+
+  /** Whether one more may begin at once. */
   mayBegin(): boolean {
-    // Where nobody is known there is nobody to make way for.
     if (!this.#anyKnown) return true;
-    if (this.#waiting.size > 0) return false;
-    if (this.#begun >= this.#batch) return false;
-    this.#begun++;
-    this.#schedule();
+    if (this.#turning) return false;
+    this.#turn();
     return true;
   }
 
   wait(stranger: Stranger): void {
     this.#underWay.delete(stranger);
     this.#waiting.add(stranger);
-    this.#schedule();
   }
 
   forget(stranger: Stranger): void {
@@ -140,26 +156,36 @@ export class Turnstile {
     this.#waiting.delete(stranger);
   }
 
-  #schedule(): void {
-    if (this.#timer !== undefined) return;
-    const due = this.#now() + tickMs;
-    this.#timer = setTimeout(() => this.#tick(this.#now() - due), tickMs);
+  /** One begins: once everybody else had a turn, and as long again, the next may. */
+  #turn(): void {
+    this.#turning = true;
+    this.#turned = this.#now();
+    // The first ends this turn of the event loop, the second a whole one.
+    setImmediate(() => setImmediate(() => this.#pause()));
   }
 
-  #tick(late: number): void {
-    this.#timer = undefined;
-    if (late > lateMs) this.#batch = Math.max(1, this.#batch >> 1);
-    else if (late < soonMs) this.#batch = Math.min(largestBatch, this.#batch + 1);
-    this.#begun = 0;
+  #pause(): void {
+    const now = this.#now();
+    const tookMs = Math.min(now - this.#turned, longestPauseMs);
+    // Timers are no more exact than a millisecond.
+    if (now - this.#knownCame < latelyMs && tookMs >= 1) setTimeout(() => this.#next(), tookMs);
+    else this.#next();
+  }
+
+  #next(): void {
+    this.#turning = false;
+    if (this.#waiting.size === 0) return;
+    const passedMs = this.#now() - this.#turned;
+    let count = Math.max(1, Math.floor(passedMs * leastEachMs));
+    this.#eachMs += (passedMs / count - this.#eachMs) / 8;
     for (const stranger of this.#waiting) {
-      if (this.#begun >= this.#batch) break;
-      this.#begun++;
+      if (count-- === 0) break;
       this.#waiting.delete(stranger);
       this.#underWay.add(stranger);
       stranger.begin();
     }
-    if (this.#begun > 0) this.#schedule();
-    // Nobody came: the next crowd finds out anew.
-    else this.#batch = largestBatch;
+    this.#turn();
   }
 }
+
+export const tooMany = "too many handshakes of sources that are not known are under way";

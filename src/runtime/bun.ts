@@ -17,7 +17,7 @@ import type {
 } from "../types.ts";
 import { securedOnSocket } from "./bun-loop.ts";
 import { BunConnection, type NativeSocket, type SocketOwner, socketHandlers } from "./bun-socket.ts";
-import { type Ends, noEndpoint } from "./endpoint.ts";
+import { type Ends, endpoint, noEndpoint } from "./endpoint.ts";
 import { inheritedEndpoint } from "./inherited-socket.ts";
 import {
   clientHandshake,
@@ -107,6 +107,10 @@ export class BunRuntime extends NodeRuntime {
       socket: {
         ...socketHandlers,
         open(socket: NativeSocket) {
+          if (handlers.mayCome?.(endpoint(socket.remoteAddress, socket.remotePort)) === false) {
+            socket.terminate();
+            return;
+          }
           socket.setNoDelay(true);
           handlers.connection(new BunConnection(socket));
         },

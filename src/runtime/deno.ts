@@ -9,6 +9,7 @@ import type {
   ListenHandlers,
   RelayEnd,
   RelayLimits,
+  ServingLimits,
   SharedAddress,
   Taps,
   TlsClientOptions,
@@ -76,9 +77,14 @@ export class DenoRuntime extends NodeRuntime {
       while (open) {
         try {
           const conn = await listener.accept();
+          backOff = firstBackOffMs;
+          const { hostname, port } = conn.remoteAddr;
+          if (handlers.mayCome?.(endpoint(hostname, port)) === false) {
+            conn.close();
+            continue;
+          }
           if (!("path" in at)) conn.setNoDelay(true);
           handlers.connection(adopt(conn));
-          backOff = firstBackOffMs;
         } catch (error) {
           if (!open) return;
           if (peerIsGone(error)) continue;
@@ -159,7 +165,7 @@ export class DenoRuntime extends NodeRuntime {
     alpn: string | null,
     serving: HttpServing,
     draining: Cancellation,
-    limits: RelayLimits,
+    limits: ServingLimits,
   ): Promise<void> {
     const served = alpn === "h2" ? withoutGoaway(connection) : connection;
     return super.serveHttp(served, alpn, serving, draining, limits);

@@ -23,6 +23,7 @@ import type {
   RelayEnd,
   RelayLimits,
   Runtime,
+  ServingLimits,
   SharedAddress,
   Taps,
   TlsClientOptions,
@@ -30,6 +31,7 @@ import type {
   TlsContext,
   TlsServerOptions,
 } from "../types.ts";
+import { askAtTheDoor } from "./door.ts";
 import { type Ends, noEndpoint, SocketEnds } from "./endpoint.ts";
 import { gatheredReads } from "./gathered-reads.ts";
 import { httpClient } from "./http/client.ts";
@@ -57,14 +59,18 @@ export class NodeRuntime implements Runtime {
         socket.destroy();
         return;
       }
-      handlers.connection(new SocketConnection(socket));
+      const connection = new SocketConnection(socket);
+      if (asked || (handlers.mayCome?.(connection.remote) ?? true)) handlers.connection(connection);
+      else connection.abort("reset");
     });
+    let asked = false;
     return new Promise((resolve, reject) => {
       server.once("error", reject);
       const where = "shared" in at ? { host: at.host, port: at.port, reusePort: true } : at;
       server.listen({ ...where, backlog }, () => {
         server.off("error", reject);
         server.on("error", handlers.acceptFailed);
+        asked = handlers.mayCome !== undefined && askAtTheDoor(server, handlers.mayCome);
         const { address, port } = "path" in at ? noEndpoint : (server.address() as AddressInfo);
         resolve({
           address: { address, port },
@@ -133,7 +139,7 @@ export class NodeRuntime implements Runtime {
     alpn: string | null,
     serving: HttpServing,
     draining: Cancellation,
-    limits: RelayLimits,
+    limits: ServingLimits,
   ): Promise<void> {
     return serveHttp(connection, alpn, serving, draining, limits);
   }

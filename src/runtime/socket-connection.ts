@@ -140,6 +140,8 @@ export class SocketConnection implements EventedConnection {
     this.starts();
     this.socket.on("data", this.#onData);
     this.socket.once("end", this.#onEnd);
+    // A stream that has nothing else to give tells its end whether or not anybody reads: who comes later has missed it.
+    if (this.socket.readableEnded) this.#onEnd();
     this.socket.resume();
   }
 

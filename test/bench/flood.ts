@@ -1,31 +1,54 @@
-import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { connect as connectTcp } from "node:net";
-import { connect as connectTls } from "node:tls";
-import { fileURLToPath } from "node:url";
-import { createSite, runtimeName, type Site, startRouter } from "../support/router.ts";
-import { echo, tcpUpstream } from "../support/upstreams.ts";
+import { spawnSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
+import { connect as connectTls, createSecureContext } from "node:tls";
+import { findProgram } from "../support/programs.ts";
+import { cpuSeconds } from "./accounting.ts";
+import { end, start } from "./children.ts";
+import { type Bench, startSubject } from "./subjects.ts";
 
-/**
- * What a flood of handshakes does to a client that the router knows. Run by hand:
- *   [SALLYPORT_TEST_RUNTIME=bun SALLYPORT_TEST_COMMAND=…/bun] node dist/test/bench/flood.js [RATE] [SECONDS]
- * The flood comes from many addresses of the loopback, each connection with a whole hello, and leaves at the router's
- * first word.
- */
+const rate = 5000;
+/** Of the flood; clients are measured in all of it but the first and the last second. */
+const seconds = 30;
+const quietSeconds = 10;
+const warmUpSeconds = 5;
+const clientEveryMs = 25;
+/** Waited for at most, so that one that hangs counts as failed. */
+const patienceMs = 10_000;
 
-/** Connections of the flood that may be open at once: this machine's own bound. */
-const maxOpen = 4000;
-const probeEveryMs = 25;
-const tickMs = 10;
+/** What strangers come with: `connects`, nothing; `hellos`, all that makes the server answer with its certificate. */
+const kinds = ["connects", "hellos"] as const;
 
-/** The hello of a real client, which the router answers with all that it has. */
+interface Clients {
+  readonly served: number;
+  readonly failed: number;
+  /** Milliseconds from dialling to the first byte back. */
+  readonly p50: number;
+  readonly p99: number;
+}
+
+export interface FloodRun {
+  readonly quiet: Clients;
+  readonly flood: Clients;
+  /** The server's, as a part of one processor: without the flood, and while it lasted. */
+  readonly cpu: readonly [quiet: number, flood: number];
+  /** The flood's own account. */
+  readonly strangers: Readonly<Record<string, number>>;
+}
+
+export type FloodRuns = Readonly<Record<string, Readonly<Record<string, readonly FloodRun[]>>>>;
+
+/** The hello of a real client, which a server answers with all that it has. */
 async function realHello(serverName: string): Promise<Buffer> {
   let heard = (_: Buffer): void => {};
   const hello = new Promise<Buffer>((resolve) => {
     heard = resolve;
   });
-  const listening = await tcpUpstream((socket) => void socket.once("data", heard));
-  const client = connectTls({ host: "127.0.0.1", port: listening.port, servername: serverName });
+  const listening = createServer((socket) => void socket.on("error", () => {}).once("data", heard));
+  await new Promise<void>((resolve) => listening.listen(0, "127.0.0.1", resolve));
+  const { port } = listening.address() as AddressInfo;
+  const client = connectTls({ host: "127.0.0.1", port, servername: serverName });
   client.on("error", () => {});
   const bytes = await hello;
   client.destroy();
@@ -33,133 +56,125 @@ async function realHello(serverName: string): Promise<Buffer> {
   return bytes;
 }
 
-/** Processor seconds of a process so far (proc(5), in hundredths). */
-function cpuOf(pid: number): { user: number; system: number } {
-  const [user = 0, system = 0] = readFileSync(`/proc/${pid}/stat`, "utf8")
-    .split(" ")
-    .slice(13, 15)
-    .map(Number);
-  return { user: user / 100, system: system / 100 };
-}
-
-/** Connects so often a second, for so long. */
-async function flood(port: number, rate: number, seconds: number): Promise<void> {
-  const hello = await realHello("a.test");
-  const count = { begun: 0, answered: 0, closed: 0, failed: 0, skipped: 0 };
-  let open = 0;
-  const one = (): void => {
-    const n = count.begun++;
-    const localAddress = `127.${10 + (n % 200)}.${(n >> 3) % 250}.${1 + (n % 250)}`;
-    open++;
-    const socket = connectTcp({ host: "127.0.0.1", port, localAddress });
-    let heard = false;
-    socket.on("error", () => count.failed++);
-    socket.once("connect", () => socket.write(hello));
-    socket.once("data", () => {
-      heard = true;
-      count.answered++;
-      socket.resetAndDestroy();
-    });
-    socket.once("close", () => {
-      open--;
-      if (!heard) count.closed++;
-    });
-  };
-  const started = performance.now();
-  let due = 0;
-  await new Promise<void>((resolve) => {
-    const timer = setInterval(() => {
-      const passed = performance.now() - started;
-      for (const until = (Math.min(passed, seconds * 1000) / 1000) * rate; due < until; due++) {
-        if (open < maxOpen) one();
-        else count.skipped++;
-      }
-      if (passed < seconds * 1000) return;
-      clearInterval(timer);
-      resolve();
-    }, tickMs);
-  });
-  process.stdout.write(`${JSON.stringify(count)}\n`);
-  process.exit(0);
-}
-
-/** Milliseconds from dialling to the first byte back, of one client after the other. */
-async function probe(
-  site: Site,
-  port: number,
-  seconds: number,
-): Promise<{ times: number[]; failed: number }> {
-  const file = (name: string): Buffer => readFileSync(`${site.folder}/${name}`);
-  const options = {
+/** A client that the server knows: a full handshake with its certificate, a byte there and back, time after time. */
+async function clients({ folder }: Bench, port: number, forSeconds: number): Promise<Clients> {
+  const file = (name: string): Buffer => readFileSync(`${folder}/${name}`);
+  const secureContext = createSecureContext({
     ca: file("ca.crt"),
-    cert: file("alice.crt"),
-    key: file("alice.key"),
-    servername: "a.test",
-  };
+    cert: file("client.crt"),
+    key: file("client.key"),
+  });
   const times: number[] = [];
-  let failed = 0;
   const one = (): Promise<void> =>
     new Promise((resolve) => {
-      const started = performance.now();
-      const socket = connectTls({ host: "127.0.0.1", port, ...options });
-      socket.setTimeout(10_000, () => socket.destroy());
-      socket.once("secureConnect", () => socket.write("x"));
+      const began = performance.now();
+      const socket = connectTls({ host: "127.0.0.1", port, servername: "term.bench.test", secureContext });
+      socket.setNoDelay(true);
+      socket.setTimeout(patienceMs, () => socket.destroy());
+      socket.once("secureConnect", () => socket.write("E\nx"));
       socket.once("data", () => {
-        times.push(performance.now() - started);
+        times.push(performance.now() - began);
         socket.destroy();
       });
       socket.on("error", () => {});
-      socket.once("close", (broke) => {
-        if (broke || socket.bytesRead === 0) failed++;
-        resolve();
-      });
+      socket.once("close", () => resolve());
     });
-  const until = performance.now() + seconds * 1000;
+  const until = performance.now() + forSeconds * 1000;
   const running: Promise<void>[] = [];
   while (performance.now() < until) {
     running.push(one());
-    await new Promise((resolve) => setTimeout(resolve, probeEveryMs));
+    await pause(clientEveryMs);
   }
   await Promise.all(running);
-  return { times, failed };
+  times.sort((a, b) => a - b);
+  const at = (part: number): number => times[Math.floor(part * times.length)] ?? Number.NaN;
+  return { served: times.length, failed: running.length - times.length, p50: at(0.5), p99: at(0.99) };
 }
 
-const told = ({ times, failed }: { times: number[]; failed: number }): string => {
-  times.sort((a, b) => a - b);
-  const at = (part: number): string => (times[Math.floor(part * times.length)] ?? Number.NaN).toFixed(1);
-  return `${times.length} served, ${failed} failed, p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, most ${at(0.9999)} ms`;
-};
-
-async function measure(rate: number, seconds: number): Promise<void> {
-  const site = await createSite(["localhost", "a.test"]);
-  const upstream = await tcpUpstream(echo);
-  const router = await startRouter(site, {
-    SALLYPORT_ROUTE_A: `tcp://127.0.0.1:${upstream.port}?sni=a.test`,
-  });
+async function run(bench: Bench, name: string, program: string, hello: string | null): Promise<FloodRun> {
+  const subject = await startSubject(name, bench);
   try {
-    await probe(site, router.port, 3);
-    console.log(`${runtimeName}, quiet: ${told(await probe(site, router.port, 6))}`);
-    const file = fileURLToPath(import.meta.url);
-    const attack = spawn(process.execPath, [file, String(rate), String(seconds), String(router.port)], {
-      stdio: ["ignore", "inherit", "inherit"],
+    const pid = subject.process.pid ?? 0;
+    await clients(bench, subject.termPort, warmUpSeconds);
+    const first = cpuSeconds(pid);
+    const quiet = await clients(bench, subject.termPort, quietSeconds);
+    const before = cpuSeconds(pid);
+    // Its own work is not to take the processor from the clients, as that of a flood from elsewhere would not.
+    const args = ["-n", "10", program, ...[subject.termPort, rate, seconds].map(String)];
+    const attack = start("nice", hello === null ? args : [...args, hello], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    let said = "";
+    attack.stdout?.on("data", (chunk) => {
+      said += chunk;
     });
     const over = new Promise((resolve) => attack.once("exit", resolve));
-    await new Promise((resolve) => setTimeout(resolve, 1000));
-    console.log(`${runtimeName}, flood: ${told(await probe(site, router.port, seconds - 2))}`);
+    await pause(1000);
+    const flood = await clients(bench, subject.termPort, seconds - 2);
     await over;
-    const { user, system } = cpuOf(router.process.pid ?? 0);
-    console.log(`${runtimeName}, router's processor seconds: ${user} user, ${system} system`);
-    const metrics = await (await fetch(`http://127.0.0.1:${router.adminPort}/metrics`)).text();
-    console.log(metrics.match(/^sallyport_(limited|connections)_total.*$/gm)?.join("\n"));
+    const cpu = [(before - first) / quietSeconds, (cpuSeconds(pid) - before) / seconds] as const;
+    return { quiet, flood, cpu, strangers: JSON.parse(said) as Record<string, number> };
   } finally {
-    const ended = new Promise((resolve) => router.process.once("exit", resolve));
-    router.process.kill("SIGTERM");
-    await ended;
-    upstream.close();
-    site.remove();
+    await end(subject.process);
   }
 }
 
-const [rate = 5000, seconds = 30, port] = process.argv.slice(2).map(Number);
-if (port === undefined) await measure(rate, seconds);
-else await flood(port, rate, seconds);
+/** What 5,000 strangers a second, for half a minute, do to clients that the server knows. */
+export async function measureFlood(
+  bench: Bench,
+  subjects: readonly string[],
+  rounds: number,
+): Promise<FloodRuns> {
+  const compiler = findProgram("cc");
+  if (compiler === undefined) {
+    console.error("flood is left out: there is no C compiler (cc)");
+    return {};
+  }
+  const program = `${bench.folder}/flood`;
+  const { status, stderr } = spawnSync(compiler, ["-O2", "-o", program, `${bench.root}/test/bench/flood.c`], {
+    encoding: "utf8",
+  });
+  if (status !== 0) throw new Error(`flood.c: ${stderr}`);
+  const hello = `${bench.folder}/hello`;
+  writeFileSync(hello, await realHello("term.bench.test"));
+  const measured: Record<string, Record<string, FloodRun[]>> = {};
+  for (let round = 0; round < rounds; round++) {
+    for (const kind of kinds) {
+      for (const name of subjects) {
+        try {
+          const one = await run(bench, name, program, kind === "hellos" ? hello : null);
+          measured[kind] ??= {};
+          const runs = measured[kind];
+          runs[name] = [...(runs[name] ?? []), one];
+          console.error(`flood of ${kind}, ${name}: ${JSON.stringify(one.strangers)}`);
+        } catch (error) {
+          console.error(
+            `flood of ${kind}, ${name}: ${error instanceof Error ? error.message : String(error)}`,
+          );
+        }
+      }
+    }
+  }
+  return measured;
+}
+
+const percent = (part: number): string => `${(part * 100).toFixed(0)} %`;
+
+/** The run in the middle, by what became of the 99th percentile. */
+export function printFlood(measured: FloodRuns): string {
+  const lines: string[] = [];
+  const ratio = ({ quiet, flood }: FloodRun): number => flood.p99 / quiet.p99;
+  for (const [kind, runs] of Object.entries(measured)) {
+    lines.push(`${rate} ${kind} a second for ${seconds} s; a known client every ${clientEveryMs} ms`);
+    for (const [name, own] of Object.entries(runs)) {
+      const one = [...own].sort((a, b) => ratio(a) - ratio(b))[Math.floor(own.length / 2)];
+      if (one === undefined) continue;
+      const { quiet, flood, cpu, strangers } = one;
+      const ms = ({ p50, p99 }: Clients): string => `${p50.toFixed(1)} / ${p99.toFixed(1)} ms`;
+      lines.push(
+        `  ${name.padEnd(12)} p50 / p99 ${ms(quiet)}, in the flood ${ms(flood)}: p99 x${ratio(one).toFixed(1)}   ${flood.failed} of ${flood.served + flood.failed} failed   CPU ${percent(cpu[0])}, ${percent(cpu[1])}   ${((strangers.begun ?? 0) / seconds).toFixed(0)} strangers a second came`,
+      );
+    }
+  }
+  return lines.join("\n");
+}

@@ -9,6 +9,7 @@ import { cpuSeconds, memoryBytes, peakMemoryBytes } from "./accounting.ts";
 import { measureAgents, printAgents } from "./agents.ts";
 import { end, endAll, finished, firstOutput, start } from "./children.ts";
 import { measureClientSide, printClientSide } from "./client-side.ts";
+import { measureFlood, printFlood } from "./flood.ts";
 import { measureHttp, printHttp } from "./http.ts";
 import { measurePostgres, printPostgres } from "./postgres.ts";
 import { print, report, type Sample, type Samples } from "./results.ts";
@@ -23,8 +24,9 @@ const clientSide = "client";
 const agents = "agent";
 const postgres = "pgbench";
 const http = "http";
+const flood = "flood";
 /** Work that is not done by one server alone. */
-const others: readonly string[] = [clientSide, agents, postgres, http, verification];
+const others: readonly string[] = [clientSide, agents, postgres, http, verification, flood];
 /** Of each run of h2load. */
 const httpRequests = 20_000;
 /** Of each run of pgbench. */
@@ -182,6 +184,8 @@ function readArguments() {
     agents: asked?.includes(agents) ?? true,
     postgres: asked?.includes(postgres) ?? true,
     http: asked?.includes(http) ?? true,
+    // Minutes each, and alone on the machine: when it is asked for.
+    flood: asked?.includes(flood) ?? false,
     works:
       onServers?.length === 0
         ? []
@@ -243,6 +247,8 @@ async function main(): Promise<void> {
   if (other.postgres) console.log(`\n${printPostgres(queries)}`);
   const requests = other.http ? await measureHttp(bench, Object.keys(versions), httpRequests, rounds) : {};
   if (other.http) console.log(`\n${printHttp(requests)}`);
+  const flooded = other.flood ? await measureFlood(bench, products, rounds) : {};
+  if (other.flood) console.log(`\n${printFlood(flooded)}`);
   const costs = other.verification ? await measureVerification(Object.keys(versions), root, rounds) : {};
   if (other.verification) console.log(`\n${printVerification(costs)}`);
   const made = report(samples, versions);
@@ -252,7 +258,7 @@ async function main(): Promise<void> {
     const machine = { processor: cpus()[0]?.model ?? "", cores: cpus().length, kernel: release() };
     writeFileSync(
       json,
-      `${JSON.stringify({ machine, rounds, ...made, clients, agents: tunnelled, pgbench: queries, http: requests, verification: costs }, null, 2)}\n`,
+      `${JSON.stringify({ machine, rounds, ...made, clients, agents: tunnelled, pgbench: queries, http: requests, flood: flooded, verification: costs }, null, 2)}\n`,
     );
   }
   process.exit(failures === 0 ? 0 : 1);

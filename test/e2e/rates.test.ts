@@ -3,12 +3,14 @@ import { readFileSync } from "node:fs";
 import { connect as connectTcp, type Socket } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { connect, type TLSSocket } from "node:tls";
+import type { ConnectionRecord } from "../../src/core/record.ts";
 import { atEnd } from "../support/at-end.ts";
 import { dial, firstBytes, readAll } from "../support/client.ts";
 import { clientHello, records } from "../support/client-hello.ts";
 import { createSite, type Site, startRouter, type TestRouter } from "../support/router.ts";
 import { echo, httpUpstream, tcpUpstream, tlsUpstream, type Upstream } from "../support/upstreams.ts";
 
+const hello = records(clientHello({ serverName: "a.test" }));
 let site: Site;
 let upstream: Upstream;
 
@@ -32,6 +34,18 @@ function from(localAddress: string, port: number): Promise<Socket> {
       socket.on("error", () => {});
       resolve(socket);
     });
+  });
+}
+
+/** Connects and says that, if it gets to; gives how much came back until it was over. */
+function knock(localAddress: string, port: number, say: Uint8Array): Promise<number> {
+  return new Promise((resolve) => {
+    const socket = connectTcp({ host: "127.0.0.1", port, localAddress });
+    atEnd(() => socket.destroy());
+    socket.once("connect", () => socket.write(say));
+    socket.on("error", () => {});
+    socket.resume();
+    socket.once("close", () => resolve(socket.bytesRead));
   });
 }
 
@@ -76,8 +90,7 @@ describe("how fast connections may come", () => {
   it("is limited for each source, before a byte of it is read", async () => {
     for (let i = 0; i < 4; i++) await from("127.0.1.1", router.port);
     const seen = router.records().length;
-    const socket = await from("127.0.1.1", router.port);
-    assert.equal((await readAll(socket)).length, 0);
+    assert.equal(await knock("127.0.1.1", router.port, hello), 0);
     const record = await router.record((one) => one.reason === "limit_reached", seen);
     assert.deepEqual([record.outcome, record.sni, record.bytes_in], ["refused", null, 0]);
     assert.match(record.detail ?? "", /too fast from 127\.0\.1\.1/);
@@ -96,22 +109,52 @@ describe("how fast connections may come", () => {
 });
 
 describe("a crowd of strangers", () => {
-  it("gives way to newer strangers, and keeps no known source out", async () => {
+  it("gives way to newer strangers, or is turned away unread, and keeps no known source out", async () => {
     const router = await startRouter(site, {
       SALLYPORT_MAX_HANDSHAKES: "8",
       SALLYPORT_ROUTE_A: `tcp://127.0.0.1:${upstream.port}?sni=a.test`,
     });
     assert.ok(await served(await dial(site, router.port, "a.test")));
-    const hello = records(clientHello({ serverName: "a.test" }));
-    const crowd = await Promise.all(
-      Array.from({ length: 40 }, (_, i) => from(`127.0.3.${i + 1}`, router.port)),
-    );
     // Some say nothing, others half of a hello.
-    for (const socket of crowd.filter((_, i) => i % 2 === 0)) socket.write(hello.subarray(0, 20));
-    await router.record((one) => one.reason === "limit_reached");
+    const crowd = Array.from({ length: 40 }, (_, i) =>
+      knock(`127.0.3.${i + 1}`, router.port, hello.subarray(0, i % 2 === 0 ? 20 : 0)),
+    );
+    // As many leave as there is no room for.
+    let left = 0;
+    await new Promise<void>((resolve) => {
+      for (const one of crowd)
+        void one.then(() => {
+          if (++left === 32) resolve();
+        });
+    });
     for (let i = 0; i < 3; i++) assert.ok(await served(await dial(site, router.port, "a.test")));
     assert.ok(await served(await tlsFrom("127.0.4.1", router.port)), "a stranger comes in too");
-    assert.ok((await limited(router, "gave_way")) >= 32);
+    const away = (await limited(router, "gave_way")) + (await limited(router, "handshakes"));
+    assert.ok(away >= 32, `${away} of them are gone`);
+    // Each has a record, whichever way it went, and those that nobody looked at say that much.
+    const ofCrowd = (): ConnectionRecord[] =>
+      router.records().filter(({ source }) => source.startsWith("127.0.3."));
+    await router.record(() => ofCrowd().length >= away);
+    for (const { outcome, reason, detail, bytes_in } of ofCrowd()) {
+      assert.deepEqual([outcome, reason], ["refused", "limit_reached"]);
+      if (detail?.includes("too many handshakes")) assert.equal(bytes_in, 0);
+    }
+    await router.stop();
+  });
+
+  it("is turned away by a reset, and what it has sent is not read", async () => {
+    const router = await startRouter(site, {
+      SALLYPORT_CONNECTION_RATE_PER_SOURCE: "1/h",
+      SALLYPORT_ROUTE_A: `tcp://127.0.0.1:${upstream.port}?sni=a.test`,
+    });
+    assert.ok(await served(await tlsFrom("127.0.5.1", router.port)));
+    for (let i = 0; i < 20; i++) assert.equal(await knock("127.0.5.1", router.port, hello), 0);
+    const ofSource = (): ConnectionRecord[] =>
+      router.records().filter(({ source }) => source.startsWith("127.0.5.1:"));
+    await router.record(() => ofSource().length === 21);
+    for (const { reason, bytes_in, sni } of ofSource().filter(({ outcome }) => outcome === "refused"))
+      assert.deepEqual([reason, bytes_in, sni], ["limit_reached", 0, null]);
+    assert.equal(await limited(router, "source_rate"), 20);
     await router.stop();
   });
 });
@@ -171,6 +214,7 @@ describe("how much connections may carry", () => {
       );
       socket.write(Buffer.alloc(size));
       assert.match((await readAll(socket)).toString(), new RegExp(`\r\n\r\n.*${size}`, "s"));
+      assert.ok(socket.readableEnded, "it ended with its answer");
     });
     assert.ok(ms > 300, `${ms} ms`);
   });

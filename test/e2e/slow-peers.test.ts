@@ -94,6 +94,14 @@ const slow: Readonly<Record<string, readonly [reason: string, act: () => Promise
       return socket;
     },
   ],
+  "sends half of a MongoDB message": [
+    "idle_timeout",
+    async () => {
+      const socket = await dial(site, router.port, "mongo.test");
+      socket.write(Uint8Array.of(64, 0, 0, 0, 1, 0, 0, 0));
+      return socket;
+    },
+  ],
   "doesn't read what the upstream says": [
     "idle_timeout",
     async () => {
@@ -124,7 +132,9 @@ describe("whoever is slow", () => {
   const ends = new Map<string, Promise<ConnectionRecord>>();
 
   before(async () => {
-    const names = ["echo", "web", "redis", "source", "deaf", "patient", "pg"].map((name) => `${name}.test`);
+    const names = ["echo", "web", "redis", "source", "deaf", "patient", "pg", "mongo"].map(
+      (name) => `${name}.test`,
+    );
     site = await createSite(["localhost", ...names]);
     const started = async (serve: (socket: Socket) => void): Promise<string> => {
       const upstream = await tcpUpstream(serve);
@@ -147,6 +157,7 @@ describe("whoever is slow", () => {
       SALLYPORT_ROUTE_PATIENT: `tcp://${deaf}?sni=patient.test&idle_timeout=1h`,
       SALLYPORT_ROUTE_WEB: `http://${deaf}?sni=web.test`,
       SALLYPORT_ROUTE_REDIS: `redis://app:secret@${deaf}?sni=redis.test`,
+      SALLYPORT_ROUTE_MONGO: `mongodb://app:secret@${deaf}?sni=mongo.test`,
       SALLYPORT_ROUTE_PG: `postgres://app:secret@${deaf}?sni=pg.test`,
     });
     // All of them at once: each only waits.

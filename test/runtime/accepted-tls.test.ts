@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { TLSSocket } from "node:tls";
 import { Authority, createAuthority } from "../../src/authority/authority.ts";
+import { isEvented } from "../../src/core/evented.ts";
 import { placeReads } from "../../src/runtime/placed-reads.ts";
 import type { TlsConnection } from "../../src/types.ts";
 import { Pairs } from "../support/pairs.ts";
@@ -61,6 +62,25 @@ describe("a TLS connection that we accept", () => {
     await server.closeWrite();
     assert.equal(await client.read(), null);
   });
+
+  for (const how of ["reads", "is given events"]) {
+    it(`tells its end also to somebody who ${how} later`, async () => {
+      const [client, server] = await terminated();
+      await client.closeWrite();
+      // It comes while nobody wants to know.
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      const ended = new Promise<Uint8Array | null>((resolve, reject) => {
+        setTimeout(() => reject(new Error("no end")), 5000).unref();
+        if (how === "reads" || !isEvented(server)) server.read().then(resolve, reject);
+        else
+          server.pipeTo((chunk) => {
+            resolve(chunk);
+            return false;
+          });
+      });
+      assert.equal(await ended, null);
+    });
+  }
 
   it("on Node has a place for its reads", async () => {
     // The others have sockets of their own there.

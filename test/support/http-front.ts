@@ -57,9 +57,10 @@ export const startHttp = (
   alpn: "h2" | null = null,
   draining: AbortSignal = new AbortController().signal,
   idleMs = 60_000,
+  headMs = 60_000,
 ): Promise<Front> =>
   startFront((connection) =>
-    runtime.serveHttp(connection, alpn, serving, draining, { idleMs, halfCloseMs: idleMs / 4 }),
+    runtime.serveHttp(connection, alpn, serving, draining, { idleMs, halfCloseMs: idleMs / 4, headMs }),
   );
 
 const route: Route = {

@@ -20,6 +20,8 @@ export class ConnectionDuplex extends Duplex {
   #unwritten: ((error?: Error | null) => void) | null = null;
   /** Told of every chunk that is about to go out. */
   sees: ((chunk: Uint8Array) => void) | null = null;
+  /** Told before every chunk that has come. */
+  hears: (() => void) | null = null;
 
   /** @param byEvents whether it may take bytes as events, and say that they are written within the call */
   constructor(connection: Connection, byEvents = true) {
@@ -44,6 +46,7 @@ export class ConnectionDuplex extends Duplex {
 
   readonly #take = (chunk: Uint8Array | null): boolean => {
     if (chunk === null) this.#ended = true;
+    else this.hears?.();
     if (!this.destroyed && !this.push(chunk) && chunk !== null) this.#evented?.hold();
     else if (chunk !== null && this.#full?.() === true) {
       this.#wanted = true;
@@ -63,6 +66,7 @@ export class ConnectionDuplex extends Duplex {
     this.connection.read().then(
       (chunk) => {
         this.#reading = false;
+        if (chunk !== null) this.hears?.();
         this.push(chunk);
         if (this.#gone && chunk !== null) this.#pull();
       },

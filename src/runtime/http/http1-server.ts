@@ -7,7 +7,7 @@ import type { ConnectionDuplex } from "./connection-duplex.ts";
 import { DuplexConnection } from "./duplex-connection.ts";
 import { fieldsOf, flat, grouped } from "./fields.ts";
 import { maxHeaderBytes, RequestBody } from "./incoming.ts";
-import { drained, endGently, endIfDone, internalError, type Served } from "./served.ts";
+import { drained, endGently, endIfDone, headIsHere, internalError, type Served } from "./served.ts";
 
 const servedBy = new WeakMap<Duplex, Served>();
 
@@ -123,7 +123,7 @@ async function answer(
   outgoing: ServerResponse,
   waits: boolean,
 ): Promise<void> {
-  served.firstRequest.cancel();
+  headIsHere(served);
   served.quiet?.cancel();
   // One at a time: those behind must not be heard if this one turns out to end the connection.
   if (served.active > 0) await new Promise<void>((resolve) => served.waiting.push(resolve));
@@ -234,7 +234,7 @@ async function answerUpgrade(
   stream: Duplex,
   head: Uint8Array,
 ): Promise<void> {
-  served.firstRequest.cancel();
+  headIsHere(served);
   served.quiet?.cancel();
   // In its turn, as any other: nothing is read as a request behind it, so that none waits for it.
   if (served.active > 0) await new Promise<void>((resolve) => served.waiting.push(resolve));

@@ -15,7 +15,7 @@ import type { ConnectionDuplex } from "./connection-duplex.ts";
 import { DuplexConnection } from "./duplex-connection.ts";
 import { fieldsOf, joined } from "./fields.ts";
 import { maxHeaderBytes, RequestBody } from "./incoming.ts";
-import { drained, endGently, internalError, lingerMs, type Served } from "./served.ts";
+import { drained, endGently, headIsHere, internalError, lingerMs, type Served } from "./served.ts";
 
 const maxStreams = 250;
 const everyStream = 2 ** 31 - 1;
@@ -125,7 +125,7 @@ async function answer(
   waits: boolean,
 ): Promise<void> {
   const { stream } = incoming;
-  served.firstRequest.cancel();
+  headIsHere(served);
   served.active++;
   const gone = new Gone();
   let finished = false;

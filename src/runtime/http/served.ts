@@ -7,7 +7,8 @@ import type { ConnectionDuplex } from "./connection-duplex.ts";
 export interface Served {
   readonly serving: HttpServing;
   readonly draining: Cancellation;
-  readonly firstRequest: Deadline;
+  /** Runs while a request's head is to come, or to end. */
+  head: Deadline | undefined;
   readonly stream: ConnectionDuplex;
   /** Requests under way: on HTTP/1.1 one, the others wait. */
   active: number;
@@ -20,6 +21,12 @@ export interface Served {
   ended: boolean;
   /** Whether the body of the request under way is not all here; HTTP/1.1 alone has to ask. */
   unfinished: (() => boolean) | null;
+}
+
+/** A request has come. */
+export function headIsHere(served: Served): void {
+  served.head?.cancel();
+  served.head = undefined;
 }
 
 export const internalError: HttpResponse = { status: 500, fields: [["content-length", "0"]], body: null };

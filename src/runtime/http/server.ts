@@ -1,15 +1,15 @@
-import { deadline } from "../../core/deadline.ts";
+import { type Deadline, deadline } from "../../core/deadline.ts";
 import { Refusal } from "../../errors.ts";
 import type { Cancellation, HttpServing } from "../../http/exchange.ts";
-import type { Connection, RelayLimits } from "../../types.ts";
+import type { Connection, ServingLimits } from "../../types.ts";
 import { IdleWatch } from "../relay.ts";
 import { ConnectionDuplex } from "./connection-duplex.ts";
 import { serveHttp1 } from "./http1-server.ts";
 import { serveHttp2 } from "./http2-server.ts";
-import { endIfDone, type Served } from "./served.ts";
+import { endIfDone, headIsHere, type Served } from "./served.ts";
 
-/** How long a client may take from the handshake to the end of its first request head. */
-const firstRequestMs = 60_000;
+/** How long a client may take to the end of a request's head: of the first one since the handshake. */
+const longestHeadMs = 60_000;
 
 /** Serves HTTP on a connection that is accepted and, where there is TLS, through its handshake. */
 export async function serveHttp(
@@ -17,7 +17,7 @@ export async function serveHttp(
   alpn: string | null,
   serving: HttpServing,
   draining: Cancellation,
-  limits: RelayLimits,
+  limits: ServingLimits,
 ): Promise<void> {
   // Not by events: on Bun and Deno a browser's event stream then did not begin (1.4.5, 2.9.6).
   const stream = new ConnectionDuplex(connection, false);
@@ -32,14 +32,15 @@ export async function serveHttp(
     },
     () => serving.mayBeSilent?.() ?? false,
   );
-  const firstRequest = deadline(firstRequestMs, () => {
-    idle = true;
-    stream.destroy();
-  });
+  const head = (): Deadline =>
+    deadline(limits.headMs ?? longestHeadMs, () => {
+      idle = true;
+      stream.destroy();
+    });
   const served: Served = {
     serving,
     draining,
-    firstRequest,
+    head: head(),
     stream,
     active: 0,
     waiting: [],
@@ -59,9 +60,16 @@ export async function serveHttp(
     else endIfDone(served);
   });
   if (alpn === "h2") serveHttp2(served);
-  else serveHttp1(served);
+  else {
+    // Between two requests, that is where the next one begins: or what nobody took of the last one's body.
+    stream.hears = () => {
+      if (served.active === 0) served.head ??= head();
+    };
+    serveHttp1(served);
+  }
   await over;
   watch.stop();
-  firstRequest.cancel();
-  if (idle) throw new Refusal("idle_timeout", "no byte either way for too long");
+  headIsHere(served);
+  if (idle)
+    throw new Refusal("idle_timeout", "no byte either way, or no end of a request's head, for too long");
 }
