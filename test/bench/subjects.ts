@@ -1,7 +1,7 @@
 import { type ChildProcess, spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { connect } from "node:tls";
+import { freePort } from "../support/ports.ts";
 import { end, start } from "./children.ts";
 
 /** What all subjects have in common. */
@@ -27,14 +27,6 @@ export interface Subject {
   /** HTTP, TLS ending there, without a client certificate. */
   readonly httpPort: number;
 }
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve) => {
-    const probe = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = probe.address() as { port: number };
-      probe.close(() => resolve(port));
-    });
-  });
 
 const onPath = (program: string): string | undefined =>
   [...(process.env.PATH ?? "").split(":"), "/usr/sbin", "/usr/local/sbin"]

@@ -7,6 +7,7 @@ import { after, before, describe, it } from "node:test";
 import { createServer as createTlsServer } from "node:tls";
 import { atEnd } from "../support/at-end.ts";
 import { dial, firstBytes } from "../support/client.ts";
+import { freePort } from "../support/ports.ts";
 import {
   createSite,
   environment,
@@ -83,7 +84,7 @@ async function receiver(make: (accept: (socket: Socket) => void) => Server): Pro
   let received = Buffer.alloc(0);
   const sockets = new Set<Socket>();
   let server: Server;
-  let port = 0;
+  const port = await freePort();
   const up = async (): Promise<void> => {
     server = make((socket) => {
       sockets.add(socket);
@@ -93,7 +94,6 @@ async function receiver(make: (accept: (socket: Socket) => void) => Server): Pro
       socket.on("error", () => {});
     });
     await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
-    port = (server.address() as { port: number }).port;
   };
   const down = async (): Promise<void> => {
     const closed = new Promise((resolve) => server.close(resolve));

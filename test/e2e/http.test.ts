@@ -222,7 +222,7 @@ describe("an http route", { skip: missing("curl") }, () => {
     });
 
     it(`says why it refuses, ${version}`, async () => {
-      const from = router.records().length;
+      const from = router.now();
       const { out } = await curl("app.test", "/", [version, "--write-out", "\n%{http_code}"], null);
       const [body = "", code] = out.trim().split(/\n(?=\d+$)/);
       assert.equal(code, "403");
@@ -236,7 +236,7 @@ describe("an http route", { skip: missing("curl") }, () => {
     });
 
     it(`answers 502 for an upstream that is down, ${version}`, async () => {
-      const from = router.records().length;
+      const from = router.now();
       const { out } = await curl("dead.test", "/", [version, "--write-out", "\n%{http_code}"], null);
       assert.match(out, /upstream_unreachable[\s\S]*502$/);
       await router.record(
@@ -370,7 +370,7 @@ describe("a client that has closed its half", () => {
     ["has not sent all of its body", "POST / HTTP/1.1\r\nHost: open.test\r\nContent-Length: 9\r\n\r\nabc"],
   ] as const) {
     it(`and ${what} is not waited for as long as an idle one`, async () => {
-      const from = router.records().length;
+      const from = router.now();
       const socket = await dial(site, router.port, "open.test", { as: null });
       socket.end(request);
       await readAll(socket, 20_000);

@@ -260,7 +260,7 @@ describe("kubectl", { skip: missing("kubectl", "script", "tar") }, () => {
     });
 
     it("watches, and is recorded as the one who did", async () => {
-      const from = router.records().length;
+      const from = router.now();
       const child = spawn(program("kubectl"), ["get", "pods", "-w", "-o", "name"], {
         env: environment(kubeconfig, {}),
         stdio: ["ignore", "pipe", "inherit"],

@@ -128,7 +128,7 @@ async function reasonOf(
   bytes: Uint8Array,
   act: (socket: Socket) => Promise<unknown> = readAll,
 ): Promise<string> {
-  const from = router.records().length;
+  const from = router.now();
   const socket = await dialTcp(router.port);
   const { localPort } = socket;
   socket.write(bytes);

@@ -395,7 +395,7 @@ describe("logins at MySQL 8", () => {
   });
 
   it("say of a client that looks in and leaves that it closed", async () => {
-    const from = router.records().length;
+    const from = router.now();
     const inside = await greeted("plain");
     inside.socket.end();
     const outside = new PacketSocket(connectTcp(ownPort, "127.0.0.1"));

@@ -139,7 +139,7 @@ describe("an agent that is connected to another router", () => {
     ["echo.none", "upstream_unreachable", /^no agent none is connected$/],
   ] as const)
     it(`says why ${name} was not reached`, async () => {
-      const from = b.records().length;
+      const from = b.now();
       const socket = await dial(site, b.port, `${name}.example.com`, tcp);
       assert.equal(await firstBytes(socket), null);
       const record = await b.record((one) => one.sni === `${name}.example.com`, from);

@@ -146,7 +146,7 @@ describe("an authority that is no longer trusted", () => {
     const line = await reload(router, hangUp(router));
     assert.deepEqual([line.level, line.why], ["info", "SIGHUP"]);
     assert.deepEqual(line.routes_changed, ["a", "sallyport"]);
-    const from = router.records().length;
+    const from = router.now();
     for (const { how, live, session } of lives) {
       assert.ok(session !== undefined, "there is a session to resume");
       assert.equal(await served(router, "a.test", how), false, "new");

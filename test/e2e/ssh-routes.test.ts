@@ -95,7 +95,7 @@ describe("docs/ssh.md", { skip: missing("ssh", "sshd", "ssh-keygen", "scp", "sft
   const sum = (data: Uint8Array): string => createHash("sha256").update(data).digest("hex");
 
   it("a terminal, and the record says with what software", async () => {
-    const from = router.records().length;
+    const from = router.now();
     const { status, out, err } = await openssh(
       "ssh",
       ["-tt", "one.ssh.example.com", "tty; read word; echo it was $word; exit 7"],
@@ -209,7 +209,7 @@ describe("docs/ssh.md", { skip: missing("ssh", "sshd", "ssh-keygen", "scp", "sft
       XDG_CONFIG_HOME: at("profile"),
     });
     for (const name of ["ssh_config-openssl", "ssh_config-ours"]) {
-      const from = router.records().length;
+      const from = router.now();
       const { status, err } = await run(program("ssh"), ["-F", at(name), "six.ssh.example.com", "true"], {
         env,
         ms: 30_000,
@@ -226,7 +226,7 @@ describe("docs/ssh.md", { skip: missing("ssh", "sshd", "ssh-keygen", "scp", "sft
   });
 
   it("a client that speaks something else", async () => {
-    const from = router.records().length;
+    const from = router.now();
     const socket = await dial(site, router.port, "seven.ssh.example.com", {
       ALPNProtocols: ["sallyport-ssh"],
     });

@@ -85,8 +85,8 @@ async function relieve(
   await pause(300);
   first.process.kill("SIGTERM");
   assert.equal(await exited(first.process), 0);
-  const from = second.records().length;
-  while (second.records().length < from + 20) await pause(25);
+  const before = second.records().length;
+  while (second.records().length < before + 20) await pause(25);
   const { done, failures } = await load.end();
   assert.deepEqual(failures, []);
   assert.ok(done > 40, String(done));

@@ -4,6 +4,20 @@ import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
 import { atEnd } from "./at-end.ts";
 import type { Site } from "./router.ts";
 
+/** Which of this process's connections had a port last, counted from the first one. */
+const dialled = new Map<number, number>();
+let count = 0;
+export const dialledSoFar = (): number => count;
+/** How many were dialled before the one with this port; `undefined` where it is none of ours. */
+export const dialledBefore = (port: number): number | undefined => dialled.get(port);
+
+function connectCounted(port: number): Socket {
+  const at = count++;
+  const socket = connectTcp({ host: "127.0.0.1", port, allowHalfOpen: true });
+  socket.once("connect", () => dialled.set(socket.localPort ?? 0, at));
+  return socket;
+}
+
 /** A TLS connection to the router, with the certificate of that name. Rejects when the handshake fails. */
 export function dial(
   site: Site,
@@ -17,7 +31,7 @@ export function dial(
       ? {}
       : { cert: readFileSync(`${site.folder}/${as}.crt`), key: readFileSync(`${site.folder}/${as}.key`) };
   return new Promise((resolve, reject) => {
-    const raw = connectTcp({ host: "127.0.0.1", port, allowHalfOpen: true });
+    const raw = connectCounted(port);
     raw.once("error", reject);
     const socket = connect({
       socket: raw,
@@ -73,7 +87,7 @@ export function firstBytes(socket: Socket, ms = 10_000): Promise<Buffer | null> 
 /** A plain TCP connection. */
 export function dialTcp(port: number): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connectTcp({ host: "127.0.0.1", port, allowHalfOpen: true });
+    const socket = connectCounted(port);
     socket.once("error", reject);
     atEnd(() => socket.destroy());
     socket.once("connect", () => {

@@ -1,16 +1,41 @@
+import { createServer, type Server } from "node:net";
 import { dialTcp } from "./client.ts";
-import { tcpUpstream } from "./upstreams.ts";
 
-/** A port that was free a moment ago. */
+// Below those that systems give to whoever asks for any port, so that no connection takes one in the meantime.
+const first = 10_240;
+const count = 8192;
+
+function listens(port: number): Promise<Server | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(undefined));
+    server.listen(port, "127.0.0.1", () => resolve(server));
+  });
+}
+
+/**
+ * A port for a program that can't say which one it took. It is this process's own until that ends: as long it listens
+ * on another one, which stands for it, so that of several that ask at the same time no two get the same.
+ */
 export async function freePort(): Promise<number> {
-  const upstream = await tcpUpstream(() => {});
-  upstream.close();
-  return upstream.port;
+  for (let i = 0; i < count; i++) {
+    const port = first + Math.floor(Math.random() * count);
+    const claim = await listens(port + count);
+    if (claim === undefined) continue;
+    const probe = await listens(port);
+    if (probe !== undefined) {
+      claim.unref();
+      await new Promise((resolve) => probe.close(resolve));
+      return port;
+    }
+    claim.close();
+  }
+  throw new Error("no port is free");
 }
 
 /** Resolves once somebody listens there. */
 export async function answers(port: number): Promise<void> {
-  for (let i = 0; i < 400; i++) {
+  for (let i = 0; i < 1200; i++) {
     try {
       (await dialTcp(port)).destroy();
       return;

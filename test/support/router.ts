@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ConnectionRecord } from "../../src/core/record.ts";
 import { atEnd } from "./at-end.ts";
+import { dialledBefore, dialledSoFar } from "./client.ts";
 import { Authority, createAuthority } from "./pki.ts";
 
 /** The runtime under test, which `npm test` names; alone, a spec runs on the Node that runs it. */
@@ -85,11 +86,46 @@ export interface TestRouter {
   readonly connectPort: number;
   readonly process: ChildProcess;
   readonly errors: () => string;
-  /** Every audit record so far. */
-  records(): ConnectionRecord[];
-  /** The first record from `from` on that fits; waits for it, bounded. */
-  record(fits: (record: ConnectionRecord) => boolean, from?: number): Promise<ConnectionRecord>;
+  /** For `records` and `record`: so that what a former test left behind is not taken for one's own. */
+  now(): Moment;
+  /** Every audit record so far, or those of connections that began since `from`. */
+  records(from?: Moment): ConnectionRecord[];
+  /** The first of these records that fits; waits for it, bounded. */
+  record(fits: (record: ConnectionRecord) => boolean, from?: Moment): Promise<ConnectionRecord>;
   stop(): Promise<void>;
+}
+
+/** Of a router's log. A connection that began before it is none of those that began since, however late its record. */
+export interface Moment {
+  readonly lines: number;
+  readonly dialled: number;
+  readonly time: number;
+}
+
+const beginning: Moment = { lines: 0, dialled: 0, time: 0 };
+
+function isSince(record: ConnectionRecord, from: Moment): boolean {
+  if (record.event !== "connection" || from === beginning) return true;
+  const own = /^127\.0\.0\.1:(\d+)$/.exec(record.source)?.[1];
+  const before = own === undefined ? undefined : dialledBefore(Number(own));
+  if (before !== undefined) return before >= from.dialled;
+  // Another program's. Its times are a router's that may have been kept waiting between two looks at a clock.
+  return Date.parse(record.time) - record.duration_ms >= from.time - 25;
+}
+
+/** What a file has in lines, each parsed once; a last one that is half there is left for later. */
+function growing<T>(path: string): () => readonly T[] {
+  const found: T[] = [];
+  let at = 0;
+  return () => {
+    if (!existsSync(path) || statSync(path).size === at) return found;
+    const bytes = readFileSync(path).subarray(at);
+    const whole = bytes.lastIndexOf(10) + 1;
+    at += whole;
+    for (const line of bytes.subarray(0, whole).toString().split("\n"))
+      if (line !== "") found.push(JSON.parse(line) as T);
+    return found;
+  };
 }
 
 /**
@@ -141,27 +177,26 @@ export async function startRouter(
     },
   );
   const portOf = (address: string): number => Number(address.slice(address.lastIndexOf(":") + 1));
-  const records = (): ConnectionRecord[] =>
-    existsSync(audit)
-      ? readFileSync(audit, "utf8")
-          .split("\n")
-          .filter((line) => line.endsWith("}"))
-          .map((line) => JSON.parse(line) as ConnectionRecord)
-      : [];
+  const lines = growing<ConnectionRecord>(audit);
+  const records = (from: Moment = beginning): ConnectionRecord[] =>
+    lines()
+      .slice(from.lines)
+      .filter((record) => isSince(record, from));
   return {
     port: portOf(started.address),
     adminPort: portOf(started.admin),
     connectPort: started.connect === undefined ? 0 : portOf(started.connect),
     process: child,
     errors: () => said,
+    now: () => ({ lines: lines().length, dialled: dialledSoFar(), time: Date.now() }),
     records,
-    record: async (fits, from = 0) => {
-      for (let i = 0; i < 400; i++) {
-        const found = records().slice(from).find(fits);
+    record: async (fits, from) => {
+      for (let i = 0; i < 800; i++) {
+        const found = records(from).find(fits);
         if (found !== undefined) return found;
         await new Promise((resolve) => setTimeout(resolve, 25));
       }
-      throw new Error(`no such record among ${JSON.stringify(records().slice(from), null, 1)}`);
+      throw new Error(`no such record among ${JSON.stringify(records(from), null, 1)}`);
     },
     stop: () =>
       new Promise((resolve) => {
