@@ -149,17 +149,19 @@ export async function startServer(
   agents.addSource(others, "elsewhere");
   const cancelKeys = new CancelKeys(member?.cancelShares ?? null, shared?.cancel);
   shared?.answerCancels((key, asking) => cancelKeys.cancelOwn(key, asking));
-  await member?.serve({ agents, cancelKeys, known: () => shared?.known() ?? null }, ownSocket);
+  const asked = { agents, cancelKeys, known: () => shared?.known() ?? null, status: () => page.here() };
+  await member?.serve(asked, ownSocket);
   const httpUpstreams = new HttpUpstreams(processes);
   let draining = false;
   const unready = (): string | null => (draining ? "draining" : (shared?.unready() ?? null));
   const page = openStatusPage({
     config: () => active.config,
-    runtime: `${runtime.name} ${runtime.version}${member?.whichOne ?? ""}`,
+    runtime: `${runtime.name} ${runtime.version}`,
     agents,
     httpUpstreams,
     router: () => router,
     unready,
+    others: async () => (await member?.statuses()) ?? [],
     log,
   });
   const signIn = openSignIn(config, () => active.assertionKeys, member, shared, {
@@ -246,12 +248,10 @@ export async function startServer(
   metrics.lastReload.set(Math.floor(Date.now() / 1000));
   // A page that is open would keep its connection, and the router waiting.
   router.draining.addEventListener("abort", () => page.close(), { once: true });
-
   const tunnels = new Tunnels(
     (connection, arrival) => router.accept(connection, arrival),
     config.forwardedFrom,
   );
-
   const sweep = setInterval(() => {
     router.sweep(Date.now());
     signIn?.sweep(Date.now());

@@ -5,6 +5,7 @@ import type { ConnectionRecord } from "./core/record.ts";
 import type { Router } from "./core/router.ts";
 import type { RouterParts } from "./core/router-parts.ts";
 import type { Log } from "./observe/log.ts";
+import type { StatusHere } from "./status/here.ts";
 import { Status, sampleEveryMs } from "./status/status.ts";
 import { Watchers } from "./status/watchers.ts";
 import type { Agents } from "./tunnel/agents.ts";
@@ -21,6 +22,8 @@ interface StatusPageOptions {
   readonly httpUpstreams: HttpUpstreams;
   readonly router: () => Router;
   readonly unready: () => string | null;
+  /** What the router's other processes know; `null` for one that does not say so. */
+  readonly others: () => Promise<readonly (StatusHere | null)[]>;
   readonly log: Log;
 }
 
@@ -29,6 +32,8 @@ export interface OpenStatusPage extends StatusParts {
   /** A connection is over. */
   readonly recorded: (record: ConnectionRecord) => void;
   readonly dialled: RouterParts["dialled"];
+  /** What this process knows. */
+  readonly here: () => StatusHere;
   /** Keeps a history from now on. */
   start(): void;
   /** Ends the pages that are open, and keeps no history any more. */
@@ -36,7 +41,7 @@ export interface OpenStatusPage extends StatusParts {
 }
 
 export function openStatusPage(options: StatusPageOptions): OpenStatusPage {
-  const { config, runtime, agents, httpUpstreams, router, unready, log } = options;
+  const { config, runtime, agents, httpUpstreams, router, unready, others, log } = options;
   const status = new Status({
     version,
     runtime,
@@ -52,6 +57,7 @@ export function openStatusPage(options: StatusPageOptions): OpenStatusPage {
         notAfter: notAfter.getTime(),
       })),
     unready,
+    others,
   });
   const show = async (): Promise<ReadonlyMap<string, string>> =>
     new Map(partsOf(await status.snapshot()).map(({ id, inside }) => [id, inside]));
@@ -59,6 +65,7 @@ export function openStatusPage(options: StatusPageOptions): OpenStatusPage {
   let sampling: ReturnType<typeof setInterval> | undefined;
   return {
     recorded: (record) => status.recorded(record),
+    here: () => status.here(),
     snapshot: () => status.snapshot(),
     watch: (who, expires) => watchers.open(who, expires),
     dialled: (...dial) => status.dialled(...dial),

@@ -41,7 +41,11 @@ function table<T>(
   return { id, title, inside, whole };
 }
 
-function figures({ at, agents, open, routes, unready }: Snapshot): Part {
+/** One that does not answer, or is being replaced, leaves the page without what it knows: it says so. */
+const shown = ({ of, shown }: NonNullable<Snapshot["workers"]>): string =>
+  of === shown ? count(of) : `${count(shown)} of ${count(of)} shown`;
+
+function figures({ at, agents, open, routes, unready, workers }: Snapshot): Part {
   const down = routes.filter(({ health }) => health?.state === "down").length;
   const all = count(routes.length);
   const values: readonly (readonly [label: string, value: string])[] = [
@@ -49,6 +53,7 @@ function figures({ at, agents, open, routes, unready }: Snapshot): Part {
     ["Connections", count(open)],
     ["Routes", down === 0 ? all : `${all}, ${count(down)} down`],
     ["Agents", count(agents.length)],
+    ...(workers === null ? [] : [["Workers", shown(workers)] as const]),
     ["As of", `${time(at, at)} UTC`],
   ];
   const inside = values

@@ -25,6 +25,27 @@ const cut = (text: string | null): string | null =>
 
 const withoutPort = (source: string): string => source.slice(0, source.lastIndexOf(":"));
 
+/** The same are those of one reason, source address, name, route and identity. */
+const keyOf = ({
+  reason,
+  sni,
+  route,
+  subject,
+  source,
+}: Pick<RecentRefusal, "reason" | "sni" | "route" | "subject" | "source">): string =>
+  JSON.stringify([reason, sni, route, subject, withoutPort(source)]);
+
+/** Those of several processes, the same ones counted together; the most recent first. */
+export function counted(all: readonly RecentRefusal[]): readonly RecentRefusal[] {
+  const found = new Map<string, RecentRefusal>();
+  for (const one of [...all].sort((a, b) => b.time.localeCompare(a.time))) {
+    const key = keyOf(one);
+    const last = found.get(key) ?? one;
+    found.set(key, last === one ? one : { ...last, count: last.count + one.count });
+  }
+  return [...found.values()];
+}
+
 /** The last connections that were refused or failed: as many as there is room for, the same ones counted together. */
 export class RecentRefusals {
   readonly #room: number;
@@ -40,7 +61,7 @@ export class RecentRefusals {
     if (outcome === "served" || reason === "client_closed") return;
     const subject = identity?.subject ?? null;
     const said = { outcome, reason, sni: cut(sni), route, subject: cut(subject), detail: cut(detail) };
-    const key = JSON.stringify([reason, said.sni, route, said.subject, withoutPort(source)]);
+    const key = keyOf({ ...said, source });
     const count = (this.#entries.get(key)?.count ?? 0) + 1;
     this.#entries.delete(key);
     this.#entries.set(key, { ...said, time, count, source });

@@ -37,6 +37,8 @@ export interface Snapshot {
   readonly version: string;
   /** Such as `node 20.20.2`. */
   readonly runtime: string;
+  /** Its processes, and of how many what they know is here; `null` where it is one. */
+  readonly workers: { readonly of: number; readonly shown: number } | null;
   /** Why it takes no new work; `null`: it does. */
   readonly unready: string | null;
   /** Connections that are open, those without a route among them. */

@@ -9,6 +9,7 @@ import type { AgentInfo } from "../tunnel/agents.ts";
 import type { ServerState } from "../upstream/balanced-client.ts";
 import { anchorsOf, type ExpiringCertificate } from "./certificates.ts";
 import { healthOf, type LastDial } from "./health.ts";
+import { type RouteHere, type StatusHere, together } from "./here.ts";
 import { RecentRefusals } from "./recent-refusals.ts";
 import type { RouteStatus, RouteTotals, Snapshot } from "./snapshot.ts";
 import { Throughput } from "./throughput.ts";
@@ -16,8 +17,7 @@ import { Throughput } from "./throughput.ts";
 /** Samples of five seconds: ten minutes of them. */
 export const sampleEveryMs = 5000;
 const samples = 120;
-const recentRefusals = 50;
-const newestConnections = 25;
+const rooms = { newest: 25, refusals: 50 };
 /** Servers of one route whose last dial is remembered: clients may choose them by captures. */
 const dialsPerRoute = 32;
 
@@ -31,6 +31,8 @@ export interface StatusSources {
   readonly servers: (route: Route) => readonly ServerState[];
   readonly serverCertificates: () => readonly ExpiringCertificate[];
   readonly unready: () => string | null;
+  /** What the router's other processes know; `null` for one that does not say so. */
+  readonly others: () => Promise<readonly (StatusHere | null)[]>;
 }
 
 type Totals = { -readonly [K in keyof RouteTotals]: RouteTotals[K] };
@@ -61,7 +63,7 @@ export class Status {
   /** Of connections that are over. */
   readonly #closed = none();
   readonly #dials = new WeakMap<Route, LruMap<string, LastDial>>();
-  readonly #refusals = new RecentRefusals(recentRefusals);
+  readonly #refusals = new RecentRefusals(rooms.refusals);
   readonly #throughput = new Throughput(samples);
 
   constructor(sources: StatusSources) {
@@ -99,52 +101,76 @@ export class Status {
     this.#throughput.take([this.#closed, ...open].reduce(sum), performance.now());
   }
 
-  async snapshot(): Promise<Snapshot> {
-    const { version, runtime, unready, serverCertificates } = this.#sources;
-    const routes = this.#sources.routes();
+  /** What this process knows. */
+  here(): StatusHere {
     const router = this.#sources.router();
-    const agents = [...(await this.#sources.agents())].sort(
-      (a, b) => a.name.localeCompare(b.name) || a.since.localeCompare(b.since),
-    );
     const open = router.traffic();
     return {
-      at: Date.now(),
       started: this.#started,
-      version,
-      runtime,
-      unready: unready(),
+      unready: this.#sources.unready(),
       open: router.open,
-      routes: routes.map((route) => ({
-        ...this.#route(route, agents, open.get(route.name)),
-        open: router.openByRoute.get(route.name) ?? 0,
-      })),
-      newest: router.newest(newestConnections),
-      agents,
-      certificates: [...serverCertificates(), ...anchorsOf(routes)].sort((a, b) => a.notAfter - b.notAfter),
+      routes: this.#sources.routes().map((route) => {
+        const totals = this.#totals.get(route.name) ?? none();
+        return {
+          name: route.name,
+          open: router.openByRoute.get(route.name) ?? 0,
+          dials: [...(this.#dials.get(route)?.values() ?? [])],
+          states: this.#sources.servers(route),
+          ...totals,
+          ...sum(totals, open.get(route.name) ?? none()),
+        };
+      }),
+      newest: router.newest(rooms.newest),
       refusals: this.#refusals.list,
       throughput: this.#throughput.samples,
     };
   }
 
-  #route(route: Route, agents: readonly AgentInfo[], open: Traffic = none()): Omit<RouteStatus, "open"> {
-    const upstream = upstreamTemplate(route);
-    const findings = {
-      servers: serversOf(route, {}).map((server) => serverText(route, {}, server)),
-      captures: upstream.includes("{"),
-      dials: [...(this.#dials.get(route)?.values() ?? [])],
-      states: this.#sources.servers(route),
-      agent: agentProblem(route, agents),
-    };
-    const totals = this.#totals.get(route.name) ?? none();
+  async snapshot(): Promise<Snapshot> {
+    const { version, runtime, serverCertificates } = this.#sources;
+    const [found, others] = await Promise.all([this.#sources.agents(), this.#sources.others()]);
+    const agents = [...found].sort((a, b) => a.name.localeCompare(b.name) || a.since.localeCompare(b.since));
+    const answered = others.filter((one) => one !== null);
+    const all = together([this.here(), ...answered], rooms);
+    const known = new Map(all.routes.map((route) => [route.name, route]));
+    const routes = this.#sources.routes();
     return {
-      name: route.name,
-      scheme: route.scheme,
-      names: route.names.map(({ text }) => text),
-      port: route.port,
-      upstream,
-      health: route.upstream === null ? null : healthOf(findings),
-      ...totals,
-      ...sum(totals, open),
+      at: Date.now(),
+      started: all.started,
+      version,
+      runtime,
+      workers: others.length === 0 ? null : { of: others.length + 1, shown: answered.length + 1 },
+      unready: all.unready,
+      open: all.open,
+      routes: routes.flatMap((route) => {
+        const here = known.get(route.name);
+        return here === undefined ? [] : [routeStatus(route, here, agents)];
+      }),
+      newest: all.newest,
+      agents,
+      certificates: [...serverCertificates(), ...anchorsOf(routes)].sort((a, b) => a.notAfter - b.notAfter),
+      refusals: all.refusals,
+      throughput: all.throughput,
     };
   }
+}
+
+function routeStatus(route: Route, here: RouteHere, agents: readonly AgentInfo[]): RouteStatus {
+  const upstream = upstreamTemplate(route);
+  const { dials, states, ...figures } = here;
+  const findings = {
+    servers: serversOf(route, {}).map((server) => serverText(route, {}, server)),
+    captures: upstream.includes("{"),
+    dials,
+    states,
+    agent: agentProblem(route, agents),
+  };
+  return {
+    scheme: route.scheme,
+    names: route.names.map(({ text }) => text),
+    port: route.port,
+    upstream,
+    health: route.upstream === null ? null : healthOf(findings),
+    ...figures,
+  };
 }

@@ -3,6 +3,7 @@ import type { AdmissionControl, Caps } from "../core/admission.ts";
 import { type RateLimit, tooMany } from "../enrolment/rate.ts";
 import { type AssertionKeys, SharedKeys } from "../identity/assertion-key.ts";
 import type { Snapshot } from "../observe/metrics.ts";
+import type { StatusHere } from "../status/here.ts";
 import type { AgentSource, SharedPlaces } from "../tunnel/agents.ts";
 import type { Connection, Endpoint, Runtime, SharedAddress } from "../types.ts";
 import { version } from "../version.ts";
@@ -81,9 +82,9 @@ export class Member {
     return `${folder}/worker-${number}-${this.#runtime.processId}.sock`;
   }
 
-  /** For people who look at what this process alone counts. */
-  get whichOne(): string {
-    return `, worker ${this.summons.number} of ${this.welcome.workers}: figures are this worker's alone`;
+  /** What the other workers know of what they do; `null` for each that does not say so soon. */
+  statuses(): Promise<readonly (StatusHere | null)[]> {
+    return this.#peers.statuses(this.welcome.workers - 1);
   }
 
   get welcome(): Welcome {

@@ -28,6 +28,8 @@ export const peerRequest = z.discriminatedUnion("type", [
   /** Frames of a tunnel follow. */
   z.object({ type: z.literal("streams"), secret }),
   z.object({ type: z.literal("agents"), secret }),
+  /** What it knows of what it does. */
+  z.object({ type: z.literal("status"), secret }),
   /** What it knows of the state that routers share: answers until one is the last. */
   z.object({ type: z.literal("known"), secret }),
   z.object({

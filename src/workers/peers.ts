@@ -5,6 +5,7 @@ import type { CancelKey } from "../adapters/postgres/wire.ts";
 import { deadline } from "../core/deadline.ts";
 import { type Reason, Refusal, reasons } from "../errors.ts";
 import type { KnownValue } from "../state/state.ts";
+import type { StatusHere } from "../status/here.ts";
 import type { AgentInfo, AgentSource, Agents, ServiceTarget } from "../tunnel/agents.ts";
 import { receive } from "../tunnel/exchange.ts";
 import { TunnelSession } from "../tunnel/session.ts";
@@ -21,10 +22,13 @@ import {
   serviceTarget,
 } from "./peer-messages.ts";
 import { sameSecret } from "./secret.ts";
+import { statusHere } from "./status-message.ts";
 import { encodeMessage, parseMessage } from "./wire.ts";
 
 /** Processes of one machine answer soon, or not at all. */
 const withinMs = 5000;
+/** Somebody waits for a page. */
+const statusMs = 1000;
 /** From one worker to the agents of another; what each client may is decided before. */
 const maxStreams = 100_000;
 /** Of what a worker knows, in one message. */
@@ -87,6 +91,25 @@ export class Peers implements AgentSource {
       }),
     );
     return lists.flat();
+  }
+
+  /**
+   * What the others know of what they do; `null` for each that does not say so soon.
+   *
+   * @param count how many there should be: one that is being replaced can't be asked
+   */
+  async statuses(count: number): Promise<readonly (StatusHere | null)[]> {
+    const told = this.#others.map(async ({ socket }) => {
+      try {
+        const [connection, here] = await this.#ask(socket, { type: "status" }, statusHere, statusMs);
+        connection.abort();
+        return here;
+      } catch {
+        return null;
+      }
+    });
+    const missing = Math.max(0, count - told.length);
+    return [...(await Promise.all(told)), ...Array.from({ length: missing }, () => null)];
   }
 
   async open(target: ServiceTarget): Promise<Connection | null> {
@@ -228,6 +251,7 @@ export interface PeerParts {
   readonly cancelKeys: CancelKeys;
   /** Of the state that routers share; `null` where nothing was read of it, or there is none. */
   readonly known: () => Iterable<KnownValue> | null;
+  readonly status: () => StatusHere;
 }
 
 /** Answers the other workers. Whoever does not know the secret hears nothing. */
@@ -268,6 +292,10 @@ export class PeerServer {
       }
       case "agents":
         await connection.write(encodeMessage({ agents: agents.local() }));
+        await this.#hungUp(connection);
+        break;
+      case "status":
+        await connection.write(encodeMessage(this.#parts.status()));
         await this.#hungUp(connection);
         break;
       case "known":

@@ -5,7 +5,7 @@ import { networkInterfaces } from "node:os";
 import { after, before, describe, it } from "node:test";
 import type { TLSSocket } from "node:tls";
 import { atEnd } from "../support/at-end.ts";
-import { dial, firstBytes } from "../support/client.ts";
+import { dial, firstBytes, readAll } from "../support/client.ts";
 import { missing } from "../support/programs.ts";
 import {
   createSite,
@@ -38,6 +38,7 @@ before(async () => {
     SALLYPORT_ROUTE_A: `tcp://127.0.0.1:${upstream.port}?sni=a.test`,
     SALLYPORT_WORKERS: "2",
     SALLYPORT_ADMIN_LISTEN: "0.0.0.0:0",
+    SALLYPORT_ADMIN_ALLOW: "cn:alice",
   });
   for (let i = 0; i < 6; i++) await open(100 * (i + 1));
 });
@@ -162,6 +163,19 @@ describe("sallyport top", () => {
     const [, inside = ""] = shown.split(`${esc}[?1049h`);
     assert.match(inside.split(`${esc}[?1049l`)[0] ?? "", /CN=alice/);
     assert.ok(inside.includes(`${esc}[?1049l`), "the terminal is as it was");
+  });
+
+  it("has the status page show the same, whichever worker it comes from", async () => {
+    // A connection each: they come to either worker.
+    for (let i = 0; i < 6; i++) {
+      const socket = await dial(site, router.port, "localhost", { ALPNProtocols: ["http/1.1"] });
+      socket.write("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+      const page = (await readAll(socket)).toString();
+      assert.equal(page.split(">a.test</td>").length - 1, 6 + 1, page);
+      assert.match(page, /<dt>Workers<\/dt><dd>2<\/dd>/);
+      // Its own among them, and maybe the one before, which is about to close.
+      assert.ok(Number(/<dt>Connections<\/dt><dd>(\d+)<\/dd>/.exec(page)?.[1]) >= 7, page);
+    }
   });
 
   it("says what is wrong, in words", async () => {

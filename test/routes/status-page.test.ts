@@ -20,6 +20,7 @@ function snapshotOf(text: string): Snapshot {
     started: at,
     version: "1",
     runtime: "node 20",
+    workers: null,
     unready: null,
     open: 1,
     routes: [

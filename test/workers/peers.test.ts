@@ -9,6 +9,7 @@ import type { CertificateIdentity } from "../../src/identity/identity.ts";
 import { selectRuntime } from "../../src/runtime/select.ts";
 import { ownSocket } from "../../src/runtime/unix-socket.ts";
 import type { KnownValue } from "../../src/state/state.ts";
+import type { StatusHere } from "../../src/status/here.ts";
 import { Agents } from "../../src/tunnel/agents.ts";
 import type { Runtime } from "../../src/types.ts";
 import { PeerServer, Peers } from "../../src/workers/peers.ts";
@@ -34,12 +35,26 @@ before(async () => {
 });
 after(() => rmSync(folder, { recursive: true, force: true }));
 
+const idle: StatusHere = {
+  started: 1,
+  unready: null,
+  open: 0,
+  routes: [],
+  newest: [],
+  refusals: [],
+  throughput: [],
+};
+
 /** The second of two workers, which has what the first one asks for. */
-async function second(name: string, known: () => Iterable<KnownValue> | null = () => null) {
+async function second(
+  name: string,
+  known: () => Iterable<KnownValue> | null = () => null,
+  status: () => StatusHere = () => idle,
+) {
   const socket = join(folder, name);
   const cancelKeys = new CancelKeys({ own: 1, of: 2, cancel: async () => false });
   const agents = new Agents({ agents: 1, perName: 1 }, () => {});
-  const server = new PeerServer({ runtime, secret, agents, cancelKeys, known });
+  const server = new PeerServer({ runtime, secret, agents, cancelKeys, known, status });
   const listener = await runtime.listen(
     { path: socket },
     { connection: (connection) => void server.serve(connection), acceptFailed: () => {} },
@@ -89,6 +104,56 @@ describe("a request to cancel", () => {
     const peers = first(join(folder, "nobody.sock"));
     assert.equal(await peers.cancel(1, real, alice), false);
     assert.equal(await peers.cancel(7, real, alice), false);
+  });
+});
+
+describe("what workers do", () => {
+  const traffic = { bytesIn: 1, bytesOut: 2 };
+  const busy: StatusHere = {
+    started: 1_700_000_000_000,
+    unready: "draining",
+    open: 2,
+    routes: [
+      {
+        ...{ name: "orders", open: 1, served: 2, refused: 3, failed: 4, ...traffic },
+        dials: [{ server: "10.0.0.1:1", at: 5, ms: 6.5, failure: "refused" }],
+        states: [{ server: "10.0.0.1:1", healthy: false, active: 7 }],
+      },
+    ],
+    newest: [{ id: "1", since: 8, route: null, source: "192.0.2.1:1", sni: null, subject: null, ...traffic }],
+    refusals: [
+      {
+        ...{ outcome: "refused", reason: "unknown_name", time: "2026-11-28T00:00:00.000Z", count: 9 },
+        ...{ source: "192.0.2.1:1", sni: "a\u0000b", route: null, subject: null, detail: "x" },
+      },
+    ],
+    throughput: [{ in: 10, out: 11 }],
+  };
+
+  it("is told to the others as it is", async () => {
+    const { socket } = await second(
+      "status.sock",
+      () => null,
+      () => busy,
+    );
+    assert.deepEqual(await first(socket).statuses(1), [busy]);
+  });
+
+  it("is missing of one that is gone, is being replaced, has another secret, or says something else", async () => {
+    assert.deepEqual(await first(join(folder, "nobody.sock")).statuses(1), [null]);
+    const { socket } = await second(
+      "status-2.sock",
+      () => null,
+      () => busy,
+    );
+    assert.deepEqual(await first(socket).statuses(3), [busy, null, null]);
+    assert.deepEqual(await first(socket, "a guess").statuses(1), [null]);
+    const wrong = await second(
+      "status-3.sock",
+      () => null,
+      () => ({ ...busy, open: -1 }),
+    );
+    assert.deepEqual(await first(wrong.socket).statuses(1), [null]);
   });
 });
 
