@@ -13,6 +13,9 @@ export class ConnectionDuplex extends Duplex {
   readonly #evented: EventedConnection | null;
   #started = false;
   #full: (() => boolean) | null = null;
+  #atOnce: (() => number) | null = null;
+  /** Read, and to be handed over when it is asked for. */
+  #rest: Uint8Array | null = null;
   #wanted = false;
   #reading = false;
   #ended = false;
@@ -63,23 +66,39 @@ export class ConnectionDuplex extends Duplex {
   #pull(): void {
     if (this.#reading || this.destroyed || this.readableEnded) return;
     this.#reading = true;
-    this.connection.read().then(
+    (this.#rest === null ? this.connection.read() : Promise.resolve(this.#rest)).then(
       (chunk) => {
         this.#reading = false;
         if (chunk !== null) this.hears?.();
-        this.push(chunk);
+        this.push(this.#part(chunk));
         if (this.#gone && chunk !== null) this.#pull();
       },
       (error: Error) => this.destroy(error),
     );
   }
 
+  /** As much as may be handed over now; the rest is next. */
+  #part(chunk: Uint8Array | null): Uint8Array | null {
+    const most = this.#atOnce?.() ?? Number.POSITIVE_INFINITY;
+    this.#rest = chunk === null || chunk.length <= most ? null : chunk.subarray(most);
+    return this.#rest === null ? chunk : (chunk?.subarray(0, most) ?? null);
+  }
+
   /**
    * Reads on only while `full` says no; asked before every read, and again at every `wake`. For what reads this
-   * stream without making it wait, as Bun's HTTP server does.
+   * stream without making it wait, as HTTP servers do with heads, and Bun's with bodies.
+   *
+   * @param atOnce bytes that are handed over before `full` is asked again
    */
-  holdWhile(full: (() => boolean) | null): void {
+  holdWhile(full: () => boolean, atOnce: () => number): void {
     this.#full = full;
+    this.#atOnce = atOnce;
+  }
+
+  /** Whoever reads from now on makes it wait as any other stream. */
+  holdNoMore(): void {
+    this.#full = null;
+    this.#atOnce = null;
     this.wake();
   }
 

@@ -3,7 +3,6 @@ import type { Duplex } from "node:stream";
 import { Gone } from "../../http/cancellation.ts";
 import type { HttpBody, HttpExchange, HttpFields, HttpRequest, HttpResponse } from "../../http/exchange.ts";
 
-import type { ConnectionDuplex } from "./connection-duplex.ts";
 import { DuplexConnection } from "./duplex-connection.ts";
 import { fieldsOf, flat, grouped } from "./fields.ts";
 import { maxHeaderBytes, RequestBody } from "./incoming.ts";
@@ -64,10 +63,20 @@ server.on("clientError", (error: Error & { readonly code?: string }, stream: Dup
   endGently(stream, `HTTP/1.1 ${status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
 });
 
+/** Requests that wait for the answer to the one before, until the client is made to wait: a head costs far more than its bytes. */
+const maxWaiting = 16;
+/** What is read of heads at once has as many as fit into it; where more wait than that, somebody fills the memory. */
+const headsAtOnce = 4096;
+const flood = 512;
+
 /** Serves HTTP/1.1 on a connection until it closes. */
 export function serveHttp1(served: Served): void {
   const { stream, draining } = served;
   servedBy.set(stream, served);
+  stream.holdWhile(
+    () => served.waiting.length >= maxWaiting || served.bodyFull?.() === true,
+    () => (served.unfinished?.() === true ? Number.POSITIVE_INFINITY : headsAtOnce),
+  );
   const drain = (): void => endIfDone(served);
   draining.addEventListener("abort", drain, { once: true });
   stream.once("close", () => draining.removeEventListener("abort", drain));
@@ -101,18 +110,18 @@ const highWater = 64 * 1024;
 function bodyOf(
   incoming: IncomingMessage,
   outgoing: ServerResponse,
-  stream: ConnectionDuplex,
+  served: Served,
   waits: boolean,
 ): HttpBody | null {
   const { headers } = incoming;
   if (headers["content-length"] === undefined && headers["transfer-encoding"] === undefined) return null;
-  stream.holdWhile(() => incoming.readableLength >= highWater);
+  served.bodyFull = () => incoming.readableLength >= highWater;
   return new RequestBody(
     incoming,
     () => {
       if (waits && !outgoing.headersSent && !outgoing.destroyed) outgoing.writeContinue();
     },
-    () => stream.wake(),
+    () => served.stream.wake(),
     () => incoming.complete,
   );
 }
@@ -126,8 +135,8 @@ async function answer(
   headIsHere(served);
   served.quiet?.cancel();
   // One at a time: those behind must not be heard if this one turns out to end the connection.
-  if (served.active > 0) await new Promise<void>((resolve) => served.waiting.push(resolve));
-  if (served.closing || outgoing.destroyed) return void served.waiting.shift()?.();
+  if (served.active > 0 && !(await itsTurn(served))) return;
+  if (served.closing || outgoing.destroyed) return next(served);
   served.active++;
   const gone = new Gone();
   outgoing.once("close", () => {
@@ -135,7 +144,7 @@ async function answer(
   });
   incoming.on("error", gone.abort);
   outgoing.on("error", gone.abort);
-  const body = bodyOf(incoming, outgoing, served.stream, waits);
+  const body = bodyOf(incoming, outgoing, served, waits);
   if (body !== null) {
     const unfinished = (): boolean => !incoming.complete;
     if (served.ended && unfinished()) served.stream.destroy();
@@ -168,12 +177,27 @@ async function answer(
   if (body !== null) {
     // What nobody took of the body goes past: the next request comes behind it.
     served.unfinished = null;
-    served.stream.holdWhile(null);
+    served.bodyFull = null;
     incoming.on("data", ignored);
   }
-  const next = served.waiting.shift();
-  if (next === undefined) endIfDone(served);
-  else next();
+  if (served.waiting.length === 0) endIfDone(served);
+  next(served);
+}
+
+/** Resolves when it is the turn of a request behind others; false where the connection is over instead. */
+async function itsTurn(served: Served): Promise<boolean> {
+  if (served.waiting.length >= flood) {
+    served.stream.destroy();
+    return false;
+  }
+  await new Promise<void>((resolve) => served.waiting.push(resolve));
+  return true;
+}
+
+/** The next request has its turn, and there is room for another one. */
+function next({ waiting, stream }: Served): void {
+  waiting.shift()?.();
+  stream.wake();
 }
 
 const ignored = (): void => {};
@@ -237,7 +261,8 @@ async function answerUpgrade(
   headIsHere(served);
   served.quiet?.cancel();
   // In its turn, as any other: nothing is read as a request behind it, so that none waits for it.
-  if (served.active > 0) await new Promise<void>((resolve) => served.waiting.push(resolve));
+  served.stream.holdNoMore();
+  if (served.active > 0 && !(await itsTurn(served))) return;
   if (stream.destroyed) return;
   if (served.closing) return endGently(stream);
   served.active++;

@@ -48,6 +48,7 @@ export async function serveHttp(
     closing: false,
     ended: false,
     unfinished: null,
+    bodyFull: null,
   };
   const over = new Promise<void>((resolve) => stream.once("close", resolve));
   stream.on("error", () => {});
