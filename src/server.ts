@@ -12,7 +12,8 @@ import { openCertificateOrders } from "./certificate-orders.ts";
 import type { Config } from "./config/load.ts";
 import type { Files } from "./config/pem.ts";
 import { type Configured, configure } from "./configured.ts";
-import { Admission, connectionRoom } from "./core/admission.ts";
+import { roomFor } from "./connection-room.ts";
+import { Admission } from "./core/admission.ts";
 import { Assertions } from "./core/assertions.ts";
 import type { RouterRecord } from "./core/record.ts";
 import { Router } from "./core/router.ts";
@@ -30,7 +31,6 @@ import { OtherRouters } from "./peer/routers.ts";
 import { allWhereabouts, listedRouters } from "./peer/whereabouts.ts";
 import { attemptReload } from "./reload/attempt.ts";
 import { RevocationWatch } from "./revocation/watch.ts";
-import { openFiles } from "./runtime/open-files.ts";
 import { ownSocket } from "./runtime/unix-socket.ts";
 import { openShared } from "./shared.ts";
 import type { LoginRecord } from "./sign-in/record.ts";
@@ -240,7 +240,10 @@ export async function startServer(
     forwardedFrom: config.forwardedFrom,
     timeouts: config.timeouts,
   });
+  /** What a configuration needs that is about to be taken up is in nobody's reach yet. */
+  let takingUp = false;
   const letGo = (): void => {
+    if (takingUp) return;
     httpUpstreams.keepOnly((route) => router.isInUse(route));
     revocations.keepOnly(router.routesInReach().map(({ crl }) => crl));
   };
@@ -348,12 +351,14 @@ export async function startServer(
         before: active.config,
         read,
         apply: async (next) => {
-          try {
-            active = await configure(lasting, next, active);
-          } catch (error) {
+          takingUp = true;
+          const [made] = await Promise.allSettled([configure(lasting, next, active)]);
+          takingUp = false;
+          if (made.status === "rejected") {
             letGo();
-            throw error;
+            throw made.reason;
           }
+          active = made.value;
           pages = pagesOf(active);
           signIn?.forget();
           assertions.replace(active.assertionKeys, issuerOf(next));
@@ -381,19 +386,6 @@ export async function startServer(
       await close();
     },
   };
-}
-
-/** The configured cap, or what the process may open, whichever is less. */
-function roomFor(connections: number, processes: number, log: Log): number {
-  const files = openFiles();
-  const room = files === null ? connections : connectionRoom(files);
-  if (room * processes >= connections) return Math.min(room, connections);
-  log.info("SALLYPORT_MAX_CONNECTIONS is more than this process may have open; raise its limit (ulimit -n)", {
-    configured: connections,
-    room,
-    open_files: files?.limit,
-  });
-  return room;
 }
 
 const issuerOf = ({ host }: Config): string => `https://${host}`;

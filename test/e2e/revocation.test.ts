@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { connect } from "node:http2";
+import type { AddressInfo } from "node:net";
 import { after, before, describe, it } from "node:test";
 import type { TLSSocket } from "node:tls";
 import { dial, firstBytes, readAll } from "../support/client.ts";
@@ -462,5 +463,60 @@ describe("a responder (OCSP)", { skip: skipWithoutOpenssl }, () => {
     assert.equal(hard.errors().match(/gives no good answer/g)?.length, 1);
     const metrics = await (await fetch(`http://127.0.0.1:${hard.adminPort}/metrics`)).text();
     assert.match(metrics, /sallyport_ocsp_requests_total\{result="failed"\} 1\n/);
+  });
+});
+
+describe("a reload under way that asks for a list of its own", () => {
+  it("takes up what is denied later, whoever leaves meanwhile", async (test) => {
+    let asked = (): void => {};
+    const hasAsked = new Promise<void>((resolve) => {
+      asked = resolve;
+    });
+    let answer = (): void => {};
+    const lists = createServer((_, response) => {
+      answer = () => response.end(crl(anchor, { thisUpdate: Date.now() - hourMs, number: ++numbers }));
+      asked();
+    }).listen(0, "127.0.0.1");
+    await once(lists, "listening");
+    test.after(() => lists.close());
+    const { port } = lists.address() as AddressInfo;
+    client("stays");
+    const { serial } = client("denied-later");
+    const target = `tcp://127.0.0.1:${upstream.port}`;
+    const routes = (a: string, b: string): void =>
+      write("lists.routes", `A=${target}?sni=a.test${a}\nB=${target}?sni=b.test${b}\n`);
+    routes("", "");
+    write("later.deny", "");
+    const router = await startRouter(site, {
+      SALLYPORT_CLIENT_CA: path("anchor.crt"),
+      SALLYPORT_ROUTES_FILE: path("lists.routes"),
+      SALLYPORT_DENY: path("later.deny"),
+    });
+    test.after(() => router.stop());
+    const told = async (times: number): Promise<void> => {
+      for (let i = 0; i < 400 && router.errors().split("was read anew").length <= times; i++)
+        await new Promise((resolve) => setTimeout(resolve, 25));
+    };
+    const leaving = await dial(site, router.port, "a.test", { as: "stays" });
+    routes("&idle_timeout=5m", "");
+    router.process.kill("SIGHUP");
+    await told(1);
+    routes("&idle_timeout=5m", `&crl=http://127.0.0.1:${port}/b.crl`);
+    router.process.kill("SIGHUP");
+    await hasAsked;
+    const { localPort } = leaving;
+    leaving.destroy();
+    await router.record(({ source }) => source.endsWith(`:${localPort}`));
+    answer();
+    await told(2);
+    const open = await dial(site, router.port, "b.test", { as: "denied-later" });
+    write("later.deny", `${serial}\n`);
+    // The connection that is open ends, and no other one is let in.
+    await readAll(open);
+    const again = await dial(site, router.port, "b.test", { as: "denied-later" });
+    const port2 = again.localPort;
+    await readAll(again);
+    const record = await router.record(({ source }) => source.endsWith(`:${port2}`));
+    assert.equal(record.reason, "client_cert_revoked");
   });
 });
