@@ -59,11 +59,14 @@ export function placeOf(line: Uint8Array): { readonly seq: number; readonly chai
   }
 }
 
-/**
- * What the next line follows, where the bytes are the end of a log: whole lines, or the last one torn. `null` where
- * there is none.
- */
-export function lastLink(end: Uint8Array, sha256Hex: Sha256Hex): Link | null {
+/** What the next line follows, where the last one may be torn. */
+export interface End extends Link {
+  /** The hash of the line that has the number. */
+  readonly numbered: string;
+}
+
+/** How a log ends, where the bytes are its end: whole lines, or the last one torn. `null` where there is none. */
+export function lastLink(end: Uint8Array, sha256Hex: Sha256Hex): End | null {
   const newline = 0x0a;
   let to = end.at(-1) === newline ? end.length - 1 : end.length;
   let hash: string | null = null;
@@ -72,8 +75,15 @@ export function lastLink(end: Uint8Array, sha256Hex: Sha256Hex): Link | null {
     const line = end.subarray(from, to);
     hash ??= sha256Hex(line);
     const place = placeOf(line);
-    if (place !== null) return { seq: place.seq, hash };
+    if (place !== null) {
+      const isLast = to >= end.length - 1;
+      return { seq: place.seq, hash, numbered: isLast ? hash : sha256Hex(line) };
+    }
     to = from - 1;
   }
-  return hash === null ? null : { seq: 0, hash };
+  return hash === null ? null : { seq: 0, hash, numbered: hash };
 }
+
+/** Whether a log that ends so may be one whose last line that anybody knew of was `known`: nothing of it is gone, or another. */
+export const goesOn = ({ seq, hash, numbered }: End, known: Link): boolean =>
+  seq > known.seq || (seq === known.seq && (seq === 0 || numbered === known.hash || hash === known.hash));

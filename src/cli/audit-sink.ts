@@ -1,7 +1,7 @@
 import { openSync, realpathSync, statSync } from "node:fs";
 import { hostname } from "node:os";
 import { AuditLog, type AuditWriter } from "../audit/audit-log.ts";
-import { Chain, genesis } from "../audit/chain.ts";
+import { Chain, genesis, type Link } from "../audit/chain.ts";
 import { SyslogWriter } from "../audit/syslog-writer.ts";
 import type { AuditConfig, SyslogReceiver } from "../config/audit.ts";
 import { ConfigError } from "../errors.ts";
@@ -22,6 +22,7 @@ function dialled(runtime: Runtime, receiver: SyslogReceiver): () => Promise<Conn
 async function writerFor(
   { target, chained, rotation }: AuditConfig,
   runtime: Runtime,
+  log: Log,
 ): Promise<AuditWriter | null> {
   const sha256Hex = (data: string | Uint8Array): string => runtime.sha256Hex(data);
   const chain = (): Chain | null => (chained ? new Chain(genesis, sha256Hex) : null);
@@ -44,7 +45,14 @@ async function writerFor(
         return new AuditStream(openSync(target.path, "a"), chain());
       // What is put aside is the file, not a link to it.
       const path = found === undefined ? target.path : realpathSync(target.path);
-      const file = new AuditFile({ path, chained, rotation, sha256Hex });
+      const cut = (known: Link, found: Link): void =>
+        log.error("the audit log does not end as it was left: lines are missing, or were changed", {
+          path,
+          known: known.seq,
+          last: known.hash,
+          found: found.seq,
+        });
+      const file = new AuditFile({ path, chained, rotation, sha256Hex, cut });
       await file.open();
       return file;
     }
@@ -54,7 +62,7 @@ async function writerFor(
 /** Where audit records go; `null`: nowhere. Rejects with a `ConfigError`. */
 export async function openAudit(config: AuditConfig, runtime: Runtime, log: Log): Promise<AuditLog | null> {
   try {
-    const writer = await writerFor(config, runtime);
+    const writer = await writerFor(config, runtime, log);
     return writer === null ? null : new AuditLog(writer, log);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);

@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { AuditWriter } from "../audit/audit-log.ts";
-import { Chain, genesis, type Link, lastLink } from "../audit/chain.ts";
+import { Chain, genesis, goesOn, type Link, lastLink } from "../audit/chain.ts";
 import { whileLocked } from "./file-lock.ts";
 
 /** When a file is put aside for a new one, and how many of those are kept. */
@@ -31,6 +31,8 @@ export interface AuditFileOptions {
   readonly chained: boolean;
   readonly rotation: Rotation | null;
   readonly sha256Hex: (data: string | Uint8Array) => string;
+  /** The file does not end with the line that was known to be its last, nor behind it. */
+  readonly cut: (known: Link, found: Link) => void;
 }
 
 const tailBytes = 64 * 1024;
@@ -141,8 +143,8 @@ export class AuditFile implements AuditWriter {
     }
     this.#handle = openSync(path, "a+", 0o640);
     const { size } = fstatSync(this.#handle);
-    if (size === 0 && this.#chain !== null) {
-      // Somebody moved the file before it away: whoever wrote to that last has said so.
+    if (this.#chain !== null) {
+      // Whoever wrote last has said so; where the file is empty, somebody moved the one before it away.
       const noted = readNote(noteAt(path));
       if (noted !== null && noted.seq > this.#chain.last.seq) this.#chain.last = noted;
     }
@@ -164,8 +166,9 @@ export class AuditFile implements AuditWriter {
       if (from > 0) end = end.subarray(end.indexOf(0x0a) + 1);
       const link = lastLink(end, this.#options.sha256Hex);
       if (from > 0 && length < maxTail && (link === null || link.seq === 0)) continue;
-      // An empty file follows what was known.
-      if (link !== null) this.#chain.last = link;
+      // An empty file follows what was known; so does one that was cut, so that the gap shows for good.
+      if (link !== null && goesOn(link, this.#chain.last)) this.#chain.last = link;
+      else if (link !== null) this.#options.cut(this.#chain.last, link);
       return;
     }
   }

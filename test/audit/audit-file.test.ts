@@ -14,7 +14,8 @@ import {
 import { hostname, tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { after, describe, it } from "node:test";
-import { Verifier } from "../../src/audit/verify.ts";
+import type { Link } from "../../src/audit/chain.ts";
+import { Verifier, type VerifyReport } from "../../src/audit/verify.ts";
 import { AuditFile, type Rotation } from "../../src/runtime/audit-file.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "sallyport-audit-"));
@@ -24,8 +25,11 @@ const sha256Hex = (data: string | Uint8Array): string => createHash("sha256").up
 const lockOf = (path: string): string => join(folder, `.${basename(path)}.lock`);
 let files = 0;
 const newPath = (): string => join(folder, `audit-${++files}.log`);
+/** Numbers of lines that a file was found to be cut at. */
+const cuts: (readonly [known: number, found: number])[] = [];
 const open = async (path: string, rotation: Rotation | null = null, chained = true): Promise<AuditFile> => {
-  const file = new AuditFile({ path, chained, rotation, sha256Hex });
+  const cut = (known: Link, found: Link): void => void cuts.push([known.seq, found.seq]);
+  const file = new AuditFile({ path, chained, rotation, sha256Hex, cut });
   await file.open();
   return file;
 };
@@ -34,13 +38,18 @@ const record = (i: number): string =>
 const linesOf = (...paths: readonly string[]): string[] =>
   paths.flatMap((path) => readFileSync(path, "utf8").split("\n").slice(0, -1));
 
-function isWhole(...paths: readonly string[]): number {
+function verified(...paths: readonly string[]): VerifyReport {
   const verifier = new Verifier({ partial: false, restarts: false, first: null, last: null }, sha256Hex);
   const lines = linesOf(...paths);
   for (const [i, line] of lines.entries()) verifier.line(Buffer.from(line), "", i + 1);
-  const report = verifier.end(false, "", lines.length);
-  assert.ok(report.ok, JSON.stringify(report.breaks));
-  return lines.length;
+  return verifier.end(false, "", lines.length);
+}
+
+function isWhole(...paths: readonly string[]): number {
+  const { ok, breaks, lines } = verified(...paths);
+  assert.ok(ok, JSON.stringify(breaks));
+  assert.deepEqual(cuts, []);
+  return lines;
 }
 
 describe("an audit log in a file", () => {
@@ -173,5 +182,30 @@ describe("an audit log in a file", () => {
     await file.write([record(1)]);
     await file.close();
     assert.doesNotMatch(readFileSync(path, "utf8"), /chain|seq/);
+  });
+
+  it("shows for good that its end was cut off or changed, while it was written to or between two starts", async () => {
+    const doctored: Readonly<Record<string, (lines: readonly string[]) => string>> = {
+      "its last lines cut off": (lines) => `${lines.slice(0, -2).join("\n")}\n`,
+      "cut in the middle of a line": (lines) => `${lines.slice(0, -2).join("\n")}\n{"time":"2026-`,
+      "its last line another one": (lines) => `${lines.join("\n").replace(/"i":3,/, '"i":3333,')}\n`,
+      "another one, and half a line behind it": (lines) =>
+        `${lines.join("\n").replace(/"i":3,/, '"i":4,')}\n{"time":"2026-`,
+    };
+    for (const [what, doctor] of Object.entries(doctored)) {
+      for (const restarts of [false, true]) {
+        const path = newPath();
+        let file = await open(path);
+        await file.write([record(1), record(2), record(3)]);
+        if (restarts) await file.close();
+        writeFileSync(path, doctor(linesOf(path)));
+        if (restarts) file = await open(path);
+        await file.write([record(4)]);
+        await file.write([record(5)]);
+        await file.close();
+        assert.equal(verified(path).ok, false, what);
+        assert.deepEqual(cuts.splice(0).length, 1, what);
+      }
+    }
   });
 });

@@ -113,7 +113,7 @@ describe("a chain of audit lines", () => {
     const torn = (lines[2] ?? "").slice(0, 30);
     const end = bytes(`${lines[0]}\n${lines[1]}\n${torn}`);
     const link = lastLink(end, sha256Hex);
-    assert.deepEqual(link, { seq: 2, hash: sha256Hex(torn) });
+    assert.deepEqual(link, { seq: 2, hash: sha256Hex(torn), numbered: sha256Hex(lines[1] ?? "") });
     const more = written(2, new Chain(link ?? genesis, sha256Hex));
     const report = verified([...lines.slice(0, 2), torn, ...more]);
     assert.ok(report.ok, JSON.stringify(report));
