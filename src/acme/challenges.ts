@@ -3,7 +3,7 @@ import { Extension, SubjectAlternativeNameExtension, X509CertificateGenerator } 
 import type { AcmeConfig } from "../config/acme.ts";
 import type { CertificateAndKey } from "../core/contexts.ts";
 import type { Runtime, TlsContext } from "../types.ts";
-import type { AcmeStore } from "./store.ts";
+import { type AcmeStore, isToken } from "./store.ts";
 
 /** id-pe-acmeIdentifier (RFC 8737 §6.1). */
 const acmeIdentifier = "1.3.6.1.5.5.7.1.31";
@@ -79,7 +79,7 @@ export class Challenges {
   /** What `http-01` asks for (RFC 8555 §8.3); `null` where nobody has such a token. */
   answerTo(token: string): string | null {
     const config = this.#config();
-    if (config?.challenge !== "http-01" || !/^[A-Za-z0-9_-]{1,128}$/.test(token)) return null;
+    if (config?.challenge !== "http-01" || !isToken(token)) return null;
     return this.#storeOf(config.folder).challenge("http-01", token);
   }
 }

@@ -2,7 +2,7 @@ import type { Authorization, Order } from "acme-client";
 import type { AcmeChallenge } from "../config/acme.ts";
 import type { Account } from "./client.ts";
 import { AcmeProblem, problemText } from "./problem.ts";
-import type { AcmeStore } from "./store.ts";
+import { type AcmeStore, isToken } from "./store.ts";
 
 /** For a validation, and for an order to be filled. */
 const patienceMs = 120_000;
@@ -85,6 +85,7 @@ export class CertificateOrder {
       const offered = authorization.challenges.map(({ type }) => type).join(", ");
       throw new AcmeProblem(`the authority offers no ${kind} for it, only ${offered}`);
     }
+    if (!isToken(challenge.token)) throw new AcmeProblem("the authority gives a token that is none");
     const key = this.#kind === "http-01" ? challenge.token : name;
     this.#store.publish(this.#kind, key, await client.getChallengeKeyAuthorization(challenge));
     try {

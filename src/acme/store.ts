@@ -17,6 +17,9 @@ export interface Turn {
   release(): void;
 }
 
+/** What may be a token of `http-01` (RFC 8555 §8.3): whoever names a file by it can name no other. */
+export const isToken = (text: string): boolean => /^[A-Za-z0-9_-]{1,128}$/.test(text);
+
 /** What is kept of one directory, where all processes and routers that share it look. */
 export interface AcmeStore {
   /** The account's key, PEM; the first that anybody made. */
