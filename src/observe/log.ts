@@ -1,4 +1,5 @@
 import type { LineSink } from "../types.ts";
+import { printable } from "./printable.ts";
 
 export const logLevels = ["debug", "info", "warn", "error"] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -37,7 +38,8 @@ export function createLog(
       const pairs = Object.entries({ ...always, ...facts }).map(
         ([key, value]) => ` ${key}=${typeof value === "string" ? value : JSON.stringify(value)}`,
       );
-      sink.write(`${time.slice(11, 19)} ${name.padEnd(5)} ${message}${pairs.join("")}`);
+      // Some of it is from elsewhere: it must neither begin a line of its own nor move the cursor.
+      sink.write(printable(`${time.slice(11, 19)} ${name.padEnd(5)} ${message}${pairs.join("")}`));
     };
   return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
 }
