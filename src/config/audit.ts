@@ -87,7 +87,11 @@ function receiverOf(text: string, files: Files): SyslogReceiver {
       );
   if (kind === "unix") {
     if (!/^syslog\+unix:\/[^/]/.test(text)) throw new Error("expected syslog+unix:/PATH, a stream socket");
-    return { path: decodeURIComponent(url.pathname) };
+    try {
+      return { path: decodeURIComponent(url.pathname) };
+    } catch {
+      throw new Error("holds a % that is no percent-encoding: expected syslog+unix:/PATH");
+    }
   }
   const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
   const port = url.port === "" && kind === "tls" ? tlsPort : Number(url.port);

@@ -21,6 +21,19 @@ export function otlpConfig(values: Values, env: Environment, problems: ConfigPro
           name,
           message: `with SALLYPORT_OTLP=${what}, expected http/json: the one way there is`,
         });
+    for (const name of [
+      "OTEL_EXPORTER_OTLP_ENDPOINT",
+      "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+      "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+    ]) {
+      const url = env[name] ?? "";
+      // The SDK would go on with its default, and the records with it. It may hold a secret: not repeated.
+      if (url !== "" && !(/^https?:\/\/[^/]/i.test(url) && URL.canParse(url)))
+        problems.push({
+          name,
+          message: `with SALLYPORT_OTLP=${what}, expected an http:// or https:// URL such as http://127.0.0.1:4318`,
+        });
+    }
   }
   return { traces: what === "traces" || what === "all", metrics: what === "metrics" || what === "all" };
 }

@@ -6,7 +6,13 @@ import type { Values } from "./variables.ts";
 const expectedUrl =
   "expected memory:, or redis:// or rediss:// with a host, such as rediss://user:password@state.example.com:6379/0";
 
-const decoded = (text: string): string | null => (text === "" ? null : decodeURIComponent(text));
+function decoded(text: string): string | null {
+  try {
+    return text === "" ? null : decodeURIComponent(text);
+  } catch {
+    throw new Error(`holds a % that is no percent-encoding: ${expectedUrl}`);
+  }
+}
 
 /** What was given is not repeated: it may hold a password. Throws with words for the user. */
 function parseUrl(text: string): Omit<StateSettings, "secret"> {

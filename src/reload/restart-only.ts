@@ -1,25 +1,27 @@
 import type { Config } from "../config/load.ts";
 import type { ConfigProblem } from "../errors.ts";
 
-/** What is made once, at start, and by which variable. */
-const fixed = {
-  listen: "SALLYPORT_LISTEN",
-  admin: "SALLYPORT_ADMIN_LISTEN",
-  connect: "SALLYPORT_CONNECT_LISTEN",
-  caps: "SALLYPORT_MAX_CONNECTIONS",
-  limits: "SALLYPORT_CONNECTION_RATE_PER_SOURCE",
-  tunnel: "SALLYPORT_TUNNEL_ALLOW",
-  peers: "SALLYPORT_PEERS",
-  peerAddress: "SALLYPORT_PEER_ADDRESS",
-  adminAllow: "SALLYPORT_ADMIN_ALLOW",
-  revocation: "SALLYPORT_CRL_RULE",
-  profile: "SALLYPORT_CLIENT_PROFILE",
-  groups: "SALLYPORT_GROUPS",
-  log: "SALLYPORT_LOG_LEVEL",
-  audit: "SALLYPORT_AUDIT_LOG",
-  workers: "SALLYPORT_WORKERS",
-  state: "SALLYPORT_STATE_URL",
-} as const satisfies Partial<Record<keyof Config, string>>;
+/** What is made once, at start, by the variable that asks for it. */
+const fixed: Readonly<Record<string, (config: Config) => unknown>> = {
+  SALLYPORT_LISTEN: ({ listen }) => listen,
+  SALLYPORT_ADMIN_LISTEN: ({ admin }) => admin,
+  SALLYPORT_CONNECT_LISTEN: ({ connect }) => connect,
+  SALLYPORT_MAX_CONNECTIONS: ({ caps }) => caps,
+  SALLYPORT_CONNECTION_RATE_PER_SOURCE: ({ limits }) => limits,
+  SALLYPORT_TUNNEL_ALLOW: ({ tunnel }) => tunnel,
+  SALLYPORT_PEERS: ({ peers }) => peers,
+  SALLYPORT_PEER_ADDRESS: ({ peerAddress }) => peerAddress,
+  SALLYPORT_ADMIN_ALLOW: ({ adminAllow }) => adminAllow,
+  SALLYPORT_CRL_RULE: ({ revocation }) => revocation,
+  SALLYPORT_CLIENT_PROFILE: ({ profile }) => profile,
+  SALLYPORT_GROUPS: ({ groups }) => groups,
+  SALLYPORT_LOG_LEVEL: ({ log }) => log,
+  SALLYPORT_AUDIT_LOG: ({ audit }) => audit,
+  SALLYPORT_WORKERS: ({ workers }) => workers,
+  SALLYPORT_STATE_URL: ({ state }) => state && { ...state, secret: null, tls: state.tls !== null },
+  SALLYPORT_STATE_SECRET: ({ state }) => state?.secret,
+  SALLYPORT_STATE_CA: ({ state }) => state?.tls,
+};
 
 interface Listening {
   readonly key: string;
@@ -39,8 +41,8 @@ const needsRestart = "takes a restart";
 /** What is different from `before` in a way that a router that runs can't take up. */
 export function restartOnly(config: Config, before: Config): readonly ConfigProblem[] {
   const problems: ConfigProblem[] = [];
-  for (const [key, name] of Object.entries(fixed) as [keyof typeof fixed, string][]) {
-    if (JSON.stringify(config[key]) !== JSON.stringify(before[key]))
+  for (const [name, part] of Object.entries(fixed)) {
+    if (JSON.stringify(part(config)) !== JSON.stringify(part(before)))
       problems.push({ name, message: `is another than at the start, which ${needsRestart}` });
   }
   const [now, then] = [listenersOf(config), listenersOf(before)];

@@ -177,6 +177,24 @@ describe("the environment", () => {
       );
   });
 
+  it("a % that is no percent-encoding is said to be none", () => {
+    refused(
+      { SALLYPORT_STATE_URL: "redis://%zz@h", SALLYPORT_STATE_SECRET: "a".repeat(64) },
+      "SALLYPORT_STATE_URL",
+      /a % that is no percent-encoding: expected memory:/,
+    );
+    refused({ SALLYPORT_AUDIT_LOG: "syslog+unix:/%zz" }, "SALLYPORT_AUDIT_LOG", /no percent-encoding/);
+  });
+
+  it("an endpoint of OTEL_* that is no URL is refused where something is exported", () => {
+    for (const name of ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"]) {
+      for (const value of ["collector:4318", "ftp://collector.test", "https://"])
+        refused({ SALLYPORT_OTLP: "all", [name]: value }, name, /expected an http:\/\/ or https:\/\/ URL/);
+      assert.deepEqual(problems({ SALLYPORT_OTLP: "all", [name]: "https://collector.test:4318/x" }), []);
+      assert.deepEqual(problems({ [name]: "collector:4318" }), []);
+    }
+  });
+
   it("says where state is shared, and what seals it", () => {
     const base64 = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
     const secret = Uint8Array.from({ length: 32 }, (_, i) => i + 1);

@@ -293,16 +293,20 @@ describe("a list at a URL", () => {
 
   it("is asked for, in DER too, and again before it ends", async (test) => {
     const { serial } = client("remote");
-    const now = Date.now();
     answer = {
       status: 200,
-      body: Buffer.from(crl(anchor, { thisUpdate: now - 5000, nextUpdate: now + 4000 })),
+      // Good for so long from when it is asked for, however long the router takes to get there.
+      get body() {
+        const now = Date.now();
+        return Buffer.from(crl(anchor, { thisUpdate: now - 5000, nextUpdate: now + 4000 }));
+      },
     };
     const router = await startRouter(site, settings({ SALLYPORT_CRL: url }));
     test.after(() => router.stop());
     assert.equal(await served(router, "remote"), true);
     const live = await dial(site, router.port, "a.test", { as: "remote" });
     assert.equal(await answers(live), "hello");
+    const now = Date.now();
     answer = {
       status: 200,
       body: Buffer.from(

@@ -84,5 +84,14 @@ describe("what takes a restart", () => {
     ]);
     assert.match(told({ SALLYPORT_MAX_CONNECTIONS: "7" }).join(), /^SALLYPORT_MAX_CONNECTIONS: /);
     assert.match(told({ SALLYPORT_ADMIN_ALLOW: "cn:a" }).join(), /^SALLYPORT_ADMIN_ALLOW: /);
+    const shared = { SALLYPORT_STATE_URL: "rediss://a.test", SALLYPORT_STATE_SECRET: "a".repeat(64) };
+    for (const [name, value] of [
+      ["SALLYPORT_STATE_URL", "rediss://b.test"],
+      ["SALLYPORT_STATE_SECRET", "b".repeat(64)],
+      ["SALLYPORT_STATE_CA", ca],
+    ] as const)
+      assert.deepEqual(told({ ...shared, [name]: value }, shared), [
+        `${name}: is another than at the start, which takes a restart`,
+      ]);
   });
 });
