@@ -46,6 +46,8 @@ export class TokenBuckets {
    * @param now milliseconds of any clock, the same for all calls
    */
   take(key: string, now: number): number {
+    // An empty bucket, and a clock that was set back since: it is empty by the new one, and no more than that.
+    if ((this.#fullAt.get(key) ?? now) > now + this.#burstMs) this.#set(key, now + this.#burstMs, now);
     const wait = this.wait(key, now);
     if (wait === 0) this.#set(key, Math.max(this.#fullAt.get(key) ?? now, now) + this.#msEach, now);
     return wait;

@@ -13,7 +13,13 @@ const maxAsked = 1000;
 const asked = z.object({
   ask: z.string().max(64),
   /** Its secret in base64url. */
-  key: z.object({ pid: z.int(), secret: z.string().max(512) }),
+  key: z.object({
+    pid: z.int(),
+    secret: z
+      .string()
+      .max(512)
+      .regex(/^[A-Za-z0-9_-]*$/),
+  }),
   asking: holder,
 });
 const done = z.object({ ask: z.string().max(64) });

@@ -17,6 +17,16 @@ describe("a token bucket for each key", () => {
     assert.equal(buckets.take("a", 1100), 100);
   });
 
+  it("fills by a clock that was set back, too", () => {
+    const buckets = new TokenBuckets({ perSecond: 10, burst: 3 });
+    const hour = 3_600_000;
+    for (let i = 0; i < 3; i++) assert.equal(buckets.take("a", hour), 0);
+    assert.equal(buckets.take("a", 0), 100);
+    assert.equal(buckets.take("a", 50), 50);
+    assert.equal(buckets.take("a", 100), 0);
+    assert.equal(buckets.take("a", 100), 100);
+  });
+
   it("lets through no more than its rate and burst, whatever comes when", () => {
     fc.assert(
       fc.property(
