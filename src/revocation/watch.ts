@@ -23,6 +23,11 @@ interface Watched {
   started: boolean;
 }
 
+const together = (a: DenyList, b: DenyList): DenyList => ({
+  serials: new Set([...a.serials, ...b.serials]),
+  hashes: new Set([...a.hashes, ...b.hashes]),
+});
+
 /** All that is known of revoked certificates, for every set of sources that routes have. */
 export class RevocationWatch {
   readonly #settings: RevocationSettings;
@@ -36,6 +41,8 @@ export class RevocationWatch {
   #own: DenyList = nobody;
   #denied: DenyList = nobody;
   #denyStamp: string | null = null;
+  /** What the file was when it had lost entries at the last look. */
+  #lessStamp: string | null = null;
   #timer: ReturnType<typeof setInterval> | undefined;
 
   /** @param shared what other routers know; `null` where there are none */
@@ -99,10 +106,13 @@ export class RevocationWatch {
     for (const entry of entries) entry.started = true;
     await Promise.all(entries.map(({ feed }) => feed.start()));
     if (this.#bySources.size === 0 && this.#settings.deny === null) return;
-    this.#timer ??= setInterval(() => {
-      this.#readDenied();
-      for (const { feed } of this.#bySources.values()) feed.tick(Date.now());
-    }, lookEveryMs);
+    this.#timer ??= setInterval(() => this.tick(Date.now()), lookEveryMs);
+  }
+
+  /** Looks at everything once. */
+  tick(now: number): void {
+    this.#readDenied();
+    for (const { feed } of this.#bySources.values()) feed.tick(now);
   }
 
   /** Looks no longer at sources that are none of these. */
@@ -116,12 +126,24 @@ export class RevocationWatch {
     clearInterval(this.#timer);
   }
 
+  /**
+   * What the file says, once it has said so at two looks in a row where that is less than before: whoever writes it in
+   * place empties it first, and nobody is let in, here or at another router, while that takes. What is new counts at once.
+   */
+  #settled(list: DenyList, stamp: string | null): DenyList {
+    const lost = [...this.#own.serials].some((one) => !list.serials.has(one));
+    const isLess = lost || [...this.#own.hashes].some((one) => !list.hashes.has(one));
+    if (!isLess || stamp === this.#lessStamp) {
+      this.#lessStamp = null;
+      return list;
+    }
+    this.#lessStamp = stamp;
+    this.#denyStamp = null;
+    return together(this.#own, list);
+  }
+
   #publishDenied(): void {
-    const { serials, hashes } = this.#shared?.denied ?? nobody;
-    this.#denied = {
-      serials: new Set([...this.#own.serials, ...serials]),
-      hashes: new Set([...this.#own.hashes, ...hashes]),
-    };
+    this.#denied = together(this.#own, this.#shared?.denied ?? nobody);
     for (const { known } of this.#bySources.values()) known.replaceDenied(this.#denied);
   }
 
@@ -134,8 +156,8 @@ export class RevocationWatch {
     try {
       const list = parseDenyList(new TextDecoder().decode(this.#files.readBytes(path)));
       if ("malformed" in list) throw new Error(list.malformed);
-      this.#own = list;
-      this.#shared?.deny(list);
+      this.#own = this.#settled(list, stamp);
+      this.#shared?.deny(this.#own);
       this.#publishDenied();
     } catch (error) {
       const problem = error instanceof Error ? error.message : String(error);
