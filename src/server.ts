@@ -15,6 +15,7 @@ import { type Configured, configure } from "./configured.ts";
 import { roomFor } from "./connection-room.ts";
 import { Admission } from "./core/admission.ts";
 import { Assertions } from "./core/assertions.ts";
+import type { OpenNotes } from "./core/open-notes.ts";
 import type { RouterRecord } from "./core/record.ts";
 import { Router } from "./core/router.ts";
 import type { RouterParts } from "./core/router-parts.ts";
@@ -59,6 +60,7 @@ export interface Watched {
   /** How it stands with what the audit log took; `null` where nobody can say. */
   readonly recording: Recording | null;
   readonly traces: ConnectionTraces | null;
+  readonly notes: OpenNotes | null;
 }
 
 /** A router that listens. */
@@ -99,10 +101,10 @@ export async function startServer(
   runtime: Runtime,
   config: Config,
   log: Log,
-  audit: (record: RouterRecord | CertificateRecord | LoginRecord) => void,
+  audit: (record: RouterRecord | CertificateRecord | LoginRecord, written?: () => void) => void,
   files: Files,
   member: Member | null = null,
-  { recording, traces }: Watched = { recording: null, traces: null },
+  { recording, traces, notes }: Watched = { recording: null, traces: null, notes: null },
   sockets: ReadonlyMap<string, number> = new Map(),
 ): Promise<RunningServer> {
   const processes = member?.welcome.workers ?? 1;
@@ -203,8 +205,8 @@ export async function startServer(
     ),
     admission,
     limits: new Limits(config.limits, processes),
-    audit: (record: RouterRecord) => {
-      audit(record);
+    audit: (record: RouterRecord, written?: () => void) => {
+      audit(record, written);
       if (record.event === "statement" || record.event === "request") traces?.recorded(record);
       if (record.event === "connection") page.recorded(record);
     },
@@ -226,6 +228,7 @@ export async function startServer(
     },
     metrics,
     traces,
+    notes,
     log,
     httpUpstreams,
   };

@@ -38,7 +38,7 @@ const anchorEveryMs = 5 * 60_000;
 export class AuditLog implements Recording {
   readonly #writer: AuditWriter;
   readonly #log: Log;
-  #queue: string[] = [];
+  #queue: { readonly record: string; readonly written: (() => void) | undefined }[] = [];
   #bytes = 0;
   #lost = 0;
   /** Lost since the log said so. */
@@ -69,14 +69,19 @@ export class AuditLog implements Recording {
     return this.#lost;
   }
 
-  /** One JSON object. */
-  write(record: string): void {
+  /**
+   * One JSON object.
+   *
+   * @param written called once it is, or is lost for want of room
+   */
+  write(record: string, written?: () => void): void {
     if (this.#queue.length >= maxRecords || this.#bytes + record.length > maxBytes) {
       this.#lost++;
       this.#untold++;
+      written?.();
       return;
     }
-    this.#queue.push(record);
+    this.#queue.push({ record, written });
     this.#bytes += record.length;
     this.#writing ??= this.#run();
   }
@@ -102,7 +107,7 @@ export class AuditLog implements Recording {
     let retryMs = firstRetryMs;
     await this.#pause(gatherMs);
     while (this.#queue.length > 0) {
-      const batch = this.#queue.slice(0, perWrite);
+      const batch = this.#queue.slice(0, perWrite).map(({ record }) => record);
       for (;;) {
         try {
           await this.#writer.write(batch);
@@ -115,8 +120,10 @@ export class AuditLog implements Recording {
         }
       }
       retryMs = firstRetryMs;
-      this.#queue.splice(0, batch.length);
-      for (const { length } of batch) this.#bytes -= length;
+      for (const { record, written } of this.#queue.splice(0, batch.length)) {
+        this.#bytes -= record.length;
+        written?.();
+      }
       this.#succeeded();
     }
     this.#writing = null;

@@ -20,6 +20,7 @@ import { Primary, type SharedListener, WorkerFailed } from "../workers/primary.t
 import { newSecret } from "../workers/secret.ts";
 import { RouterSecrets } from "../workers/secrets.ts";
 import type { CliIo } from "./command.ts";
+import { LeftOpen } from "./left-open.ts";
 import { openExport } from "./otlp-export.ts";
 
 /** How many processes a configuration asks for. */
@@ -127,11 +128,26 @@ export async function serveWithWorkers(serving: Serving): Promise<number> {
       logFormat,
       drainMs: config.timeouts.drainMs,
       recording: audit,
-      start: (summons, inherited) =>
-        startWorker(["worker"], JSON.stringify(summons), inherited, {
-          out: (line) => audit?.write(line),
+      start: async (summons, inherited) => {
+        const left = new LeftOpen(summons, config.audit.target);
+        const worker = await startWorker(["worker"], JSON.stringify(summons), inherited, {
+          out: (line) => {
+            left.handed(line);
+            audit?.write(line);
+          },
           error: (line) => errors.write(line),
-        }),
+        });
+        return {
+          ...worker,
+          ended: worker.ended.then((status) => {
+            for (const record of left.records(status)) {
+              audit?.write(JSON.stringify(record));
+              primary.recorded(record);
+            }
+            return status;
+          }),
+        };
+      },
       protect: ownSocket,
     });
     admin = await listenForAdmin(

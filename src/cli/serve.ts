@@ -97,7 +97,7 @@ says what that does. SIGTERM or SIGINT drains; a second one ends at once.`,
       (record) => audit?.write(JSON.stringify(record)),
       seen,
       null,
-      { recording: audit, traces: exported.traces },
+      { recording: audit, traces: exported.traces, notes: null },
       sockets,
     );
     const reloader = new Reloader(seen, (why) => server.reload(why, read));

@@ -5,6 +5,7 @@ import { createLog } from "../observe/log.ts";
 import { Reloader } from "../reload/reloader.ts";
 import { SeenFiles } from "../reload/seen-files.ts";
 import { files, lineSink } from "../runtime/files.ts";
+import { NoteFile } from "../runtime/note-file.ts";
 import { removeFolder } from "../runtime/private-folder.ts";
 import { selectRuntime } from "../runtime/select.ts";
 import { onSignals } from "../runtime/signals.ts";
@@ -15,6 +16,7 @@ import { type Ending, Member } from "../workers/member.ts";
 import { summons } from "../workers/messages.ts";
 import { ofWorker, openAudit } from "./audit-sink.ts";
 import { type Command, UsageError } from "./command.ts";
+import { openNotesPath } from "./left-open.ts";
 import { options } from "./options.ts";
 import { openExport } from "./otlp-export.ts";
 import { checkShares } from "./serve-workers.ts";
@@ -55,15 +57,16 @@ export const worker: Command = {
     const log = createLog(errors, member.welcome.log, config.log.level, { worker: asked.number });
     const audit = await openAudit(ofWorker(config.audit), runtime, log);
     await selfTest(runtime, files);
+    const notes = audit === null ? null : new NoteFile(openNotesPath(asked), log);
     const exported = await openExport(config, io.env, runtime, log, { traces: true, metrics: null });
     const server = await startServer(
       runtime,
       config,
       log,
-      (record) => audit?.write(JSON.stringify(record)),
+      (record, written) => audit?.write(JSON.stringify(record), written),
       seen,
       member,
-      { recording: audit, traces: exported.traces },
+      { recording: audit, traces: exported.traces, notes },
     );
     const readAgain = (): Config => {
       const found = read();
@@ -89,6 +92,7 @@ export const worker: Command = {
     });
     member.leave();
     await Promise.all([audit?.close(), exported.close()]);
+    notes?.stop();
     if (last === "abandoned") {
       log.error("the primary process is gone: stopped");
       removeFolder(asked.folder);

@@ -13,6 +13,7 @@ import type { Assertions } from "./assertions.ts";
 import type { CertificateAndKey, TlsContexts } from "./contexts.ts";
 import type { Gate } from "./gate.ts";
 import type { RouteTable } from "./match.ts";
+import type { OpenNotes } from "./open-notes.ts";
 import type { RouterRecord } from "./record.ts";
 import type { Route } from "./route.ts";
 import type { Adapter, Session } from "./session.ts";
@@ -37,7 +38,10 @@ export interface RouterParts {
     readonly connectMs: number;
     readonly halfCloseMs: number;
   };
-  readonly audit: (record: RouterRecord) => void;
+  /** @param written called once it is */
+  readonly audit: (record: RouterRecord, written?: () => void) => void;
+  /** `null`: nobody would look at them. */
+  readonly notes: OpenNotes | null;
   /** `null`: nobody follows connections. */
   readonly traces: ConnectionTraces | null;
   /** Makes a client certificate for a user of an upstream. Throws a `Refusal`. */

@@ -1,4 +1,4 @@
-import { Refusal } from "../errors.ts";
+import { type Reason, Refusal } from "../errors.ts";
 import { Gone } from "../http/cancellation.ts";
 import { admittedBy, brokenLimit } from "../identity/policy.ts";
 import type { VerifiedClient } from "../identity/verifier.ts";
@@ -11,14 +11,16 @@ import type { Place } from "./admission.ts";
 import { AdmittedSession } from "./admitted-session.ts";
 import type { Arrival } from "./arrival.ts";
 import { asRefusal } from "./as-refusal.ts";
+import { connectionRecord } from "./connection-record.ts";
 import { deadline } from "./deadline.ts";
 import type { Generation } from "./generation.ts";
 import { type Begun, readHello, refuseInClear } from "./hello.ts";
 import { lingeringClose } from "./linger.ts";
 import type { LiveConnection, Traffic } from "./live.ts";
 import type { Match } from "./match.ts";
+import type { Notable, Note } from "./open-notes.ts";
 import { Progress } from "./progress.ts";
-import { type ConnectionRecord, outcomeOf, recorded } from "./record.ts";
+import { type ConnectionRecord, type Outcome, outcomeOf } from "./record.ts";
 import type { Route } from "./route.ts";
 import type { Router } from "./router.ts";
 import type { Handler } from "./session.ts";
@@ -28,7 +30,7 @@ import { validatedName, validationProtocol } from "./validation.ts";
 type Hit = Extract<Match, { ok: true }>;
 
 /** One connection, from accept to its record. */
-export class Visit {
+export class Visit implements Notable {
   readonly #router: Router;
   readonly #generation: Generation;
   readonly #arrival: Arrival;
@@ -51,6 +53,7 @@ export class Visit {
   #rechecking = false;
   #onRoute = false;
   #established = false;
+  #note: Note | null = null;
   readonly #id = crypto.randomUUID();
   /** Why it was ended from outside, if it was: said instead of the broken connection that follows. */
   #verdict: Refusal | undefined;
@@ -66,8 +69,9 @@ export class Visit {
   }
 
   async run(): Promise<void> {
-    const { admission, timeouts, traces } = this.#generation.parts;
+    const { admission, timeouts, traces, notes } = this.#generation.parts;
     traces?.began(this.#id, this.#progress.began);
+    this.#note = notes?.note(this) ?? null;
     const late = deadline(timeouts.handshakeMs, () => {
       this.#end(new Refusal("handshake_timeout", `no finished handshake within ${timeouts.handshakeMs} ms`));
     });
@@ -82,6 +86,7 @@ export class Visit {
         if (hit.route.terminates) await this.#terminate(hit);
         late.cancel();
         this.#place.established();
+        this.#note?.renew();
         this.#passage?.leave();
         await this.#serve(hit);
       }
@@ -352,44 +357,40 @@ export class Visit {
     return this.#generation.parts.limits.pace(carrier, address, key);
   }
 
+  cutRecord(): ConnectionRecord {
+    return this.#recordAs("failed", "draining", null);
+  }
+
+  #recordAs(outcome: Outcome, reason: Reason, detail: string | null): ConnectionRecord {
+    const hello = this.#hello;
+    return connectionRecord(
+      {
+        id: this.#id,
+        source: this.#source,
+        listener: this.#arrival.listener,
+        hello: hello === undefined ? null : { sni: hello.serverName, ja4: this.#router.fingerprint(hello) },
+        hit: this.#hit ?? null,
+        tls: this.#tls ?? null,
+        session: this.#session ?? null,
+        identity: this.#client?.identity ?? this.#session?.visitor ?? null,
+        traffic: this.traffic,
+        since: this.#started,
+      },
+      { outcome, reason, detail },
+    );
+  }
+
   #record(failure: Refusal | undefined): void {
     const { audit, metrics, traces, log } = this.#generation.parts;
     const departed = failure === undefined ? (this.#session?.departed ?? null) : null;
     const reason = failure?.reason ?? (departed === null ? "ok" : "draining");
     const outcome = failure === undefined ? "served" : outcomeOf(reason, this.#established);
-    const route = this.#hit?.route;
-    const carried = this.#tls ?? this.#connection;
-    const session = this.#session;
-    const identity = this.#client?.identity ?? session?.visitor ?? undefined;
-    const record: ConnectionRecord = {
-      time: new Date().toISOString(),
-      id: this.#id,
-      event: "connection",
-      outcome,
-      reason,
-      source: endpointText(this.#source),
-      listener: this.#arrival.listener,
-      sni: this.#hello?.serverName ?? null,
-      alpn: this.#hit?.alpn ?? this.#tls?.alpn ?? null,
-      tls: this.#tls?.version ?? null,
-      ja4: this.#hello === undefined ? null : this.#router.fingerprint(this.#hello),
-      resumed: this.#tls?.resumed ?? false,
-      route: route?.name ?? null,
-      adapter: route?.adapter ?? null,
-      upstream: session?.hasDialled === true ? session.upstream : null,
-      database: session?.database ?? null,
-      agent: session?.agent ?? null,
-      software: session?.software ?? null,
-      identity: identity === undefined ? null : recorded(identity),
-      logins: session === undefined || session.logins.size === 0 ? null : [...session.logins],
-      bytes_in: carried.bytesRead,
-      bytes_out: carried.bytesWritten,
-      duration_ms: Math.round(performance.now() - this.#started),
-      detail: failure?.message ?? departed ?? this.#said,
-    };
-    audit(record);
+    const detail = failure?.message ?? departed ?? this.#said;
+    const record = this.#recordAs(outcome, reason, detail);
+    const note = this.#note;
+    audit(record, note === null ? undefined : () => note.erase());
     traces?.ended(record, this.#progress);
-    metrics.connections.add(1, route?.name ?? "", outcome, reason);
+    metrics.connections.add(1, this.route?.name ?? "", outcome, reason);
     if (failure instanceof LimitReached) metrics.limited.add(1, failure.limit);
     this.#count();
     if (failure?.cause instanceof TypeError) log.error("a fault of our own", { detail: failure.cause.stack });

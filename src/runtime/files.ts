@@ -1,5 +1,14 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { closeSync, fstatSync, openSync, readdirSync, readFileSync, statSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import type { Files } from "../config/pem.ts";
 import type { LineSink } from "../types.ts";
 
@@ -61,6 +70,24 @@ export const files: Files = {
     }
   },
 };
+
+/** The end of a file, from the beginning of a line; empty where there is none. */
+export function endOf(path: string, bytes: number): string {
+  let handle: number;
+  try {
+    handle = openSync(path, "r");
+  } catch {
+    return "";
+  }
+  try {
+    const { size } = fstatSync(handle);
+    const end = Buffer.alloc(Math.min(size, bytes));
+    const text = end.toString("utf8", 0, readSync(handle, end, 0, end.length, size - end.length));
+    return size > bytes ? text.slice(text.indexOf("\n") + 1) : text;
+  } finally {
+    closeSync(handle);
+  }
+}
 
 const flushMs = 20;
 

@@ -1,5 +1,6 @@
 import type { Recording } from "../audit/audit-log.ts";
 import { deadline } from "../core/deadline.ts";
+import type { ConnectionRecord } from "../core/record.ts";
 import { Rate } from "../enrolment/rate.ts";
 import { EnrolmentRefusal } from "../enrolment/refusal.ts";
 import type { Log } from "../observe/log.ts";
@@ -165,6 +166,11 @@ export class Primary {
     all.absorb(this.#own.snapshot());
     all.workers.set(this.#slots.filter(({ isReady }) => isReady).length);
     return all;
+  }
+
+  /** A connection has its record from elsewhere than its worker. */
+  recorded({ route, outcome, reason }: Pick<ConnectionRecord, "route" | "outcome" | "reason">): void {
+    this.#gone.connections.add(1, route ?? "", outcome, reason);
   }
 
   /** The connections that are open at all workers. */

@@ -36,6 +36,20 @@ describe("audit records on their way", () => {
     );
   });
 
+  it("are said to be written once they are, and not before", async () => {
+    const writer = new Writer();
+    writer.failures = 1;
+    const log = new AuditLog(writer, silentLog);
+    const seen: (readonly string[])[] = [];
+    for (const record of ["a", "b"]) log.write(record, () => seen.push([record, ...writer.lines]));
+    while (log.waiting > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await log.close();
+    assert.deepEqual(seen, [
+      ["a", "a", "b"],
+      ["b", "a", "b"],
+    ]);
+  });
+
   it("wait while they can't be written, each once", async () => {
     const writer = new Writer();
     writer.failures = 2;
@@ -58,6 +72,9 @@ describe("audit records on their way", () => {
     assert.equal(log.full, true);
     for (let i = 0; i < 15_000; i++) log.write("{}");
     assert.deepEqual([log.waiting, log.lost], [20_000, 10_000]);
+    let told = 0;
+    log.write("{}", () => told++);
+    assert.equal(told, 1, "nobody is to wait for what is lost");
     const large = new AuditLog(new Writer(true), silentLog);
     for (let i = 0; i < 100; i++) large.write("x".repeat(1 << 20));
     assert.deepEqual([large.waiting, large.lost], [64, 36]);

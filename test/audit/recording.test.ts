@@ -29,6 +29,7 @@ async function reasonWhere(full: boolean, whenFull: string): Promise<string> {
   const server = await startServer(runtime, config, silentLog, audit, files, null, {
     recording,
     traces: null,
+    notes: null,
   });
   try {
     const socket = connect(server.address.port, "127.0.0.1", () => socket.write("GET / HTTP/1.1\r\n\r\n"));

@@ -282,6 +282,7 @@ describe("several workers", { timeout: 120_000 }, () => {
   it("are replaced when they die, and the others go on", async () => {
     const from = router.now();
     const held = await everywhere(() => opened("a.test", many));
+    const sources = held.map(({ localPort }) => `127.0.0.1:${localPort}`);
     const [victim = 0, other = 0] = pids(router);
     const load = Array.from({ length: 4 }, async () => {
       // Those that the dead one had are cut; whoever comes anew is served.
@@ -306,7 +307,28 @@ describe("several workers", { timeout: 120_000 }, () => {
     assert.match(text, /^sallyport_workers_started_total 3$/m);
     const total = /^sallyport_connections_total\{route="full",outcome="served",reason="ok"\} (\d+)$/m;
     await until("counted", async () => total.exec((await get("/metrics"))[1])?.[1] === "15");
-    for (const line of router.records(from)) assert.equal(line.event, "connection");
+    const records = router.records(from);
+    for (const line of records) assert.equal(line.event, "connection");
+    // Those that were cut have one record each, too, by the primary.
+    for (const [i, client] of sources.entries()) {
+      const [found, ...more] = records.filter(({ source }) => source === client);
+      assert.ok(found !== undefined && more.length === 0, `${client}: ${JSON.stringify([found, ...more])}`);
+      assert.deepEqual([found.route, found.identity?.groups], ["a", ["payments"]]);
+      if (answered[i]) assert.deepEqual([found.outcome, found.reason, found.detail], ["served", "ok", null]);
+      else {
+        assert.deepEqual([found.outcome, found.reason], ["failed", "draining"]);
+        assert.match(found.detail ?? "", /^worker 1 ended with status 1\d\d while it was open/);
+        assert.ok(found.bytes_in <= "hello".length && found.duration_ms > 0);
+      }
+    }
+    const cut = answered.filter((one) => !one).length;
+    assert.match(
+      (await get("/metrics"))[1],
+      new RegExp(
+        `^sallyport_connections_total\\{route="a",outcome="failed",reason="draining"\\} ${cut}$`,
+        "m",
+      ),
+    );
   });
 
   it("end with their primary, however it ends", async () => {

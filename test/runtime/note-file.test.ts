@@ -1,0 +1,123 @@
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, it } from "node:test";
+import type { Notable } from "../../src/core/open-notes.ts";
+import type { ConnectionRecord } from "../../src/core/record.ts";
+import { silentLog } from "../../src/observe/log.ts";
+import { NoteFile, takeNotes } from "../../src/runtime/note-file.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "sallyport-notes-"));
+after(() => rmSync(folder, { recursive: true }));
+
+const began = Date.now();
+
+interface Open extends Notable {
+  traffic: { bytesIn: number; bytesOut: number };
+  more: Partial<ConnectionRecord>;
+}
+
+const connection = (id: string, more: Partial<ConnectionRecord> = {}): Open => ({
+  traffic: { bytesIn: 0, bytesOut: 0 },
+  more,
+  cutRecord() {
+    return {
+      time: new Date(began + 500).toISOString(),
+      ...{ id, event: "connection", outcome: "failed", reason: "draining" },
+      ...{ source: "192.0.2.1:50000", listener: "192.0.2.9:8443", sni: "a.test", alpn: "sallyport-tcp" },
+      ...{ tls: "TLSv1.3", ja4: null, resumed: false, route: "a", adapter: "tcp", upstream: null },
+      ...{ database: null, agent: null, software: null, identity: null, logins: null },
+      ...{ bytes_in: this.traffic.bytesIn, bytes_out: this.traffic.bytesOut },
+      ...{ duration_ms: 500, detail: null },
+      ...this.more,
+    };
+  },
+});
+
+const identity = (groups: readonly string[]): ConnectionRecord["identity"] => ({
+  ...{ subject: "CN=alice", spiffe: null, groups, serial: "01", fingerprint: "aa", expires: "" },
+});
+
+let files = 0;
+const nextPath = (): string => join(folder, `open-${++files}`);
+const take = (path: string): readonly ConnectionRecord[] => takeNotes(path, began + 9000, "cut");
+
+describe("notes of what is open", () => {
+  it("give the records of those that have none, and are gone then", () => {
+    const path = nextPath();
+    const notes = new NoteFile(path, silentLog);
+    const [a, b, c] = [connection("a"), connection("b"), connection("c")];
+    notes.note(a);
+    const ofB = notes.note(b);
+    const ofC = notes.note(c);
+    ofB.erase();
+    c.more = { identity: identity(["payments"]) };
+    ofC.renew();
+    // Once it is erased nothing is noted any more, in a place that may be another's.
+    ofB.renew();
+    ofB.erase();
+    notes.stop();
+    assert.equal(statSync(path).mode & 0o777, 0o600);
+    const found = take(path);
+    assert.deepEqual(
+      found.map(({ id, identity: who }) => [id, who?.groups ?? null]),
+      [
+        ["a", null],
+        ["c", ["payments"]],
+      ],
+    );
+    assert.deepEqual(found[0], {
+      ...a.cutRecord(),
+      time: new Date(began + 9000).toISOString(),
+      duration_ms: 9000,
+      detail: "cut",
+    });
+    assert.ok(!existsSync(path) && !existsSync(`${path}.bytes`));
+    assert.deepEqual(take(path), [], "a worker that never came so far");
+  });
+
+  it("know what was carried, each of its own", async () => {
+    const path = nextPath();
+    const notes = new NoteFile(path, silentLog, 20);
+    const [first, gone, handshaking] = [connection("first"), connection("gone"), connection("handshaking")];
+    notes.note(first);
+    const ofGone = notes.note(gone);
+    const ofHandshaking = notes.note(handshaking);
+    first.traffic = { bytesIn: 2 ** 40, bytesOut: 7 };
+    gone.traffic = { bytesIn: 600, bytesOut: 600 };
+    handshaking.traffic = { bytesIn: 517, bytesOut: 0 };
+    while (statSync(`${path}.bytes`).size === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    // In a place that was another's.
+    ofGone.erase();
+    notes.note(connection("next"));
+    // Bytes of the handshake are none of its payload: what was noted of them does not count any more.
+    handshaking.traffic = { bytesIn: 5, bytesOut: 0 };
+    ofHandshaking.renew();
+    first.traffic = { bytesIn: 2 ** 41, bytesOut: 8 };
+    notes.stop();
+    assert.deepEqual(
+      take(path).map(({ id, bytes_in, bytes_out }) => [id, bytes_in, bytes_out]),
+      [
+        ["first", 2 ** 40, 7],
+        ["next", 0, 0],
+        ["handshaking", 5, 0],
+      ],
+    );
+  });
+
+  it("leave out what has no room, and never the connection", () => {
+    const path = nextPath();
+    const notes = new NoteFile(path, silentLog);
+    notes.note(
+      connection("many", { identity: identity(Array.from({ length: 200 }, (_, i) => `group-${i}`)) }),
+    );
+    notes.note(connection("long", { sni: "ä".repeat(5000), identity: identity([]) }));
+    notes.note(connection("after"));
+    notes.stop();
+    const [many, long, next, ...more] = take(path);
+    assert.deepEqual([many?.id, many?.identity?.subject, many?.identity?.groups], ["many", "CN=alice", []]);
+    assert.deepEqual([long?.id, long?.identity, long?.sni?.length], ["long", null, 255]);
+    assert.deepEqual([next?.id, more], ["after", []]);
+  });
+});
