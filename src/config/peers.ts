@@ -35,6 +35,17 @@ export function peerRoute(
         warnings.push(`${name} is set, and SALLYPORT_PEER_ALLOW is not: no other router is known`);
     return none;
   }
+  if (values.SALLYPORT_PEERS === null) {
+    const isAlone = values.SALLYPORT_STATE_URL === null || values.SALLYPORT_STATE_URL === "memory:";
+    if (isAlone)
+      warnings.push(
+        "SALLYPORT_PEER_ALLOW is set, and neither SALLYPORT_STATE_URL nor SALLYPORT_PEERS says where other routers are: they may come, and none is asked",
+      );
+    else if (values.SALLYPORT_PEER_ADDRESS === null)
+      warnings.push(
+        "SALLYPORT_PEER_ADDRESS is not set: other routers are not told where to ask for agents of this one",
+      );
+  }
   const before = problems.length;
   const problem = (name: string, message: string): void => void problems.push({ name, message });
   let { anchors } = defaults;

@@ -54,6 +54,22 @@ describe("other routers", () => {
     assert.match(warnings.join("\n"), /SALLYPORT_PEERS is set, and SALLYPORT_PEER_ALLOW is not/);
   });
 
+  it("have to be told where they are, by a list or a shared state: a warning says what is missing", () => {
+    const said = (more: Variables): string => load({ ...sound, ...more }).warnings.join("\n");
+    const shared = {
+      SALLYPORT_STATE_URL: "redis://127.0.0.1",
+      SALLYPORT_STATE_SECRET: Buffer.alloc(32, 1).toString("base64"),
+    };
+    const address = { SALLYPORT_PEER_ADDRESS: "10.0.0.1:8443" };
+    assert.match(
+      said(address),
+      /neither SALLYPORT_STATE_URL nor SALLYPORT_PEERS says where other routers are/,
+    );
+    assert.match(said(shared), /SALLYPORT_PEER_ADDRESS is not set: other routers are not told where to ask/);
+    for (const enough of [{ ...shared, ...address }, { SALLYPORT_PEERS: "10.0.0.2:8443" }])
+      assert.doesNotMatch(said(enough), /SALLYPORT_PEER/);
+  });
+
   it("have trust anchors of their own, where they are set", () => {
     const config = load({ ...sound, SALLYPORT_PEER_CA: ca, SALLYPORT_CLIENT_CA: "" });
     assert.equal(config.table.routes.find(({ adapter }) => adapter === "peer")?.anchors.length, 1);
