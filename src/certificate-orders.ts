@@ -4,7 +4,7 @@ import { CertificateOrder } from "./acme/order.ts";
 import { AcmeOrders, type Ordering } from "./acme/orders.ts";
 import type { AcmeStore } from "./acme/store.ts";
 import { AcmeTransport } from "./acme/transport.ts";
-import type { AcmeConfig } from "./config/acme.ts";
+import { type AcmeConfig, orderedPair } from "./config/acme.ts";
 import { certificateFor } from "./config/certificates.ts";
 import type { Config } from "./config/load.ts";
 import type { Files } from "./config/pem.ts";
@@ -12,13 +12,14 @@ import { ConfigError } from "./errors.ts";
 import type { Log } from "./observe/log.ts";
 import type { Metrics } from "./observe/metrics.ts";
 import { acmeFiles } from "./runtime/acme-files.ts";
+import type { Shared } from "./shared.ts";
 import type { Runtime } from "./types.ts";
 
 /** One store a folder: it remembers how long somebody has had the turn. */
-export function acmeStores(): (folder: string) => AcmeStore {
+function acmeStores(open: (folder: string) => AcmeStore = acmeFiles): (folder: string) => AcmeStore {
   const stores = new Map<string, AcmeStore>();
   return (folder) => {
-    const store = stores.get(folder) ?? acmeFiles(folder);
+    const store = stores.get(folder) ?? open(folder);
     stores.set(folder, store);
     return store;
   };
@@ -58,16 +59,38 @@ export function orderedElsewhere(
 const missingNote = (names: readonly string[]): readonly string[] =>
   names.length === 0 ? [] : [`no certificate yet for ${names.join(", ")}`];
 
-/** @param config as it is now */
+/** The store of a folder that routers of other machines keep, too. */
+function sharedStore(shared: Pick<Shared, "acme">, config: () => Config, files: Files) {
+  return (folder: string): AcmeStore =>
+    shared.acme({
+      own: acmeFiles(folder),
+      directory: folder.slice(folder.lastIndexOf("/") + 1),
+      names: () => config().acme?.names ?? [],
+      goodUntil: (name, text) => {
+        try {
+          return orderedPair(name, text, files).notAfter.getTime();
+        } catch {
+          return null;
+        }
+      },
+      now: Date.now,
+    });
+}
+
+/**
+ * @param config as it is now
+ * @param shared `null` where other routers are told nothing
+ */
 export function openCertificateOrders(
   runtime: Runtime,
   config: () => Config,
   files: Files,
   log: Log,
   metrics: Metrics,
+  shared: Pick<Shared, "acme"> | null,
 ): CertificateOrders {
   checkChallenge(runtime, config());
-  const storeOf = acmeStores();
+  const storeOf = acmeStores(shared === null ? acmeFiles : sharedStore(shared, config, files));
   const begin = (settings: AcmeConfig, store: AcmeStore, signal: AbortSignal): Ordering => {
     const transport = new AcmeTransport(runtime, settings.ca, signal);
     let order: Promise<CertificateOrder> | undefined;

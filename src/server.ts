@@ -232,7 +232,7 @@ export async function startServer(
     log,
     httpUpstreams,
   };
-  const ordered = openCertificateOrders(runtime, () => active.config, files, log, metrics);
+  const ordered = openCertificateOrders(runtime, () => active.config, files, log, metrics, shared);
   const partsOf = ({ config, contexts, verifiers }: Configured): RouterParts => ({
     ...fixed,
     challengeFor: (name) => ordered.challenges.contextFor(name),

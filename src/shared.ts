@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { acmeMap, SharedStore, type SharedStoreParts } from "./acme/shared-store.ts";
+import type { AcmeStore } from "./acme/store.ts";
 import type { Config } from "./config/load.ts";
 import type { AdmissionControl, Caps } from "./core/admission.ts";
 import type { JoinTokenStore } from "./enrolment/join-token.ts";
@@ -42,6 +44,8 @@ export interface Shared {
   answerCancels(own: SharedCancels["own"]): void;
   /** Which router has which agent. */
   readonly whereabouts: Whereabouts;
+  /** What is kept of an ACME directory, by each router and told to the others. */
+  acme(parts: SharedStoreParts): AcmeStore;
   /** Browsers' sessions that are over before their time. */
   readonly signedOut: { tell(id: string): void; hear(callback: (id: string) => void): void };
   /**
@@ -97,6 +101,7 @@ export async function openShared(
   const tickets = new SharedTickets(state);
   const cancels = new SharedCancels(state);
   const whereabouts = new Whereabouts(state, peerAddress);
+  const acme = acmeMap(state);
   const signedOut = state.map("signed-out", z.literal(true));
   let up = false;
   const read = new Promise<void>((resolve) => {
@@ -121,6 +126,7 @@ export async function openShared(
       cancels.own = own;
     },
     whereabouts,
+    acme: (parts) => new SharedStore(state, acme, parts),
     signedOut: {
       tell: (id) => void signedOut.set(id, true, longestLoginMs),
       hear: (callback) =>

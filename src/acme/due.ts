@@ -1,5 +1,5 @@
 import { certificatesFromPem } from "../authority/pem.ts";
-import { parseCertificate } from "../identity/certificate.ts";
+import { type Certificate, parseCertificate } from "../identity/certificate.ts";
 
 /** A number from 0 to 1 that a text always has: what is spread by it stays spread after a restart. */
 function fraction(text: string): number {
@@ -9,14 +9,22 @@ function fraction(text: string): number {
   return hash / 0xffffffff;
 }
 
+function leafOf(pem: string): Certificate | null {
+  const [leaf] = certificatesFromPem(pem);
+  const certificate = leaf === undefined ? undefined : parseCertificate(leaf);
+  return certificate === undefined || "malformed" in certificate ? null : certificate;
+}
+
+/** When a certificate was issued, milliseconds since 1970; 0 where it can't be read. */
+export const issuedAt = (pem: string): number => leafOf(pem)?.notBefore ?? 0;
+
 /**
  * When a certificate is to be renewed, milliseconds since 1970: with a third to a quarter of its time left, so that
  * those that were ordered together are not renewed together. At once where it can't be read.
  */
 export function renewalOf(pem: string): number {
-  const [leaf] = certificatesFromPem(pem);
-  const certificate = leaf === undefined ? undefined : parseCertificate(leaf);
-  if (certificate === undefined || "malformed" in certificate) return 0;
+  const certificate = leafOf(pem);
+  if (certificate === null) return 0;
   const { notBefore, notAfter, serial } = certificate;
   return notAfter - (notAfter - notBefore) * (1 / 3 - fraction(serial) / 12);
 }

@@ -87,7 +87,7 @@ export class CertificateOrder {
     }
     if (!isToken(challenge.token)) throw new AcmeProblem("the authority gives a token that is none");
     const key = this.#kind === "http-01" ? challenge.token : name;
-    this.#store.publish(this.#kind, key, await client.getChallengeKeyAuthorization(challenge));
+    await this.#store.publish(this.#kind, key, await client.getChallengeKeyAuthorization(challenge));
     try {
       await client.completeChallenge(challenge);
       const over = await settled(

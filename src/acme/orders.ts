@@ -92,9 +92,10 @@ export class AcmeOrders {
     const config = this.#parts.config();
     if (config === null || this.#stopped.signal.aborted) return;
     const store = storeOf(config.folder);
+    store.takeUp(config.names);
     const due = config.names.filter((name) => this.#isDue(name) && !this.#waits(store, name));
     if (due.length === 0) return;
-    const turn = store.takeTurn();
+    const turn = await store.takeTurn();
     if (turn === null) return;
     const ordering = begin(config, store, this.#stopped.signal);
     try {

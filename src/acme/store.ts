@@ -1,14 +1,16 @@
+import { z } from "zod";
 import type { AcmeChallenge } from "../config/acme.ts";
 
 /** Why there is no certificate for a name yet, and when it is tried again. */
-export interface Failure {
+export const failureSchema = z.object({
   /** How many times in a row. */
-  readonly count: number;
+  count: z.int().positive(),
   /** Milliseconds since 1970. */
-  readonly next: number;
+  next: z.number(),
   /** In words: the authority's, where it said something. */
-  readonly problem: string;
-}
+  problem: z.string(),
+});
+export type Failure = Readonly<z.output<typeof failureSchema>>;
 
 /** Somebody's turn to order: nobody else has one meanwhile. */
 export interface Turn {
@@ -33,11 +35,14 @@ export interface AcmeStore {
    * @param key the name for `tls-alpn-01`, the token for `http-01`
    */
   challenge(kind: AcmeChallenge, key: string): string | null;
-  publish(kind: AcmeChallenge, key: string, keyAuthorization: string): void;
+  /** Resolves once whoever is asked knows the answer. */
+  publish(kind: AcmeChallenge, key: string, keyAuthorization: string): Promise<void>;
   withdraw(kind: AcmeChallenge, key: string): void;
   failure(name: string): Failure | null;
   /** `null`: it went well. */
   keepFailure(name: string, failure: Failure | null): void;
   /** `null` while somebody else has the turn. */
-  takeTurn(): Turn | null;
+  takeTurn(): Promise<Turn | null>;
+  /** Takes up what others have told of these names. */
+  takeUp(names: readonly string[]): void;
 }

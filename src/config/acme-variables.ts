@@ -12,7 +12,7 @@ export const acmeVariables = {
   SALLYPORT_ACME_DIR: variable(
     text,
     null,
-    "the folder that keeps the account's key and the certificates, made where it is missing; routers that share it order each certificate once",
+    "the folder that keeps the account's key and the certificates, made where it is missing; routers that share it, or their state (`SALLYPORT_STATE_URL`), order each certificate once",
   ),
   SALLYPORT_ACME_EMAIL: variable(text, null, "whom the authority writes to about the account"),
   SALLYPORT_ACME_CA: variable(

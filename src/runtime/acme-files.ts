@@ -1,12 +1,9 @@
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { z } from "zod";
-import type { AcmeStore } from "../acme/store.ts";
+import { type AcmeStore, failureSchema } from "../acme/store.ts";
 import { orderedPath } from "../config/acme.ts";
 import { writeAtomically, writeOnce } from "./key-files.ts";
 import { Turns } from "./turns.ts";
-
-const failure = z.object({ count: z.int().positive(), next: z.number(), problem: z.string() });
 
 function textAt(path: string): string | null {
   try {
@@ -39,13 +36,13 @@ export function acmeFiles(folder: string): AcmeStore {
     certificate: (name) => textAt(orderedPath(folder, name)),
     keepCertificate: (name, text) => write(orderedPath(folder, name), text),
     challenge: (kind, key) => textAt(challengePath(kind, key)),
-    publish: (kind, key, keyAuthorization) => write(challengePath(kind, key), keyAuthorization),
+    publish: async (kind, key, keyAuthorization) => write(challengePath(kind, key), keyAuthorization),
     withdraw: (kind, key) => rmSync(challengePath(kind, key), { force: true }),
     failure: (name) => {
       const text = textAt(failurePath(name));
       if (text === null) return null;
       try {
-        return failure.parse(JSON.parse(text));
+        return failureSchema.parse(JSON.parse(text));
       } catch {
         // It only says to wait.
         return null;
@@ -55,6 +52,8 @@ export function acmeFiles(folder: string): AcmeStore {
       if (found === null) rmSync(failurePath(name), { force: true });
       else write(failurePath(name), `${JSON.stringify(found)}\n`);
     },
-    takeTurn: () => turns.take(),
+    takeTurn: async () => turns.take(),
+    // They have told by files.
+    takeUp: () => {},
   };
 }

@@ -101,6 +101,10 @@ export class Replica<T> implements SharedMap<T> {
     await this.#write(name, undefined, lastsMs === null ? deletedMs : lastsMs + skewMs);
   }
 
+  refresh(): Promise<void> {
+    return this.#parts.run((client) => this.catchUp(client, false));
+  }
+
   /**
    * Both ways, all of it: what Redis has and we don't, and what we have and it doesn't.
    *

@@ -67,6 +67,8 @@ export interface SharedMap<T> {
    */
   set(name: string, value: T, lastsMs: number | null): Promise<void>;
   delete(name: string): Promise<void>;
+  /** Resolves once what others have set before is there. Rejects with `StateAway`. */
+  refresh(): Promise<void>;
   /** Calls back with whatever became another one, `undefined` where it is gone; from here or from another router. */
   onChange(callback: (name: string, value: T | undefined) => void): void;
 }

@@ -74,27 +74,27 @@ describe("challenges", () => {
     // As another router would.
     const other = acmeFiles(folder);
     assert.equal(await challenges.contextFor("a.test"), null);
-    other.publish("tls-alpn-01", "a.test", "one");
-    other.publish("tls-alpn-01", "b.test", "one");
+    await other.publish("tls-alpn-01", "a.test", "one");
+    await other.publish("tls-alpn-01", "b.test", "one");
     const context = await challenges.contextFor("a.test");
     assert.notEqual(context, null);
     assert.equal(await challenges.contextFor("a.test"), context, "made once");
     assert.equal(await challenges.contextFor("b.test"), null, "no name of ours");
-    other.publish("tls-alpn-01", "a.test", "two");
+    await other.publish("tls-alpn-01", "a.test", "two");
     assert.notEqual(await challenges.contextFor("a.test"), context);
     assert.equal(made, 2);
     other.withdraw("tls-alpn-01", "a.test");
     assert.equal(await challenges.contextFor("a.test"), null);
-    other.publish("tls-alpn-01", "a.test", "three");
+    await other.publish("tls-alpn-01", "a.test", "three");
     current = config("http-01");
     assert.equal(await challenges.contextFor("a.test"), null, "another kind was asked for");
     current = null;
     assert.equal(await challenges.contextFor("a.test"), null);
   });
 
-  it("by HTTP are answered by their token, and lead to no other file", () => {
+  it("by HTTP are answered by their token, and lead to no other file", async () => {
     const challenges = new Challenges(runtime, () => config("http-01"), acmeFiles);
-    acmeFiles(folder).publish("http-01", "tok_en-1", "tok_en-1.print");
+    await acmeFiles(folder).publish("http-01", "tok_en-1", "tok_en-1.print");
     assert.equal(challenges.answerTo("tok_en-1"), "tok_en-1.print");
     for (const other of ["", "..", "../tls-alpn-01/b.test", "tok_en-1/", "%2e%2e", "x".repeat(200)])
       assert.equal(challenges.answerTo(other), null, other);

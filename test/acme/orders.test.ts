@@ -31,14 +31,15 @@ class Shared implements AcmeStore {
   certificate = (name: string) => this.certificates.get(name) ?? null;
   keepCertificate = (name: string, text: string) => void this.certificates.set(name, text);
   challenge = () => null;
-  publish = () => {};
+  publish = async () => {};
+  takeUp = () => {};
   withdraw = () => {};
   failure = (name: string) => this.failures.get(name) ?? null;
   keepFailure(name: string, failure: Failure | null): void {
     if (failure === null) this.failures.delete(name);
     else this.failures.set(name, failure);
   }
-  takeTurn() {
+  async takeTurn() {
     if (this.taken) return null;
     this.taken = true;
     const release = (): void => {
@@ -213,11 +214,20 @@ describe("orders", () => {
     const shared = new Shared();
     const clock = { now: Date.now() };
     let fail = (_: Error): void => {};
+    let begun = (): void => {};
+    const underWay = new Promise<void>((resolve) => {
+      begun = resolve;
+    });
     const hanging = new Promise<string>((_, reject) => {
       fail = reject;
     });
-    const one = router(shared, ["a.test", "b.test"], () => hanging, clock);
+    const issue = (): Promise<string> => {
+      begun();
+      return hanging;
+    };
+    const one = router(shared, ["a.test", "b.test"], issue, clock);
     const looking = one.orders.look();
+    await underWay;
     const stopped = one.orders.stop();
     fail(new Error("cut"));
     await Promise.all([looking, stopped]);

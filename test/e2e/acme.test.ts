@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
-import { get } from "node:https";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { dial, dialTcp, firstBytes } from "../support/client.ts";
 import { clientHello, records } from "../support/client-hello.ts";
-import { type Pebble, startPebble } from "../support/pebble.ts";
+import { type Pebble, rootOf, startPebble } from "../support/pebble.ts";
 import { freePort } from "../support/ports.ts";
 import { missing } from "../support/programs.ts";
 import {
@@ -78,15 +77,6 @@ const looksAt = (port: number) => (byTls ? { tlsPort: port } : { tlsPort: 1, htt
 const ordered = "a certificate was ordered";
 const notOrdered = "no certificate could be ordered";
 
-const rootOf = (pebble: Pebble): Promise<string> =>
-  new Promise((resolve, reject) => {
-    get(`${pebble.management}/roots/0`, { ca: readFileSync(join(site.folder, "ca.crt")) }, (answer) => {
-      const chunks: Buffer[] = [];
-      answer.on("data", (chunk: Buffer) => chunks.push(chunk));
-      answer.on("end", () => resolve(Buffer.concat(chunks).toString()));
-    }).on("error", reject);
-  });
-
 /** The serial number that a client sees who trusts the authority; `null` while it sees none. */
 async function seen(router: TestRouter, name: string, ca: string): Promise<string | null> {
   try {
@@ -130,7 +120,7 @@ async function startTwo() {
   // The other would have nobody validated while nobody listens there.
   const first = await orders(pebble, folder, found);
   const second = await orders(pebble, folder, env);
-  return { folder, pebble, found, routers: [first, second] as const, root: await rootOf(pebble) };
+  return { folder, pebble, found, routers: [first, second] as const, root: await rootOf(site, pebble) };
 }
 
 async function startShortLived() {
@@ -149,7 +139,7 @@ async function startShortLived() {
     SALLYPORT_ACME_DIR: newFolder(),
     SALLYPORT_ROUTE_A: to("sni=a.test"),
   });
-  return { router, root: await rootOf(pebble) };
+  return { router, root: await rootOf(site, pebble) };
 }
 
 /** An authority that is not there, and one that looks for the router where it is not. */
@@ -177,7 +167,7 @@ async function startWorkers() {
     SALLYPORT_WORKERS: "2",
     SALLYPORT_ROUTE_A: to("sni=a.test"),
   });
-  return { port, router, root: await rootOf(pebble) };
+  return { port, router, root: await rootOf(site, pebble) };
 }
 
 describe("certificates by ACME", { skip }, () => {

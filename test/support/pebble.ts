@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { get } from "node:https";
 import { join } from "node:path";
 import { atEnd } from "./at-end.ts";
 import { answers, freePort } from "./ports.ts";
@@ -93,3 +94,13 @@ export async function startPebble(site: Site, options: PebbleOptions): Promise<P
     stop,
   };
 }
+
+/** What whoever trusts its certificates trusts, PEM. */
+export const rootOf = (site: Site, pebble: Pebble): Promise<string> =>
+  new Promise((resolve, reject) => {
+    get(`${pebble.management}/roots/0`, { ca: readFileSync(join(site.folder, "ca.crt")) }, (answer) => {
+      const chunks: Buffer[] = [];
+      answer.on("data", (chunk: Buffer) => chunks.push(chunk));
+      answer.on("end", () => resolve(Buffer.concat(chunks).toString()));
+    }).on("error", reject);
+  });
