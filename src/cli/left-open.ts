@@ -12,7 +12,9 @@ export const openNotesPath = ({ folder, number }: Pick<Summons, "folder" | "numb
 const lines = 1024;
 const bytes = 2 << 20;
 
-const idOf = (line: string): string => /"id":"([^"]+)"/.exec(line)?.[1] ?? "";
+/** Whose record a line is; what went on in a connection has its id too, and is no record of it. */
+const idOf = (line: string): string =>
+  /^\{"time":"[^"]*","id":"([^"]+)","event":"connection"/.exec(line)?.[1] ?? "";
 
 /** The connections that a worker leaves behind when it is killed: its primary records them. */
 export class LeftOpen {
