@@ -11,6 +11,8 @@ const renewEveryMs = 2000;
 /** Of a place, in the file of what was carried: whose it is, bytes in, bytes out. */
 const numbers = 3;
 const longestName = 255;
+/** An empty line. */
+const erased = Uint8Array.of(0x0a);
 
 /** Beside the notes. */
 const trafficOf = (path: string): string => `${path}.bytes`;
@@ -72,7 +74,7 @@ export class NoteFile implements OpenNotes {
         if (this.#places[place] !== noted) return;
         this.#places[place] = undefined;
         this.#free.push(place);
-        this.#put(this.#notes, Buffer.from("\n"), place * placeBytes);
+        this.#put(this.#notes, erased, place * placeBytes);
       },
     };
     this.#write(place, noted);
