@@ -3,7 +3,7 @@ import type { AcmeChallenge } from "../config/acme.ts";
 import { type SharedMap, type SharedState, StateAway } from "../state/state.ts";
 import { takeSharedTurn } from "../state/turn.ts";
 import { issuedAt } from "./due.ts";
-import { type AcmeStore, type Failure, failureSchema, type Turn } from "./store.ts";
+import { type AcmeStore, type Failure, failureSchema, isToken, type Turn } from "./store.ts";
 
 /** Longer than any validation is waited for. */
 const challengeMs = 15 * 60_000;
@@ -217,9 +217,7 @@ export class SharedStore implements AcmeStore {
     const [where, kind, what = ""] = key.split(" ");
     if (where !== directory) return;
     const isOurs =
-      (kind === "tls-alpn-01" && names().includes(what)) ||
-      // It is the name of a file.
-      (kind === "http-01" && /^[A-Za-z0-9_-]{1,128}$/.test(what));
+      (kind === "tls-alpn-01" && names().includes(what)) || (kind === "http-01" && isToken(what));
     if (!isOurs) return;
     try {
       const known = own.challenge(kind, what);
