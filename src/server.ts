@@ -6,7 +6,7 @@ import { createAdapters } from "./adapters/registry.ts";
 import { tunnelAdapter } from "./adapters/tunnel/index.ts";
 import { openAt, serveAdmin } from "./admin-listener.ts";
 import type { Recording } from "./audit/audit-log.ts";
-import { whereRecorded } from "./audit/guarded-admission.ts";
+import { whereRecorded, whereRoom } from "./audit/guarded-admission.ts";
 import { openSignIn } from "./browser-sign-in.ts";
 import { openCertificateOrders } from "./certificate-orders.ts";
 import type { Config } from "./config/load.ts";
@@ -24,6 +24,7 @@ import { Rate } from "./enrolment/rate.ts";
 import type { CertificateRecord } from "./enrolment/record.ts";
 import { Front, type Place, placesOf } from "./front.ts";
 import { Limits } from "./limits/limits.ts";
+import { watchMemory } from "./memory-bound.ts";
 import type { Log } from "./observe/log.ts";
 import { Metrics } from "./observe/metrics.ts";
 import type { ConnectionTraces } from "./observe/traces.ts";
@@ -178,8 +179,9 @@ export async function startServer(
   const room = roomFor(config.caps.connections, processes, log);
   const ownAdmission =
     member?.admission(config.caps, room) ?? new Admission({ ...config.caps, connections: room });
+  const memory = watchMemory(config.limits, processes, () => router.open, log);
   const admission = whereRecorded(
-    shared?.admission(ownAdmission, config.caps, config.limits) ?? ownAdmission,
+    whereRoom(shared?.admission(ownAdmission, config.caps, config.limits) ?? ownAdmission, memory),
     () =>
       config.audit.whenFull === "refuse" && (recording?.full === true || member?.recordingIsFull === true),
   );
@@ -204,7 +206,7 @@ export async function startServer(
       ].map((adapter) => [adapter.name, adapter]),
     ),
     admission,
-    limits: new Limits(config.limits, processes),
+    limits: new Limits(config.limits, processes, memory),
     audit: (record: RouterRecord, written?: () => void) => {
       audit(record, written);
       if (record.event === "statement" || record.event === "request") traces?.recorded(record);
@@ -266,6 +268,7 @@ export async function startServer(
   page.start();
   const stopWatching = (): void => {
     clearInterval(sweep);
+    memory?.stop();
     void ordered.orders.stop();
     page.close();
     revocations.stop();

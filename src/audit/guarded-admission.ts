@@ -1,5 +1,6 @@
 import type { AdmissionControl } from "../core/admission.ts";
 import { Refusal } from "../errors.ts";
+import type { MemoryBound } from "../limits/memory-bound.ts";
 
 /** No connection comes in of which there might be no record. */
 export function whereRecorded(admission: AdmissionControl, full: () => boolean): AdmissionControl {
@@ -11,3 +12,18 @@ export function whereRecorded(admission: AdmissionControl, full: () => boolean):
     },
   };
 }
+
+/** No connection comes in while the process has as much memory as it may. */
+export const whereRoom = (
+  admission: AdmissionControl,
+  memory: Pick<MemoryBound, "refusal"> | null,
+): AdmissionControl =>
+  memory === null
+    ? admission
+    : {
+        enter: (evict) => {
+          const refusal = memory.refusal(false);
+          if (refusal !== null) throw refusal;
+          return admission.enter(evict);
+        },
+      };

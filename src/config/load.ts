@@ -267,6 +267,7 @@ export function loadConfig(env: Environment, schemes: readonly SchemeInfo[], fil
       bandwidthPerSource: values.SALLYPORT_BANDWIDTH_PER_SOURCE,
       bandwidthPerIdentity: values.SALLYPORT_BANDWIDTH_PER_IDENTITY,
       handshakes: values.SALLYPORT_MAX_HANDSHAKES ?? 1,
+      memory: values.SALLYPORT_MAX_MEMORY,
     },
     adminAllow: values.SALLYPORT_ADMIN_ALLOW ?? [],
     reusePort: values.SALLYPORT_REUSE_PORT === "on",

@@ -193,6 +193,24 @@ export const bandwidth = z.string().transform((text, context): number | null => 
   return z.NEVER;
 });
 
+/** Less, and no runtime has room for itself. */
+const leastMemory = 64 * 1024 ** 2;
+
+/** Bytes: `512MiB`. `auto`: by what there is; `off`: as many as there are. */
+export const memory = z.string().transform((text, context): number | "auto" | null => {
+  if (text === "off") return null;
+  if (text === "auto") return text;
+  const [, digits, unit = ""] = /^(\d{1,9})([KMG]i?B)$/.exec(text) ?? [];
+  const value = Number(digits) * (unitBytes[unit] ?? Number.NaN);
+  if (value >= leastMemory) return value;
+  context.addIssue(
+    Number.isNaN(value)
+      ? `${JSON.stringify(text)} is no amount of memory: expected such as 512MiB or 2GiB; auto; or off`
+      : `${text} is out of bounds: expected 64MiB at least`,
+  );
+  return z.NEVER;
+});
+
 export interface Address {
   readonly host: string;
   readonly port: number;

@@ -18,6 +18,7 @@ import {
   groupSources,
   listenPort,
   loginLifetime,
+  memory,
   oneOf,
   rate,
   responder,
@@ -227,6 +228,11 @@ export const variables = {
     count,
     "1000",
     "connections that have not finished their handshake, of sources without a verified one in the last hour",
+  ),
+  SALLYPORT_MAX_MEMORY: variable(
+    memory,
+    "auto",
+    "memory from which on new connections are refused, such as `2GiB`, of all workers together; `auto`: 80 % of what the machine has or the control group may have; `off`: no bound",
   ),
   SALLYPORT_CONNECTION_RATE_PER_SOURCE: variable(
     rate,

@@ -9,7 +9,8 @@ export type Limit =
   | "gave_way"
   | "source_rate"
   | "identity_rate"
-  | "handshakes";
+  | "handshakes"
+  | "memory";
 
 /** A limit of the router's own was reached. */
 export class LimitReached extends Refusal {

@@ -1,5 +1,6 @@
 import type { Connection } from "../types.ts";
 import { LimitReached } from "./limit-reached.ts";
+import type { MemoryBound } from "./memory-bound.ts";
 import { type Charge, paced } from "./paced-connection.ts";
 import { sourceKey } from "./source-key.ts";
 import { TokenBuckets, type TokenRate } from "./token-buckets.ts";
@@ -14,6 +15,8 @@ export interface LimitSettings {
   readonly bandwidthPerIdentity: number | null;
   /** Handshakes under way at once of sources that are not known. */
   readonly handshakes: number;
+  /** Bytes of all processes together; `auto`: by what there is. */
+  readonly memory: number | "auto" | null;
 }
 
 const shareOf = (rate: TokenRate | null, processes: number): TokenBuckets | null =>
@@ -64,9 +67,15 @@ export class Limits {
   readonly #sourceBandwidth: Bandwidth | null;
   readonly #identityBandwidth: Bandwidth | null;
   readonly #turnstile: Turnstile;
+  readonly #memory: Pick<MemoryBound, "refusal"> | null;
 
   /** @param processes among which rates are divided */
-  constructor(settings: LimitSettings, processes: number) {
+  constructor(
+    settings: LimitSettings,
+    processes: number,
+    memory: Pick<MemoryBound, "refusal"> | null = null,
+  ) {
+    this.#memory = memory;
     this.#perSource = shareOf(settings.connectionsPerSource, processes);
     this.#perIdentity = shareOf(settings.connectionsPerIdentity, processes);
     const { bandwidthPerSource: source, bandwidthPerIdentity: identity } = settings;
@@ -80,6 +89,8 @@ export class Limits {
    * each one first, since that is cheaper than taking it in; who is let in here may be turned away then all the same.
    */
   turnsAway(address: string): LimitReached | null {
+    const full = this.#memory?.refusal(true) ?? null;
+    if (full !== null) return full;
     const source = sourceKey(address);
     if ((this.#perSource?.wait(source, performance.now()) ?? 0) > 0) return tooFast(source);
     return this.#turnstile.turnsAway(source) ? crowded : null;

@@ -15,6 +15,7 @@ describe("limits", () => {
       [limits.bandwidthPerSource, limits.bandwidthPerIdentity],
       [50 * 1024 ** 2, 200 * 1024 ** 2],
     );
+    assert.equal(limits.memory, 2 * 1024 ** 3);
   });
 
   it("on rates are off unless set", () => {
@@ -32,6 +33,19 @@ describe("limits", () => {
       assert.match(told(text), /is no bandwidth: expected such as 50MiB\/s/, text);
     assert.match(told("63KiB/s"), /expected 64KiB\/s at least/);
     for (const text of ["64KiB/s", "66KB/s", "1GB/s", "off"]) assert.equal(told(text), "", text);
+  });
+
+  it("on memory are bytes with a unit, 64 MiB at least, and as there is unless set", () => {
+    assert.equal(load({}).limits.memory, "auto");
+    assert.equal(load({ SALLYPORT_MAX_MEMORY: "off" }).limits.memory, null);
+    assert.equal(load({ SALLYPORT_MAX_MEMORY: "64MiB" }).limits.memory, 64 * 1024 ** 2);
+    const told = (text: string): string =>
+      problems({ SALLYPORT_MAX_MEMORY: text })
+        .map(({ message }) => message)
+        .join();
+    for (const text of ["1024", "512MiB/s", "1.5GiB", "2gib", "80%", "on"])
+      assert.match(told(text), /is no amount of memory: expected such as 512MiB/, text);
+    assert.match(told("63MiB"), /expected 64MiB at least/);
   });
 
   it("on rates are numbers a second, minute or hour, and nothing else", () => {

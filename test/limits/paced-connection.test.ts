@@ -8,7 +8,7 @@ import { Pairs, readAll } from "../support/pairs.ts";
 
 const kib = 1024;
 const relayLimits = { idleMs: 20_000, halfCloseMs: 10_000 };
-const off = { connectionsPerSource: null, connectionsPerIdentity: null, handshakes: 100 };
+const off = { connectionsPerSource: null, connectionsPerIdentity: null, handshakes: 100, memory: null };
 const text = Uint8Array.from({ length: 768 * kib }, (_, i) => (i * 7919) >> 8);
 const sum = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
