@@ -58,9 +58,13 @@ let complete;
 
 /** `SALLYPORT_TEST_SOAK_MINUTES` makes the soak longer than the two minutes that it takes otherwise. */
 const soakMs = Number(process.env.SALLYPORT_TEST_SOAK_MINUTES ?? 2) * 60_000;
-const bounds = { unit: 450_000, e2e: 500_000, soak: soakMs + 180_000 };
-/** Shorter pieces of work leave less waiting at the end. */
-const endToEndParts = 5;
+const bounds = { unit: 450_000, e2e: 300_000, soak: soakMs + 180_000 };
+/** They begin first, so that nobody waits for one of them at the end. */
+const longest = [
+  ...["balancers", "life-cycle", "local-proxy", "audit", "attacks", "take-over", "workers", "revocation"],
+  ...["reload", "login", "postgres-routes", "several-machines", "drain", "kubectl", "real-programs", "acme"],
+].map((name) => `test/e2e/${name}.test.ts`);
+endToEnd.sort((a, b) => Number(longest.includes(b)) - Number(longest.includes(a)));
 const rows = [];
 const skips = [];
 const failures = [];
@@ -84,7 +88,6 @@ function count(stage, results) {
   );
   const completed = complete(reports);
   for (const [runtime, parts] of byRuntime) {
-    const status = parts.find((part) => part.status !== 0)?.status ?? 0;
     const cases = completed.get(runtime);
     const row = { stage, runtime, passed: 0, failed: 0, skipped: 0 };
     for (const { name, outcome, reason } of cases) {
@@ -96,15 +99,18 @@ function count(stage, results) {
         skips.push(`${stage} on ${runtime}: ${name}: ${reason || "no reason given"}`);
     }
     // Failures outside of any test: a file that did not load, a hook, the time bound.
-    if ((status !== 0 && row.failed === 0) || row.passed + row.failed === 0) {
+    for (const { name, status, report } of parts) {
+      const found = readReport(text(report));
+      if (found.length > 0 && (status === 0 || found.some(({ outcome }) => outcome === "failed"))) continue;
       row.failed++;
-      failures.push(`${stage} on ${runtime}: ended with ${status}, ${row.passed} passed`);
+      failures.push(`${name} on ${runtime}: ended with ${status}, of ${found.length} tests none failed`);
     }
     rows.push(row);
   }
 }
 
-function run(stage, runtime, command, args, report, env = {}) {
+function run({ stage, name = stage, runtime, command, args, report, env = {} }) {
+  const began = Date.now();
   return new Promise((resolve) => {
     const child = spawn(command, args, {
       cwd: root,
@@ -115,7 +121,7 @@ function run(stage, runtime, command, args, report, env = {}) {
     const output = [];
     for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => output.push(chunk));
     const late = setTimeout(() => {
-      output.push(Buffer.from(`\n${stage} on ${runtime} took longer than ${bounds[stage] / 1000} s\n`));
+      output.push(Buffer.from(`\n${name} on ${runtime} took longer than ${bounds[stage] / 1000} s\n`));
       process.kill(-child.pid, "SIGKILL");
     }, bounds[stage]);
     child.on("close", (status) => {
@@ -126,112 +132,81 @@ function run(stage, runtime, command, args, report, env = {}) {
         // Nothing of it was left.
       }
       if (status !== 0) console.log(Buffer.concat(output).toString());
+      const seconds = (since) => `${((Date.now() - since) / 1000).toFixed(0)} s`;
       console.log(
-        `  ${stage} on ${runtime}: ${status === 0 ? "ok" : "FAILED"} (${((Date.now() - started) / 1000).toFixed(0)} s)`,
+        `  ${name} on ${runtime}: ${status === 0 ? "ok" : "FAILED"}, ${seconds(began)} (${seconds(started)})`,
       );
-      resolve({ runtime, status, report });
+      resolve({ name, runtime, status, report });
     });
   });
 }
 
 const compiled = (path) => `dist/${path.replace(/\.ts$/, ".js")}`;
 
-function unitOn({ name, command }) {
-  const report = join(reports, `unit-${name}.xml`);
-  if (name === "deno") {
-    return run(
-      "unit",
-      name,
-      command,
-      ["test", "-A", "--no-check", `--junit-path=${report}`, ...unit],
-      report,
-    );
-  }
-  if (name === "bun") {
-    const files = unit.map((path) => `./${path}`);
-    return run(
-      "unit",
-      name,
-      command,
-      ["test", "--timeout=60000", "--reporter=junit", `--reporter-outfile=${report}`, ...files],
-      report,
-    );
-  }
-  const reporters = [
-    "--test-reporter=spec",
-    "--test-reporter-destination=stderr",
-    "--test-reporter=junit",
-    `--test-reporter-destination=${report}`,
-  ];
-  return run(
-    "unit",
-    name,
-    command,
-    ["--test", "--test-timeout=120000", ...reporters, ...unit.map(compiled)],
-    report,
-  );
+const forNode = (report) => [
+  "--test-reporter=spec",
+  "--test-reporter-destination=stderr",
+  "--test-reporter=junit",
+  `--test-reporter-destination=${report}`,
+];
+
+function unitOn({ name: runtime, command }, paths) {
+  const report = join(reports, `unit-${runtime}.xml`);
+  const args = {
+    deno: () => ["test", "-A", "--no-check", `--junit-path=${report}`, ...paths],
+    bun: () => [
+      ...["test", "--timeout=60000", "--reporter=junit", `--reporter-outfile=${report}`],
+      ...paths.map((path) => `./${path}`),
+    ],
+    node: () => ["--test", "--test-timeout=120000", ...forNode(report), ...paths.map(compiled)],
+  };
+  return run({ stage: "unit", runtime, command, args: (args[runtime] ?? args.node)(), report });
 }
 
-const endToEndOn = (runtime, part) =>
-  drivenOn(
-    "e2e",
-    runtime,
-    join(reports, `e2e-${runtime.name}-${part}.xml`),
-    endToEnd.filter((_, i) => i % endToEndParts === part),
-  );
-
-const soakOn = (runtime) => drivenOn("soak", runtime, join(reports, `soak-${runtime.name}.xml`), soak);
-
-/** The driver is always the Node that runs this; what it drives is the runtime under test. */
-function drivenOn(stage, { name, command }, report, files) {
-  const reporters = [
-    "--test-reporter=spec",
-    "--test-reporter-destination=stderr",
-    "--test-reporter=junit",
-    `--test-reporter-destination=${report}`,
-  ];
-  return run(
+/** A spec file on a runtime. The driver is always the Node that runs this; what it drives is the runtime under test. */
+function drivenOn(stage, { name: runtime, command }, path) {
+  const name = path.slice("test/".length, -".test.ts".length);
+  const report = join(reports, `${name.replace("/", "-")}-${runtime}.xml`);
+  return run({
     stage,
     name,
-    process.execPath,
-    [
-      "--test",
-      "--test-concurrency=1",
-      `--test-timeout=${bounds[stage]}`,
-      ...reporters,
-      ...files.map(compiled),
-    ],
+    runtime,
+    command: process.execPath,
+    args: [...forNode(report), compiled(path)],
     report,
-    {
-      SALLYPORT_TEST_RUNTIME: name,
+    env: {
+      SALLYPORT_TEST_RUNTIME: runtime,
       SALLYPORT_TEST_COMMAND: command,
       SALLYPORT_TEST_OTHERS: JSON.stringify(present.map((one) => ({ name: one.name, command: one.command }))),
     },
-  );
+  });
 }
 
 /**
  * Four at a time: end-to-end specs wait for their programs most of the time, and unit specs fill the gaps. More only
  * makes them wait for each other on a small machine.
  */
-async function runSpecs(stages) {
+async function runSpecs() {
   heading("specs");
-  const queue = present.flatMap((runtime) =>
-    stages.flatMap(({ stage, parts, start }) =>
-      Array.from({ length: parts }, (_, part) => ({ stage, run: () => start(runtime, part) })),
-    ),
-  );
-  const results = new Map([...stages.map(({ stage }) => [stage, []]), ["soak", []]]);
-  if (soak.length === 0 || !wants(values.only, "soak")) results.delete("soak");
+  const on = (stage, start, pieces) =>
+    wants(values.only, stage)
+      ? pieces.flatMap((piece) => present.map((runtime) => ({ stage, start: () => start(runtime, piece) })))
+      : [];
+  const queue = [
+    ...on("unit", unitOn, unit.length > 0 ? [unit] : []),
+    ...on("e2e", (runtime, path) => drivenOn("e2e", runtime, path), endToEnd),
+  ];
+  const soaks = on("soak", (runtime, path) => drivenOn("soak", runtime, path), soak);
+  const results = new Map([...soaks, ...queue].map(({ stage }) => [stage, []]));
   const worker = async () => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift())
-      results.get(next.stage).push(await next.run());
+      results.get(next.stage).push(await next.start());
   };
   // Little work for long: beside everything else.
-  const soaking = results.has("soak") ? present.map(soakOn) : [];
+  const soaking = soaks.map(({ start }) => start());
   await Promise.all([worker(), worker(), worker(), worker()]);
   results.get("soak")?.push(...(await Promise.all(soaking)));
-  for (const [stage, found] of results) count(stage, found);
+  for (const stage of ["e2e", "unit", "soak"]) if (results.has(stage)) count(stage, results.get(stage));
 }
 
 if (wants(values.only, "check")) {
@@ -249,12 +224,7 @@ for (const { name } of runtimes.filter(({ command }) => command === undefined)) 
 }
 if (typesFit) {
   ({ readReport, complete } = await import("../dist/test/runner/report.js"));
-  await runSpecs(
-    [
-      { stage: "e2e", start: endToEndOn, parts: Math.min(endToEndParts, endToEnd.length), specs: endToEnd },
-      { stage: "unit", start: unitOn, parts: 1, specs: unit },
-    ].filter(({ stage, specs }) => wants(values.only, stage) && specs.length > 0),
-  );
+  await runSpecs();
 }
 
 heading("result");

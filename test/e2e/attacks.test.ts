@@ -71,7 +71,7 @@ after(async () => {
 /** What gets through to the echo and back; `null` when the router closes first. */
 async function heard(socket: TLSSocket): Promise<string | null> {
   socket.write("hello");
-  const answer = await firstBytes(socket, 5000);
+  const answer = await firstBytes(socket);
   socket.destroy();
   return answer?.toString() ?? null;
 }

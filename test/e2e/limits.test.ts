@@ -40,7 +40,7 @@ async function reason(
   try {
     const socket = await dial(site, router.port, name, { as: "new", ...more });
     socket.write("x");
-    await firstBytes(socket, 5000);
+    await firstBytes(socket);
     socket.end();
     await readAll(socket);
   } catch {
@@ -70,7 +70,7 @@ describe("limits in a certificate", () => {
     const from = router.now();
     for (let i = 0; i < 2; i++) {
       await dial(site, router.port, "a.test", { as: "new", maxVersion: "TLSv1.2" })
-        .then((socket) => firstBytes(socket, 5000))
+        .then((socket) => firstBytes(socket))
         .catch(() => null);
     }
     const refused = () => router.records(from).filter((one) => one.reason === "identity_not_allowed");

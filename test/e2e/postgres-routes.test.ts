@@ -485,6 +485,21 @@ describe("Postgres by name", { skip: missing("psql", "initdb", "pgbench") || new
       }));
   });
 
+  /** Until so many queries with that label run at the server. */
+  const running = async (label: string, count: number): Promise<void> => {
+    const asked = `select count(*) from pg_stat_activity where state = 'active' and query like 'select ''${label}''%'`;
+    for (let i = 0; i < 200; i++) {
+      const { out } = await run(
+        program("psql"),
+        ["-XtAc", asked, `host=127.0.0.1 port=${server.port} user=postgres dbname=postgres`],
+        { env: { PATH: process.env.PATH } },
+      );
+      if (out.trim() === String(count)) return;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    throw new Error(`${label} is not ${count === 0 ? "over" : "running"}`);
+  };
+
   describe("cancelling", () => {
     /** A psql that runs a query which is to be cancelled. */
     const sleeping = async (
@@ -510,20 +525,6 @@ describe("Postgres by name", { skip: missing("psql", "initdb", "pgbench") || new
       await running(label, 1);
       return { child, ended };
     };
-    const running = async (label: string, count: number): Promise<void> => {
-      const asked = `select count(*) from pg_stat_activity where state = 'active' and query like 'select ''${label}''%'`;
-      for (let i = 0; i < 200; i++) {
-        const { out } = await run(
-          program("psql"),
-          ["-XtAc", asked, `host=127.0.0.1 port=${server.port} user=postgres dbname=postgres`],
-          { env: { PATH: process.env.PATH } },
-        );
-        if (out.trim() === String(count)) return;
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
-      throw new Error(`${label} is not ${count === 0 ? "over" : "running"}`);
-    };
-
     it("Ctrl-C in psql, whose request comes in the clear", async () => {
       const { child, ended } = await sleeping("clear", { more: "dbname=postgres" });
       child.kill("SIGINT");
@@ -632,9 +633,12 @@ describe("Postgres by name", { skip: missing("psql", "initdb", "pgbench") || new
         try {
           const [row] = await sql`select ${21}::int * 2 as n, current_database() as d`;
           assert.deepEqual([row?.n, row?.d], [42, "orders"]);
-          const cancelled = sql`select pg_sleep(60)`;
-          setTimeout(() => cancelled.cancel(), 500);
-          await assert.rejects(cancelled, /cancel/);
+          const label = `library ${negotiation}`;
+          const query = sql.unsafe(`select '${label}', pg_sleep(60)`);
+          const cancelled = assert.rejects(query, /cancel/);
+          await running(label, 1);
+          query.cancel();
+          await cancelled;
         } finally {
           await sql.end({ timeout: 5 });
         }
@@ -692,7 +696,8 @@ describe("Postgres by name", { skip: missing("psql", "initdb", "pgbench") || new
         err += chunk;
       });
       const ended = new Promise((resolve) => child.once("close", resolve));
-      setTimeout(() => child.kill("SIGINT"), 1500);
+      await running("local", 1);
+      child.kill("SIGINT");
       await ended;
       clearTimeout(late);
       assert.match(err, /canceling statement due to user request/);

@@ -230,7 +230,7 @@ describe("the status page", () => {
       SALLYPORT_DRAIN_DELAY: "0s",
       SALLYPORT_DRAIN_TIMEOUT: "60s",
     });
-    site.save("short", await site.authority.client({ commonName: "short", groups: ["operators"] }, 2500));
+    site.save("short", await site.authority.client({ commonName: "short", groups: ["operators"] }, 4000));
     const socket = await dial(site, own.port, "localhost", { ...http1, as: "short" });
     const question = "GET /status/events HTTP/1.1\r\nHost: localhost\r\n\r\n";
     socket.write(question);

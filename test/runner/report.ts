@@ -58,7 +58,8 @@ export function readReport(xml: string): readonly Case[] {
 /** Deno reports a suite as a test too; it stays only where it failed by itself, in a hook. */
 function withoutSuites(cases: readonly Case[]): readonly Case[] {
   return cases.filter((suite) => {
-    const children = cases.filter(({ name }) => name.startsWith(`${suite.name} > `));
+    const start = `${suite.name} > `;
+    const children = cases.filter(({ name }) => name.startsWith(start));
     if (children.length === 0) return true;
     return suite.outcome === "failed" && children.every(({ outcome }) => outcome !== "failed");
   });
@@ -79,10 +80,11 @@ export function complete(reports: ReadonlyMap<string, readonly Case[]>): Map<str
     [...reports].map(([runtime, cases]) => {
       const names = new Set(cases.map(({ name }) => name));
       const absent = [...known.values()].filter(({ name }) => {
+        if (names.has(name)) return false;
         // Inside a suite that this runtime skipped as a whole, or a suite of tests that it did run.
         const inside = [...names].some((other) => name.startsWith(`${other} > `));
         const around = [...names].some((other) => other.startsWith(`${name} > `));
-        return !names.has(name) && !inside && !around;
+        return !inside && !around;
       });
       return [
         runtime,

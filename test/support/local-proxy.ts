@@ -70,7 +70,7 @@ export async function startProxy(
     (resolve, reject) => {
       const late = setTimeout(() => {
         reject(new Error(`the proxy did not start: ${said}`));
-      }, 30_000);
+      }, 60_000);
       child.stdout.on("data", (chunk) => {
         out += chunk;
         if (!out.includes("\n")) return;
@@ -88,7 +88,7 @@ export async function startProxy(
     process: child,
     said: () => said,
     until: async (words) => {
-      for (let i = 0; i < 400 && !words.test(said); i++)
+      for (let i = 0; i < 800 && !words.test(said); i++)
         await new Promise((resolve) => setTimeout(resolve, 25));
       if (!words.test(said)) throw new Error(`it never said ${words}: ${said}`);
     },

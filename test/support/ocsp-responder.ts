@@ -59,7 +59,7 @@ export class OpensslResponder {
     });
     await new Promise<void>((resolve, reject) => {
       let said = "";
-      const late = setTimeout(() => reject(new Error(`openssl ocsp did not start: ${said}`)), 10_000);
+      const late = setTimeout(() => reject(new Error(`openssl ocsp did not start: ${said}`)), 60_000);
       child.stderr.on("data", (chunk) => {
         said += chunk;
         if (!/waiting for/i.test(said)) return;

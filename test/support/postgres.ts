@@ -103,7 +103,7 @@ export async function startPostgres(
   });
   let said = "";
   await new Promise<void>((ready, failed) => {
-    const late = setTimeout(() => failed(new Error(`Postgres did not start: ${said}`)), 20_000);
+    const late = setTimeout(() => failed(new Error(`Postgres did not start: ${said}`)), 60_000);
     child.stderr?.on("data", (chunk) => {
       said += chunk;
       if (!said.includes("ready to accept connections")) return;

@@ -162,7 +162,7 @@ export async function startRouter(
     (resolve, reject) => {
       const late = setTimeout(() => {
         reject(new Error(`the router did not start: ${said}`));
-      }, 20_000);
+      }, 60_000);
       child.stderr.on("data", (chunk: Buffer) => {
         said += chunk.toString();
         const line = said.split("\n").find((text) => text.includes('"message":"listening"'));

@@ -28,7 +28,7 @@ export function run(
     child.stdout.on("data", (chunk: Buffer) => out.push(chunk));
     child.stderr.on("data", (chunk: Buffer) => err.push(chunk));
     child.stdin.on("error", () => {});
-    const late = setTimeout(() => child.kill("SIGKILL"), options.ms ?? 20_000);
+    const late = setTimeout(() => child.kill("SIGKILL"), options.ms ?? 60_000);
     child.once("error", reject);
     child.once("close", (status) => {
       clearTimeout(late);
