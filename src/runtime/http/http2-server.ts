@@ -177,7 +177,8 @@ async function respond(
   outgoing: Http2ServerResponse,
   response: HttpResponse,
 ): Promise<void> {
-  if (stream.destroyed || stream.headersSent) return;
+  // One that was reset takes no answer, and says so by throwing.
+  if (stream.destroyed || stream.closed || stream.headersSent) return;
   const { status, fields, body, trailers } = response;
   const headers = { ":status": status, ...joined(fields) };
   // A head that ends the stream is not the same as one with an empty body behind it: gRPC tells its errors so.
