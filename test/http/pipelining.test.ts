@@ -99,6 +99,21 @@ describe("a client that sends requests and does not wait for answers", () => {
     await served.over;
   });
 
+  it("has no body read for a request that waits, beyond what fits", async () => {
+    const post = "POST /it HTTP/1.1\r\nHost: a.test\r\nContent-Length: 8192000\r\n\r\n";
+    const body = Array.from({ length: 500 }, () => Buffer.alloc(16_384, "b"));
+    const client = flooding([Buffer.from(one + post), ...body]);
+    const served = serve(client.connection);
+    await turns(() => served.heard() === 1);
+    for (let i = 0; i < 100; i++) await new Promise((resolve) => setImmediate(resolve));
+    assert.ok(client.taken() < 20, `${client.taken()} chunks were read while one request was under way`);
+    served.go();
+    await turns(() => client.answers() === 2);
+    assert.equal(client.answers(), 2);
+    client.end();
+    await served.over;
+  });
+
   it("is cut where it hides a flood of them behind a body", async () => {
     const post = "POST /it HTTP/1.1\r\nHost: a.test\r\nContent-Length: 8000\r\n\r\n";
     const client = flooding([

@@ -107,15 +107,16 @@ function requestOf(incoming: IncomingMessage, body: HttpBody | null): HttpReques
 const highWater = 64 * 1024;
 
 /** RFC 9112 §6.3: a request that announces no body has none, whatever its method. */
+const hasBody = ({ headers }: IncomingMessage): boolean =>
+  headers["content-length"] !== undefined || headers["transfer-encoding"] !== undefined;
+
 function bodyOf(
   incoming: IncomingMessage,
   outgoing: ServerResponse,
   served: Served,
   waits: boolean,
 ): HttpBody | null {
-  const { headers } = incoming;
-  if (headers["content-length"] === undefined && headers["transfer-encoding"] === undefined) return null;
-  served.bodyFull = () => incoming.readableLength >= highWater;
+  if (!hasBody(incoming)) return null;
   return new RequestBody(
     incoming,
     () => {
@@ -134,6 +135,9 @@ async function answer(
 ): Promise<void> {
   headIsHere(served);
   served.quiet?.cancel();
+  // Of the last one that came, whose turn it may not be for long: those before it are here.
+  const bodyFull = hasBody(incoming) ? () => incoming.readableLength >= highWater : null;
+  served.bodyFull = bodyFull ?? served.bodyFull;
   // One at a time: those behind must not be heard if this one turns out to end the connection.
   if (served.active > 0 && !(await itsTurn(served))) return;
   if (served.closing || outgoing.destroyed) return next(served);
@@ -177,7 +181,7 @@ async function answer(
   if (body !== null) {
     // What nobody took of the body goes past: the next request comes behind it.
     served.unfinished = null;
-    served.bodyFull = null;
+    if (served.bodyFull === bodyFull) served.bodyFull = null;
     incoming.on("data", ignored);
   }
   if (served.waiting.length === 0) endIfDone(served);

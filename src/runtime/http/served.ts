@@ -21,7 +21,7 @@ export interface Served {
   ended: boolean;
   /** Whether the body of the request under way is not all here; HTTP/1.1 alone has to ask. */
   unfinished: (() => boolean) | null;
-  /** Whether so much of that body waits that its client should. */
+  /** Whether so much waits of the body of the last request that came that its client should. */
   bodyFull: (() => boolean) | null;
 }
 
