@@ -327,6 +327,8 @@ describe("reloads under load", () => {
       write("many", routes(i));
       assert.deepEqual((await reload(router, hangUp(router))).routes_changed, ["b"]);
     }
+    // On a machine that is busy with other things, too.
+    for (let i = 0; i < 400 && count <= 30; i++) await new Promise((resolve) => setTimeout(resolve, 25));
     over = true;
     await Promise.all(workers);
     assert.deepEqual(failures, []);

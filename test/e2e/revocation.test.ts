@@ -400,7 +400,6 @@ describe("a list in a file", () => {
 
 describe("an open connection", () => {
   it("does not outlive its certificate by more than the route bears with", async (test) => {
-    client("brief", 3000);
     client("lasting");
     const router = await startRouter(
       site,
@@ -410,6 +409,7 @@ describe("an open connection", () => {
       }),
     );
     test.after(() => router.stop());
+    client("brief", 4000);
     const closed = await dial(site, router.port, "a.test", { as: "brief" });
     const borne = await dial(site, router.port, "b.test", { as: "brief" });
     const lasting = await dial(site, router.port, "a.test", { as: "lasting" });
