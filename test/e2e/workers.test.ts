@@ -307,6 +307,9 @@ describe("several workers", { timeout: 120_000 }, () => {
     assert.match(text, /^sallyport_workers_started_total 3$/m);
     const total = /^sallyport_connections_total\{route="full",outcome="served",reason="ok"\} (\d+)$/m;
     await until("counted", async () => total.exec((await get("/metrics"))[1])?.[1] === "15");
+    await until("all recorded", () =>
+      sources.every((client) => router.records(from).some(({ source }) => source === client)),
+    );
     const records = router.records(from);
     for (const line of records) assert.equal(line.event, "connection");
     // Those that were cut have one record each, too, by the primary.
