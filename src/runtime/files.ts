@@ -71,10 +71,12 @@ export const files: Files = {
   },
 };
 
-/** The end of a file, from the beginning of a line; empty where there is none. */
+/** The end of a file, from the beginning of a line; empty where there is none, or one that can't be read again. */
 export function endOf(path: string, bytes: number): string {
   let handle: number;
   try {
+    // A pipe would be waited for.
+    if (!statSync(path).isFile()) return "";
     handle = openSync(path, "r");
   } catch {
     return "";

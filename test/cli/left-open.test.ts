@@ -56,6 +56,10 @@ describe("what a killed worker leaves open", () => {
       );
   });
 
+  it("is recorded where what is written can't be read again", () => {
+    assert.equal(killed({ to: "file", path: "/dev/null" }, ["a"]).length, 1);
+  });
+
   it("is remembered of the last lines that were handed over, not of all", () => {
     const handed = ["early", ...Array.from({ length: 3000 }, (_, i) => `late-${i}`)].map((id) => line(id));
     const ids = killed({ to: "stdout" }, ["early", "late-2999", "late-2500"], handed).map(({ id }) => id);
