@@ -27,8 +27,12 @@ export function askAtTheDoor(server: Server, mayCome: (remote: Endpoint) => bool
   handle.onconnection = function (failure, client) {
     if (client?.getpeername !== undefined && client.reset !== undefined) {
       const peer: { address?: string; port?: number } = {};
-      // Whoever is gone already has no name, and is accepted's to deal with.
-      if (client.getpeername(peer) === 0 && !mayCome(endpoint(peer.address, peer.port))) {
+      // Whoever is gone already has no name. There is nothing to serve or to record.
+      if (client.getpeername(peer) !== 0) {
+        client.close();
+        return;
+      }
+      if (!mayCome(endpoint(peer.address, peer.port))) {
         if (client.reset() !== 0) client.close();
         return;
       }
