@@ -58,10 +58,17 @@ export class Front {
     mayCome: (remote: Endpoint, listener: string) => boolean = () => true,
   ): Promise<Endpoint> {
     const { runtime, place, log } = this.#parts;
+    let where: string | undefined;
+    // Known once it listens, which is before anybody comes; the same for all who do.
+    const listenerText = (): string => {
+      where ??= text(listener.address);
+      return where;
+    };
+    let listener: Listener;
     try {
-      const listener = await runtime.listen(place(variable, { host, port }), {
-        mayCome: (remote) => mayCome(remote, text(listener.address)),
-        connection: (connection) => accept(connection, text(listener.address)),
+      listener = await runtime.listen(place(variable, { host, port }), {
+        mayCome: (remote) => mayCome(remote, listenerText()),
+        connection: (connection) => accept(connection, listenerText()),
         acceptFailed: (error) => log.warn("accepting failed; backing off", { error: error.message }),
       });
       this.#listeners.set(variable, listener);

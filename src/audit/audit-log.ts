@@ -25,8 +25,10 @@ export interface Recording {
 const maxRecords = 20_000;
 const maxBytes = 64 << 20;
 const perWrite = 512;
-/** Written together. */
+/** Written together: soon, or seldom where so many come that each write has enough of them. */
 const gatherMs = 20;
+const busyGatherMs = 100;
+const busyFrom = 16;
 const firstRetryMs = 100;
 const longestRetryMs = 5000;
 /** For what waits when the router ends. */
@@ -48,6 +50,8 @@ export class AuditLog implements Recording {
   #writing: Promise<void> | null = null;
   #wake: () => void = () => {};
   #closing = false;
+  /** In the last write. */
+  #together = 0;
   readonly #anchors: ReturnType<typeof setInterval>;
 
   constructor(writer: AuditWriter, log: Log) {
@@ -105,7 +109,8 @@ export class AuditLog implements Recording {
 
   async #run(): Promise<void> {
     let retryMs = firstRetryMs;
-    await this.#pause(gatherMs);
+    if (!this.#closing) await this.#pause(this.#together < busyFrom ? gatherMs : busyGatherMs);
+    this.#together = this.#queue.length;
     while (this.#queue.length > 0) {
       const batch = this.#queue.slice(0, perWrite).map(({ record }) => record);
       for (;;) {
@@ -152,7 +157,6 @@ export class AuditLog implements Recording {
   }
 
   #pause(ms: number): Promise<void> {
-    if (this.#closing && ms === gatherMs) return Promise.resolve();
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, ms);
       this.#wake = () => {

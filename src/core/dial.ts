@@ -7,13 +7,22 @@ import { fillIn, type Route, type UpstreamServer } from "./route.ts";
 import type { RouterParts } from "./router-parts.ts";
 import type { SecureOptions, Session } from "./session.ts";
 
+/** Those of routes whose servers are the same whatever was captured: most, for which they are put together once. */
+const fixedServers = new WeakMap<Route, readonly UpstreamServer[]>();
+
 /** A route's servers after captures. */
 export function serversOf(
-  { upstream }: Route,
+  route: Route,
   captures: Readonly<Record<string, string>>,
 ): readonly UpstreamServer[] {
+  const { upstream } = route;
   if (upstream === null) return [];
-  return [upstream, ...upstream.others].map(({ host, port }) => ({ host: fillIn(host, captures), port }));
+  const known = fixedServers.get(route);
+  if (known !== undefined) return known;
+  const templates = [upstream, ...upstream.others];
+  const servers = templates.map(({ host, port }) => ({ host: fillIn(host, captures), port }));
+  if (!templates.some(({ host }) => host.includes("{"))) fixedServers.set(route, servers);
+  return servers;
 }
 
 /** `host:port` of one server after captures; `agent/service` by way of an agent. */
@@ -119,6 +128,8 @@ export function dialUpstream(
     const target = { agent, service: host, connection: id, withinMs, asking };
     return throughAgent(parts, target, preamble, tls);
   }
+  // Most are plain: an object that is made of others costs more than the rest of this.
+  if (preamble === null && tls === null) return parts.runtime.dial({ host, port, withinMs });
   return parts.runtime.dial({
     host,
     port,

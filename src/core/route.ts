@@ -145,7 +145,9 @@ export const fingerprintOf = (route: Route): string =>
 
 /** Puts captured labels into a template such as `{node}.internal`. */
 export const fillIn = (template: string, captures: Readonly<Record<string, string>>): string =>
-  template.replace(/\{([a-z][a-z0-9_]*)\}/g, (_, name: string) => captures[name] ?? "");
+  template.includes("{")
+    ? template.replace(/\{([a-z][a-z0-9_]*)\}/g, (_, name: string) => captures[name] ?? "")
+    : template;
 
 /** The rules of a route whose adapter speaks HTTP: the configuration gives every such route some. */
 export function httpRulesOf({ name, http }: Route): HttpRules {

@@ -15,6 +15,13 @@ const noAddress: Ip = [0, 0, 0, 0];
 
 export const ipOf = ({ address }: Endpoint): Ip => parseIp(address) ?? noAddress;
 
+/** Whether it is in one of these networks. */
+export function isIn(networks: readonly Cidr[], who: Endpoint): boolean {
+  if (networks.length === 0) return false;
+  const ip = ipOf(who);
+  return networks.some((cidr) => cidrContains(cidr, ip));
+}
+
 /** Whether whoever connects may do so for somebody else: a balancer, or one that sends PROXY headers. */
 export function standsForOthers(
   remote: Endpoint,
@@ -24,14 +31,12 @@ export function standsForOthers(
   }: { readonly proxyProtocol: ProxyProtocol; readonly forwardedFrom: readonly Cidr[] },
 ): boolean {
   const believed = proxyProtocol.mode === "off" ? [] : proxyProtocol.from;
-  if (believed.length + forwardedFrom.length === 0) return false;
-  const ip = ipOf(remote);
-  return [...believed, ...forwardedFrom].some((cidr) => cidrContains(cidr, ip));
+  return isIn(believed, remote) || isIn(forwardedFrom, remote);
 }
 
 /** Whom a connection is from: its peer, or whom a PROXY header in front of it names. Throws a `Refusal`. */
 export async function readSource(connection: Connection, { mode, from }: ProxyProtocol): Promise<Endpoint> {
-  const listed = mode !== "off" && from.some((cidr) => cidrContains(cidr, ipOf(connection.remote)));
+  const listed = mode !== "off" && isIn(from, connection.remote);
   if (mode === "required" && !listed) {
     throw new Refusal(
       "proxy_header_invalid",

@@ -6,7 +6,6 @@ import { LimitReached } from "../limits/limit-reached.ts";
 import type { Passage } from "../limits/turnstile.ts";
 import type { Connection, Endpoint, TlsConnection } from "../types.ts";
 import type { ClientHello } from "../wire/client-hello.ts";
-import { cidrContains } from "../wire/ip.ts";
 import type { Place } from "./admission.ts";
 import { AdmittedSession } from "./admitted-session.ts";
 import type { Arrival } from "./arrival.ts";
@@ -24,7 +23,7 @@ import { type ConnectionRecord, type Outcome, outcomeOf } from "./record.ts";
 import type { Route } from "./route.ts";
 import type { Router } from "./router.ts";
 import type { Handler } from "./session.ts";
-import { endpointText, ipOf, readSource } from "./source.ts";
+import { endpointText, ipOf, isIn, readSource } from "./source.ts";
 import { validatedName, validationProtocol } from "./validation.ts";
 
 type Hit = Extract<Match, { ok: true }>;
@@ -35,7 +34,8 @@ export class Visit implements Notable {
   readonly #generation: Generation;
   readonly #arrival: Arrival;
   readonly #started = performance.now();
-  readonly #progress = new Progress();
+  /** `null` where nobody follows connections. */
+  readonly #progress: Progress | null;
   #connection: Connection;
   #source: Endpoint;
   #place: Place | undefined;
@@ -66,11 +66,12 @@ export class Visit implements Notable {
     this.#connection = connection;
     this.#arrival = arrival;
     this.#source = connection.remote;
+    this.#progress = generation.parts.traces === null ? null : new Progress();
   }
 
   async run(): Promise<void> {
     const { admission, timeouts, traces, notes } = this.#generation.parts;
-    traces?.began(this.#id, this.#progress.began);
+    if (this.#progress !== null) traces?.began(this.#id, this.#progress.began);
     this.#note = notes?.note(this) ?? null;
     const late = deadline(timeouts.handshakeMs, () => {
       this.#end(new Refusal("handshake_timeout", `no finished handshake within ${timeouts.handshakeMs} ms`));
@@ -80,8 +81,9 @@ export class Visit implements Notable {
       this.#place = await admission.enter((refusal) => this.#end(refusal));
       await this.#greet();
       const hello = await this.#readHello();
-      if (hello !== null) this.#progress.reached("hello");
-      if (hello !== null && !(await this.#validated(hello))) {
+      if (hello !== null) this.#progress?.reached("hello");
+      const validated = hello === null || this.#led !== null ? null : validatedName(hello);
+      if (hello !== null && (validated === null || !(await this.#validated(validated)))) {
         const hit = await this.#match(hello);
         if (hit.route.terminates) await this.#terminate(hit);
         late.cancel();
@@ -183,11 +185,11 @@ export class Visit implements Notable {
   async #greet(): Promise<void> {
     const { proxyProtocol, forwardedFrom, limits } = this.#generation.parts;
     // Whoever opened a tunnel writes what is in it: the address that counts is the tunnel's.
-    if (!this.#arrival.tunnelled) this.#source = await readSource(this.#connection, proxyProtocol);
-    const source = ipOf(this.#source);
+    if (!this.#arrival.tunnelled && proxyProtocol.mode !== "off")
+      this.#source = await readSource(this.#connection, proxyProtocol);
     // A balancer's address stands for all of its clients.
-    if (forwardedFrom.some((cidr) => cidrContains(cidr, source))) return;
     const { address } = this.#source;
+    if (isIn(forwardedFrom, this.#source)) return;
     this.#passage = limits.arrived(address, (refusal) => this.#end(refusal));
     await this.#place?.enterSource(address);
   }
@@ -203,10 +205,9 @@ export class Visit implements Notable {
   }
 
   /** An authority that validates a name is shown that it is ours (RFC 8737 §3), and let in to nothing. */
-  async #validated(hello: ClientHello): Promise<boolean> {
+  async #validated(name: string): Promise<boolean> {
     const { runtime, challengeFor } = this.#generation.parts;
-    const name = this.#led === null ? validatedName(hello) : null;
-    const context = name === null ? null : await challengeFor(name);
+    const context = await challengeFor(name);
     if (context === null) return false;
     await this.#passage?.pass();
     this.#tls = await runtime.terminate(this.#connection, context, validationProtocol);
@@ -247,7 +248,7 @@ export class Visit implements Notable {
       throw await this.#refuse(new Refusal("unknown_name", "no certificate for this name"));
     await this.#passage?.pass();
     this.#tls = await runtime.terminate(this.#connection, context, hit.alpn);
-    this.#progress.reached("handshake");
+    this.#progress?.reached("handshake");
     metrics.handshake.observe((performance.now() - this.#started) / 1000);
     if (hit.route.client !== "none") await this.#verify(hit, this.#tls);
   }
@@ -281,7 +282,7 @@ export class Visit implements Notable {
       if (limit !== null) throw new Refusal(limit.reason, `${identity.subject}: ${limit.detail}`);
       limits.identified(this.#source.address, identity.keyFingerprint);
       await this.#place?.enterIdentity(identity.keyFingerprint);
-      this.#progress.reached("verified");
+      this.#progress?.reached("verified");
     } catch (error) {
       const refusal = this.#verdict ?? asRefusal(error, false);
       // Decided: that the client is slow to hear it does not change why.
@@ -305,7 +306,7 @@ export class Visit implements Notable {
   async #serve(hit: Hit): Promise<void> {
     const { route } = hit;
     const session = this.#admitted(hit);
-    this.#progress.reached("served");
+    this.#progress?.reached("served");
     this.#established = true;
     const { sessionTimeoutMs } = route;
     const late =
@@ -389,7 +390,7 @@ export class Visit implements Notable {
     const record = this.#recordAs(outcome, reason, detail);
     const note = this.#note;
     audit(record, note === null ? undefined : () => note.erase());
-    traces?.ended(record, this.#progress);
+    if (this.#progress !== null) traces?.ended(record, this.#progress);
     metrics.connections.add(1, this.route?.name ?? "", outcome, reason);
     if (failure instanceof LimitReached) metrics.limited.add(1, failure.limit);
     this.#count();

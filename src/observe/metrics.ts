@@ -21,7 +21,12 @@ function labelSet(names: readonly string[], values: Labels, more = ""): string {
   return pairs.length === 0 ? "" : `{${pairs.join(",")}}`;
 }
 
-const keyOf = (values: Labels): string => (values.length === 1 ? (values[0] ?? "") : values.join("\u0000"));
+/** Counting is done for every connection: putting texts together by hand is several times as fast as `join`. */
+function keyOf(values: Labels): string {
+  let key = values[0] ?? "";
+  for (let i = 1; i < values.length; i++) key += `\u0000${values[i]}`;
+  return key;
+}
 
 export abstract class Metric {
   readonly name: string;

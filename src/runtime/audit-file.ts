@@ -86,6 +86,7 @@ function readAt(handle: number, from: number, length: number): Uint8Array {
 export class AuditFile implements AuditWriter {
   readonly #options: AuditFileOptions;
   readonly #chain: Chain | null;
+  readonly #lock: string;
   #handle: number | null = null;
   /** How long the file was when we wrote to it last: longer, and somebody else has written since. */
   #size = 0;
@@ -97,6 +98,7 @@ export class AuditFile implements AuditWriter {
 
   constructor(options: AuditFileOptions) {
     this.#options = options;
+    this.#lock = beside(options.path, "lock");
     this.#chain = options.chained ? new Chain(genesis, options.sha256Hex) : null;
   }
 
@@ -124,10 +126,10 @@ export class AuditFile implements AuditWriter {
   }
 
   async #alone(work: () => void): Promise<void> {
-    const { path, chained, rotation } = this.#options;
+    const { chained, rotation } = this.#options;
     // Whole lines at the end of a file need nobody's leave.
     if (!chained && rotation === null) work();
-    else await whileLocked(beside(path, "lock"), work);
+    else await whileLocked(this.#lock, work);
   }
 
   /** Makes sure that the file is the one at the path, and that its last line is known. */

@@ -18,7 +18,6 @@ export interface NativeSocket {
   terminate(): void;
   pause(): void;
   resume(): void;
-  setNoDelay(on: boolean): void;
   setKeepAlive(on: boolean, afterMs: number): void;
 }
 

@@ -17,7 +17,7 @@ import type {
 } from "../types.ts";
 import { securedOnSocket } from "./bun-loop.ts";
 import { BunConnection, type NativeSocket, type SocketOwner, socketHandlers } from "./bun-socket.ts";
-import { type Ends, endpoint, noEndpoint } from "./endpoint.ts";
+import { type Ends, noEndpoint, SocketEnds } from "./endpoint.ts";
 import { inheritedEndpoint } from "./inherited-socket.ts";
 import {
   clientHandshake,
@@ -107,12 +107,12 @@ export class BunRuntime extends NodeRuntime {
       socket: {
         ...socketHandlers,
         open(socket: NativeSocket) {
-          if (handlers.mayCome?.(endpoint(socket.remoteAddress, socket.remotePort)) === false) {
+          const ends = new SocketEnds(socket);
+          if (handlers.mayCome?.(ends.remote) === false) {
             socket.terminate();
             return;
           }
-          socket.setNoDelay(true);
-          handlers.connection(new BunConnection(socket));
+          handlers.connection(new BunConnection(socket, ends));
         },
       },
     });
@@ -125,7 +125,6 @@ export class BunRuntime extends NodeRuntime {
   override async dial(target: DialTarget): Promise<Connection> {
     if (target.tls !== undefined) return dialTlsOverSocket(target, target.tls);
     const socket = await dialNative(target);
-    socket.setNoDelay(true);
     socket.setKeepAlive(true, keepAliveMs);
     const connection = new BunConnection(socket);
     if (target.preamble !== undefined) connection.push(target.preamble);

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, hash } from "node:crypto";
 import {
   type AddressInfo,
   connect,
@@ -149,7 +149,7 @@ export class NodeRuntime implements Runtime {
   }
 
   sha256Hex(data: string | Uint8Array): string {
-    return createHash("sha256").update(data).digest("hex");
+    return hash("sha256", data, "hex");
   }
 
   md5Hex(data: Uint8Array): string {

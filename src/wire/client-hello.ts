@@ -173,7 +173,7 @@ function parseExtensions(block: Uint8Array, types: number[], found: Found): stri
     if (type === undefined || length === undefined || length > cursor.left)
       return "an extension is cut short";
     if (seen.has(type)) return `extension ${type} twice (RFC 8446 §4.2)`;
-    if (seen.has(extension.preSharedKey))
+    if (types.at(-1) === extension.preSharedKey)
       return "pre_shared_key is not the last extension (RFC 8446 §4.2.11)";
     seen.add(type);
     types.push(type);
@@ -266,6 +266,6 @@ function u16List(bytes: Uint8Array): number[] | undefined {
 
 function latin1(bytes: Uint8Array): string {
   let text = "";
-  for (const byte of bytes) text += String.fromCharCode(byte);
+  for (let i = 0; i < bytes.length; i++) text += String.fromCharCode(bytes[i] ?? 0);
   return text;
 }

@@ -63,7 +63,8 @@ export class Cursor {
   }
 
   u16(): number | undefined {
-    return this.#uint(2);
+    const start = this.#take(2);
+    return start === undefined ? undefined : ((this.#bytes[start] ?? 0) << 8) | (this.#bytes[start + 1] ?? 0);
   }
 
   u24(): number | undefined {
@@ -90,7 +91,7 @@ export class Cursor {
 
   /** The bytes behind a length prefix of `size` bytes, as a view on the input. */
   vector(size: 1 | 2 | 3): Uint8Array | undefined {
-    const length = this.#uint(size);
+    const length = size === 1 ? this.u8() : size === 2 ? this.u16() : this.u24();
     return length === undefined ? undefined : this.bytes(length);
   }
 }

@@ -83,7 +83,10 @@ export function ja4Key(hello: ClientHello): string | null {
   if (cipherSuites.length + extensions.length + signatureAlgorithms.length > maxKey) return null;
   const codes: number[] = [];
   for (const values of [versions, cipherSuites, extensions, signatureAlgorithms]) {
-    for (const value of values) if (!isGrease(value)) codes.push(value);
+    for (let i = 0; i < values.length; i++) {
+      const value = values[i] ?? 0;
+      if (!isGrease(value)) codes.push(value);
+    }
     // GREASE itself, which is in none of them.
     codes.push(0x0a0a);
   }

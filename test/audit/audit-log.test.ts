@@ -50,6 +50,24 @@ describe("audit records on their way", () => {
     ]);
   });
 
+  it("are written more seldom where many come at a time", async () => {
+    const writer = new Writer();
+    const log = new AuditLog(writer, silentLog);
+    const written = async (): Promise<void> => {
+      while (log.waiting > 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    };
+    const all = Array.from({ length: 20 }, (_, i) => String(i));
+    for (const record of all) log.write(record);
+    await written();
+    assert.deepEqual(writer.lines, all);
+    const started = performance.now();
+    log.write("after many");
+    await written();
+    // A timer may be a fraction of a millisecond early.
+    assert.ok(performance.now() - started > 98);
+    await log.close();
+  });
+
   it("wait while they can't be written, each once", async () => {
     const writer = new Writer();
     writer.failures = 2;
