@@ -187,8 +187,8 @@ export class Visit implements Notable {
     // Whoever opened a tunnel writes what is in it: the address that counts is the tunnel's.
     if (!this.#arrival.tunnelled && proxyProtocol.mode !== "off")
       this.#source = await readSource(this.#connection, proxyProtocol);
-    // A balancer's address stands for all of its clients.
     const { address } = this.#source;
+    // A balancer's address stands for all of its clients.
     if (isIn(forwardedFrom, this.#source)) return;
     this.#passage = limits.arrived(address, (refusal) => this.#end(refusal));
     await this.#place?.enterSource(address);

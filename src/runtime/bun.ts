@@ -35,7 +35,9 @@ interface NativeTlsSocket extends NativeSocket {
   readonly alpnProtocol: string | false | null;
   getTLSVersion(): string;
   isSessionReused(): boolean;
-  /** The leaf alone when abbreviated, and the whole list otherwise. */
+  /** The leaf alone, which is all that it looks at. */
+  getPeerX509Certificate(): { readonly raw: Uint8Array } | undefined;
+  /** The whole list, unless it is to be abbreviated. Dear: it puts everything into words that a certificate says. */
   getPeerCertificate(abbreviated: boolean): Parameters<typeof chainOf>[0];
   disableRenegotiation(): void;
 }
@@ -71,7 +73,7 @@ class BunTlsConnection extends BunConnection implements TlsConnection {
   }
 
   peerLeaf(): Uint8Array | null {
-    return this.socket.getPeerCertificate(true)?.raw ?? null;
+    return this.socket.getPeerX509Certificate()?.raw ?? null;
   }
 
   peerChain(): readonly Uint8Array[] {

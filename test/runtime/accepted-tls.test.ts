@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { TLSSocket } from "node:tls";
 import { Authority, createAuthority } from "../../src/authority/authority.ts";
+import { certificatesFromPem } from "../../src/authority/pem.ts";
+import type { CertificateAndKey } from "../../src/core/contexts.ts";
 import { isEvented } from "../../src/core/evented.ts";
 import { placeReads } from "../../src/runtime/placed-reads.ts";
 import type { TlsConnection } from "../../src/types.ts";
@@ -19,11 +21,14 @@ before(async () => {
 });
 after(() => pairs?.close());
 
-async function terminated(): Promise<[client: TlsConnection, server: TlsConnection]> {
+/** @param shown the client's certificate, for a server that asks for one; absent: it doesn't */
+async function terminated(
+  shown?: CertificateAndKey | null,
+): Promise<[client: TlsConnection, server: TlsConnection]> {
   const { runtime } = pairs;
   const context = runtime.tlsContext({
     ...(await authority.server(["accepted.test"], dayMs)),
-    clientCas: null,
+    clientCas: shown === undefined ? null : [authority.certificate.toString("pem")],
     sessionContext: "accepted",
   });
   const [dialled, accepted] = await pairs.pair();
@@ -31,8 +36,8 @@ async function terminated(): Promise<[client: TlsConnection, server: TlsConnecti
     serverName: "accepted.test",
     verify: true,
     ca: [authority.certificate.toString("pem")],
-    cert: null,
-    key: null,
+    cert: shown?.cert ?? null,
+    key: shown?.key ?? null,
   };
   return Promise.all([runtime.secure(dialled, tls, 10_000), runtime.terminate(accepted, context, null)]);
 }
@@ -81,6 +86,39 @@ describe("a TLS connection that we accept", () => {
       assert.equal(await ended, null);
     });
   }
+
+  it("knows the client's certificate and what came with it, byte by byte", async () => {
+    const above = await Authority.open(await createAuthority("Above", { authoritiesBelow: 1 }));
+    const issuing = await Authority.open(await above.authority("Issuing"), { above: above.chain });
+    const shown = await issuing.client({ commonName: "alice" }, dayMs);
+    const [leaf, ...rest] = certificatesFromPem(shown.cert);
+    const [, server] = await terminated(shown);
+    assert.deepEqual(Buffer.from(server.peerLeaf() ?? []), Buffer.from(leaf ?? []));
+    assert.deepEqual(
+      server.peerChain().map((der) => Buffer.from(der)),
+      [leaf ?? [], ...rest].map((der) => Buffer.from(der)),
+    );
+    server.abort();
+    const [, other] = await terminated(null);
+    assert.equal(other.peerLeaf(), null);
+    assert.deepEqual(other.peerChain(), []);
+    other.abort();
+  });
+
+  it("on Deno has certificates as they came", async () => {
+    if (pairs.runtime.name !== "deno") return;
+    const [, server] = await terminated(await authority.client({ commonName: "alice" }, dayMs));
+    assert.ok("socket" in server && server.socket instanceof TLSSocket);
+    const { _handle: handle } = server.socket as unknown as {
+      _handle: { getPeerCertificateChain(): { certificates: readonly Uint8Array[] } };
+    };
+    assert.deepEqual(
+      handle.getPeerCertificateChain().certificates[0],
+      server.peerLeaf(),
+      "Deno keeps them somewhere else: see deno.ts",
+    );
+    server.abort();
+  });
 
   it("on Node has a place for its reads", async () => {
     // The others have sockets of their own there.
