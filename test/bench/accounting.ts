@@ -50,6 +50,10 @@ function bytes(root: number, file: string, label: string): number {
 /** User and system CPU seconds so far: all threads, children that live and children that were waited for. */
 export const cpuSeconds = (pid: number): number => family(pid).reduce((sum, { cpu }) => sum + cpu, 0);
 
+/** The same, of each process by itself. */
+export const cpuByProcess = (pid: number): ReadonlyMap<number, number> =>
+  new Map(family(pid).map((one) => [one.pid, one.cpu]));
+
 /** Memory now, bytes; what is shared with other processes counts in proportion. */
 export const memoryBytes = (pid: number): number => bytes(pid, "smaps_rollup", "Pss");
 

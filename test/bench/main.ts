@@ -13,8 +13,19 @@ import { measureFlood, printFlood } from "./flood.ts";
 import { measureHttp, printHttp } from "./http.ts";
 import { measurePostgres, printPostgres } from "./postgres.ts";
 import { print, report, type Sample, type Samples } from "./results.ts";
-import { type Bench, isFloor, type Subject, startSubject, subjectNames, subjectVersion } from "./subjects.ts";
+import { measureScale, printScale, type Scale, scales } from "./scaling.ts";
+import {
+  type Bench,
+  can,
+  hasWorkers,
+  isFloor,
+  type Subject,
+  startSubject,
+  subjectNames,
+  subjectVersion,
+} from "./subjects.ts";
 import { measureVerification, printVerification } from "./verification.ts";
+import { measureWorkers, printWorkers } from "./workers.ts";
 import { allWorks, byDefault, type Work } from "./works.ts";
 
 const usage =
@@ -25,8 +36,18 @@ const agents = "agent";
 const postgres = "pgbench";
 const http = "http";
 const flood = "flood";
+const workers = "workers";
 /** Work that is not done by one server alone. */
-const others: readonly string[] = [clientSide, agents, postgres, http, verification, flood];
+const others: readonly string[] = [
+  clientSide,
+  agents,
+  postgres,
+  http,
+  verification,
+  workers,
+  flood,
+  ...Object.keys(scales),
+];
 /** Of each run of h2load. */
 const httpRequests = 20_000;
 /** Of each run of pgbench. */
@@ -67,9 +88,19 @@ const measures: Readonly<
   Record<Work["unit"], (bench: Bench, subject: Subject, pid: number, one: Work) => Promise<number>>
 > = {
   async seconds(bench, subject, pid, one) {
+    const beside =
+      one.beside === undefined
+        ? null
+        : load(bench, subject, { ...one, job: "idle", count: one.beside, parallel: 50 });
+    if (beside !== null) {
+      await firstOutput(beside, "the load client", oneJobMs);
+      await pause(2 * settleMs);
+    }
     const before = cpuSeconds(pid);
     await work(bench, subject, one);
-    return cpuSeconds(pid) - before;
+    const spent = cpuSeconds(pid) - before;
+    if (beside !== null) await end(beside);
+    return spent;
   },
   async bytes(bench, subject, pid, one) {
     const before = memoryBytes(pid);
@@ -128,10 +159,11 @@ async function measureAll(
   let failures = 0;
   const samples = new Map<Work, Map<string, (Sample | null)[]>>();
   for (const one of works) {
-    const bySubject = new Map<string, (Sample | null)[]>(subjects.map((name) => [name, []]));
+    const able = subjects.filter((name) => can(name, one.pass));
+    const bySubject = new Map<string, (Sample | null)[]>(able.map((name) => [name, []]));
     samples.set(one, bySubject);
     for (let round = 0; round < (one.unit === "growth" ? 1 : rounds); round++) {
-      for (const name of subjects) {
+      for (const name of able) {
         const sample = await measure(name, bench, one).catch((error: unknown) => {
           failures++;
           console.error(`${one.what}, ${name}: ${error instanceof Error ? error.message : String(error)}`);
@@ -186,6 +218,8 @@ function readArguments() {
     http: asked?.includes(http) ?? true,
     // Minutes each, and alone on the machine: when it is asked for.
     flood: asked?.includes(flood) ?? false,
+    workers: asked?.includes(workers) ?? true,
+    scales: (Object.keys(scales) as Scale[]).filter((scale) => asked?.includes(scale) ?? true),
     works:
       onServers?.length === 0
         ? []
@@ -251,6 +285,23 @@ async function main(): Promise<void> {
   if (other.flood) console.log(`\n${printFlood(flooded)}`);
   const costs = other.verification ? await measureVerification(Object.keys(versions), root, rounds) : {};
   if (other.verification) console.log(`\n${printVerification(costs)}`);
+  const handshakes = allWorks(size).find(({ name }) => name === "full-handshake");
+  const shares =
+    other.workers && handshakes !== undefined
+      ? await measureWorkers(
+          bench,
+          Object.keys(versions).filter(hasWorkers),
+          (subject) => work(bench, subject, handshakes),
+          rounds,
+        )
+      : {};
+  if (other.workers) console.log(`\n${printWorkers(shares)}`);
+  const steps: Partial<Record<Scale, unknown>> = {};
+  for (const scale of other.scales) {
+    const found = await measureScale(scale, Object.keys(versions), root, folder, rounds);
+    steps[scale] = found;
+    console.log(`\n${printScale(scale, found)}`);
+  }
   const made = report(samples, versions);
   if (works.length > 0)
     console.log(`\n${print(made)}\n\n${rounds} rounds in ${Math.round((Date.now() - started) / 1000)} s`);
@@ -258,7 +309,7 @@ async function main(): Promise<void> {
     const machine = { processor: cpus()[0]?.model ?? "", cores: cpus().length, kernel: release() };
     writeFileSync(
       json,
-      `${JSON.stringify({ machine, rounds, ...made, clients, agents: tunnelled, pgbench: queries, http: requests, flood: flooded, verification: costs }, null, 2)}\n`,
+      `${JSON.stringify({ machine, rounds, ...made, clients, agents: tunnelled, pgbench: queries, http: requests, flood: flooded, verification: costs, workers: shares, ...steps }, null, 2)}\n`,
     );
   }
   process.exit(failures === 0 ? 0 : 1);

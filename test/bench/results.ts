@@ -101,7 +101,8 @@ export function print({ base, subjects, works }: Report): string {
         what,
         ...names.map((name) => {
           const one = of[name];
-          return one === undefined || Number.isNaN(one.value) ? "failed" : cell(one, unit);
+          if (one === undefined) return "";
+          return Number.isNaN(one.value) ? "failed" : cell(one, unit);
         }),
       ]),
     ]);

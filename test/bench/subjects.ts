@@ -1,5 +1,6 @@
 import { type ChildProcess, spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { userInfo } from "node:os";
 import { connect } from "node:tls";
 import { freePort } from "../support/ports.ts";
 import { end, start } from "./children.ts";
@@ -50,6 +51,10 @@ interface Program {
   readonly floor?: "bun" | "deno" | "node";
   /** The peer's configuration in `peers/`, and how it is given. */
   readonly config?: { readonly file: string; readonly args: (path: string) => readonly string[] };
+  /** It ends TLS, and can't pass it through. */
+  readonly endsOnly?: true;
+  /** How it is asked for its version. */
+  readonly version?: string;
 }
 
 const bunProgram = (root: string): string | undefined => installed(root, "@oven", "bin/bun") ?? onPath("bun");
@@ -63,6 +68,18 @@ const programs: Readonly<Record<string, Program>> = {
     config: { file: "haproxy.cfg", args: (path) => ["-db", "-f", path] },
   },
   nginx: { command: () => onPath("nginx"), config: { file: "nginx.conf", args: (path) => ["-c", path] } },
+  stunnel: {
+    command: () => onPath("stunnel4"),
+    config: { file: "stunnel.conf", args: (path) => [path] },
+    endsOnly: true,
+    version: "-version",
+  },
+  hitch: {
+    command: () => onPath("hitch"),
+    config: { file: "hitch.conf", args: (path) => [`--config=${path}`] },
+    endsOnly: true,
+    version: "--version",
+  },
   bun: { command: bunProgram, args: (root) => [`${root}/src/main.ts`] },
   deno: { command: denoProgram, args: (root) => ["run", "-A", `${root}/src/main.ts`] },
   "node-newest": { command: newestNode, args: compiled },
@@ -76,6 +93,12 @@ export const subjectNames: readonly string[] = Object.keys(programs);
 
 /** Whether it stands for a runtime's least, and not for something that anybody would use. */
 export const isFloor = (name: string): boolean => programs[name]?.floor !== undefined;
+
+/** Whether a subject can do what passes TLS through, or what ends it. */
+export const can = (name: string, pass: boolean): boolean => !pass || programs[name]?.endsOnly !== true;
+
+/** Whether it is ours, which can have several. */
+export const hasWorkers = (name: string): boolean => programs[name]?.args !== undefined;
 
 /** How to run a script of ours on a runtime, by its path without an ending; `null` for peers. */
 export function runtimeCommand(name: string, root: string, script: string): [string, ...string[]] | null {
@@ -91,14 +114,22 @@ export function runtimeCommand(name: string, root: string, script: string): [str
 export function subjectVersion(name: string, root: string): string | null {
   const command = programs[name]?.command(root);
   if (command === undefined) return null;
-  const { stdout, stderr } = spawnSync(command, ["-v"], { encoding: "utf8" });
-  return /\d+\.\d+\.\d+/.exec(`${stdout}${stderr}`)?.[0] ?? "";
+  const { stdout, stderr } = spawnSync(command, [programs[name]?.version ?? "-v"], { encoding: "utf8" });
+  return /\d+\.\d+(\.\d+)?/.exec(`${stdout}${stderr}`)?.[0] ?? "";
 }
 
-/** Starts a subject and waits until it serves: a handshake, a request and its answer. */
-export async function startSubject(name: string, bench: Bench): Promise<Subject> {
+/**
+ * Starts a subject and waits until it serves: a handshake, a request and its answer.
+ *
+ * @param variables more of its environment
+ */
+export async function startSubject(
+  name: string,
+  bench: Bench,
+  variables: Readonly<Record<string, string>> = {},
+): Promise<Subject> {
   const termPort = await freePort();
-  const { child, said, ...others } = await launch(name, bench, termPort);
+  const { child, said, ...others } = await launch(name, bench, termPort, variables);
   const deadline = Date.now() + 20_000;
   while (Date.now() < deadline && child.exitCode === null) {
     if (await answers(termPort, bench)) return { process: child, termPort, ...others };
@@ -118,7 +149,12 @@ interface Started extends Omit<Subject, "process" | "termPort"> {
   readonly said: () => string;
 }
 
-async function launch(name: string, bench: Bench, termPort: number): Promise<Started> {
+async function launch(
+  name: string,
+  bench: Bench,
+  termPort: number,
+  variables: Readonly<Record<string, string>>,
+): Promise<Started> {
   const { folder, root, plainUpstream, tlsUpstream, postgres, http } = bench;
   const program = programs[name];
   const command = program?.command(root);
@@ -141,8 +177,9 @@ async function launch(name: string, bench: Bench, termPort: number): Promise<Sta
       SALLYPORT_KEY: `${folder}/server.key`,
       SALLYPORT_CLIENT_CA: `${folder}/ca.crt`,
       SALLYPORT_AUDIT_LOG: `${folder}/audit-${name}.log`,
-      SALLYPORT_MAX_CONNECTIONS_PER_SOURCE: "10000",
-      SALLYPORT_MAX_CONNECTIONS_PER_IDENTITY: "10000",
+      SALLYPORT_MAX_CONNECTIONS: "20000",
+      SALLYPORT_MAX_CONNECTIONS_PER_SOURCE: "20000",
+      SALLYPORT_MAX_CONNECTIONS_PER_IDENTITY: "20000",
       SALLYPORT_ROUTE_TERM: `tcp://127.0.0.1:${plainUpstream}?sni=term.bench.test`,
       SALLYPORT_TUNNEL_ALLOW: "bench=cn:load",
       SALLYPORT_ROUTE_AGENT: "tcp://upstream?sni=agent.bench.test&via=bench",
@@ -153,6 +190,7 @@ async function launch(name: string, bench: Bench, termPort: number): Promise<Sta
       ...(http === undefined
         ? {}
         : { SALLYPORT_ROUTE_HTTP: `http://127.0.0.1:${http}?sni=http.bench.test&client=none` }),
+      ...variables,
     },
     stdio: ["ignore", "ignore", "pipe"],
   });
@@ -199,6 +237,7 @@ function fillIn(file: string, bench: Bench, ports: Ports): string {
     // A port that nobody listens on, where there is no Postgres: nobody asks for it then.
     postgres: bench.postgres ?? 1,
     http: bench.http ?? 1,
+    user: userInfo().username,
   };
   const template = readFileSync(`${bench.root}/test/bench/peers/${file}`, "utf8");
   const path = `${folder}/${file}`;

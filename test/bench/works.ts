@@ -14,6 +14,8 @@ export interface Work {
   readonly count: number;
   /** Connections at a time. */
   readonly parallel: number;
+  /** Idle connections that are open meanwhile, and were before. */
+  readonly beside?: number;
 }
 
 /** Everything that can be asked for by name; `size` is the bytes of the bulk transfers. */
@@ -48,6 +50,14 @@ export function allWorks(size: number): readonly Work[] {
       count: 2000,
       parallel: 50,
     },
+    ...[100, 5000, 9500].map((beside) => ({
+      name: `open-${beside}`,
+      what: `full mTLS handshake while ${beside} connections are open`,
+      job: "many" as const,
+      pass: false,
+      ...handshakes,
+      beside,
+    })),
     {
       name: "memory-growth",
       what: "memory after 50,000 handshakes / after 10,000",
@@ -60,5 +70,5 @@ export function allWorks(size: number): readonly Work[] {
   ];
 }
 
-/** What runs when nothing is named: the growth of memory takes minutes a subject. */
-export const byDefault = (work: Work): boolean => work.unit !== "growth";
+/** What runs when nothing is named: the growth of memory, and thousands of open connections, take minutes a subject. */
+export const byDefault = (work: Work): boolean => work.unit !== "growth" && work.beside === undefined;

@@ -1,6 +1,7 @@
 /**
- * The least that Bun needs for the benchmark's work: two listeners, one upstream each, bytes there and back. No
- * routing, no verification, no records, no limits and no patience: what it costs is the runtime's and the kernel's.
+ * The least that Bun needs for the benchmark's work: two listeners, one upstream each, dialled once the client has
+ * said something (which tells a router where to), bytes there and back. No routing, no verification, no records, no
+ * limits and no patience: what it costs is the runtime's and the kernel's.
  */
 import { readFileSync } from "node:fs";
 
@@ -15,6 +16,8 @@ interface NativeSocket {
 
 interface Pair {
   peer: NativeSocket | null;
+  /** Where the client's bytes go, until that is dialled. */
+  upstream: number | null;
   /** What the peer has no room for, or came before it was there. */
   waiting: Uint8Array[];
 }
@@ -39,7 +42,8 @@ function flush(socket: NativeSocket, waiting: Uint8Array[]): boolean {
 const events = {
   binaryType: "uint8array",
   data(socket: NativeSocket, chunk: Uint8Array) {
-    const { peer, waiting } = socket.data;
+    const { peer, waiting, upstream } = socket.data;
+    if (upstream !== null) dial(socket, upstream);
     const sent = peer === null || waiting.length > 0 ? 0 : Math.max(0, peer.write(chunk));
     if (sent === chunk.length) return;
     waiting.push(chunk.subarray(sent));
@@ -58,6 +62,23 @@ const events = {
   error() {},
 };
 
+function dial(client: NativeSocket, port: number): void {
+  client.data.upstream = null;
+  Bun.connect({
+    hostname: "127.0.0.1",
+    port,
+    allowHalfOpen: true,
+    data: { peer: client, waiting: [], upstream: null },
+    socket: events,
+  }).then(
+    (server) => {
+      client.data.peer = server;
+      flush(server, client.data.waiting);
+    },
+    () => client.end(),
+  );
+}
+
 function forward(port: string | undefined, upstream: string | undefined, tls: object): void {
   Bun.listen({
     hostname: "127.0.0.1",
@@ -67,21 +88,7 @@ function forward(port: string | undefined, upstream: string | undefined, tls: ob
     socket: {
       ...events,
       open(client: NativeSocket) {
-        client.data = { peer: null, waiting: [] };
-        const pair: Pair = { peer: client, waiting: [] };
-        Bun.connect({
-          hostname: "127.0.0.1",
-          port: Number(upstream),
-          allowHalfOpen: true,
-          data: pair,
-          socket: events,
-        }).then(
-          (server) => {
-            client.data.peer = server;
-            flush(server, client.data.waiting);
-          },
-          () => client.end(),
-        );
+        client.data = { peer: null, waiting: [], upstream: Number(upstream) };
       },
     },
   });

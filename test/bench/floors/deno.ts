@@ -1,6 +1,6 @@
 /**
- * The least that Deno needs for the benchmark's work: two listeners, one upstream each, bytes there and back. No
- * routing, no verification of ours, no records, no limits and no patience: what it costs is the runtime's and the
+ * The least that Deno needs for the benchmark's work: two listeners, one upstream each, dialled once the client has
+ * said something (which tells a router where to), bytes there and back. No routing, no verification of ours, no records, no limits and no patience: what it costs is the runtime's and the
  * kernel's. Its own TLS asks no client for a certificate, so that part is `node:tls`, as simply as it can be used.
  */
 import { readFileSync } from "node:fs";
@@ -22,8 +22,10 @@ declare const Deno: {
 const [passPort, passUpstream, termPort, termUpstream, folder] = process.argv.slice(2);
 const hostname = "127.0.0.1";
 
+const smallRead = 4 * 1024;
+
 async function pump(from: NativeConn, to: NativeConn): Promise<void> {
-  let buffer = new Uint8Array(4 * 1024);
+  let buffer = new Uint8Array(smallRead);
   for (;;) {
     const count = await from.read(buffer);
     if (count === null) return to.closeWrite();
@@ -33,7 +35,10 @@ async function pump(from: NativeConn, to: NativeConn): Promise<void> {
 }
 
 async function serve(client: NativeConn): Promise<void> {
+  const first = new Uint8Array(smallRead);
+  const count = (await client.read(first)) ?? 0;
   const server = await Deno.connect({ hostname, port: Number(passUpstream) });
+  await server.write(first.subarray(0, count));
   await Promise.allSettled([pump(client, server), pump(server, client)]);
   client.close();
   server.close();
@@ -50,10 +55,13 @@ createServer(
     allowHalfOpen: true,
   },
   (client) => {
-    const server = connect({ host: hostname, port: Number(termUpstream), allowHalfOpen: true });
-    for (const socket of [client, server]) socket.on("error", () => {});
-    client.pipe(server);
-    server.pipe(client);
+    client.on("error", () => {});
+    client.once("readable", () => {
+      const server = connect({ host: hostname, port: Number(termUpstream), allowHalfOpen: true });
+      server.on("error", () => {});
+      client.pipe(server);
+      server.pipe(client);
+    });
   },
 ).listen(Number(termPort), hostname);
 

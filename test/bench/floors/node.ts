@@ -1,6 +1,6 @@
 /**
- * The least that Node needs for the benchmark's work: two listeners, one upstream each, bytes there and back. No
- * routing, no verification of ours, no records, no limits and no patience: what it costs is the runtime's and the
+ * The least that Node needs for the benchmark's work: two listeners, one upstream each, dialled once the client has
+ * said something (which tells a router where to), bytes there and back. No routing, no verification of ours, no records, no limits and no patience: what it costs is the runtime's and the
  * kernel's.
  */
 import { readFileSync } from "node:fs";
@@ -13,10 +13,13 @@ const host = "127.0.0.1";
 const forwardTo =
   (port: string | undefined) =>
   (client: Socket): void => {
-    const server = connect({ host, port: Number(port), allowHalfOpen: true });
-    for (const socket of [client, server]) socket.on("error", () => {});
-    client.pipe(server);
-    server.pipe(client);
+    client.on("error", () => {});
+    client.once("readable", () => {
+      const server = connect({ host, port: Number(port), allowHalfOpen: true });
+      server.on("error", () => {});
+      client.pipe(server);
+      server.pipe(client);
+    });
   };
 
 const pem = (name: string): string => readFileSync(`${folder}/${name}`, "utf8");
