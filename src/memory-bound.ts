@@ -5,6 +5,12 @@ import { collectGarbage, memoryToHave, residentMemory } from "./runtime/memory.t
 
 /** Of what there is to have: the rest is for the kernel's buffers, and for what comes between two looks. */
 const usualPart = 0.8;
+/** Of a process, unless asked for: a runtime alone takes half of it, whose pages are shared for the most part. */
+const leastUsual = 256 * 1024 ** 2;
+
+/** What each of some processes may have, bytes, where there is so much to have for all. */
+export const boundOf = (memory: number | "auto", processes: number, toHave: number): number =>
+  Math.floor(memory === "auto" ? Math.max(leastUsual, (toHave * usualPart) / processes) : memory / processes);
 
 /**
  * Watches the memory of this process; `null` where that has no bound.
@@ -19,7 +25,7 @@ export function watchMemory(
   log: Log,
 ): MemoryBound | null {
   if (memory === null) return null;
-  const bytes = Math.floor((memory === "auto" ? memoryToHave() * usualPart : memory) / processes);
+  const bytes = boundOf(memory, processes, memoryToHave());
   return new MemoryBound({
     bytes,
     resident: residentMemory,

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
 import { LimitReached } from "../../src/limits/limit-reached.ts";
 import { MemoryBound } from "../../src/limits/memory-bound.ts";
+import { boundOf } from "../../src/memory-bound.ts";
 import { collectGarbage, memoryToHave, residentMemory } from "../../src/runtime/memory.ts";
 
 const bounds: MemoryBound[] = [];
@@ -70,6 +71,14 @@ describe("the bound on memory", () => {
     state.open = 16;
     assert.equal(bound.refusal(false), null, "the sixteenth itself");
     assert.notEqual(bound.refusal(true), null);
+  });
+
+  it("is divided among processes, and not so small that nobody asked for it", () => {
+    const mebibyte = 1024 ** 2;
+    assert.equal(boundOf(2048 * mebibyte, 4, 1024 * mebibyte), 512 * mebibyte);
+    assert.equal(boundOf("auto", 2, 4000 * mebibyte), 1600 * mebibyte);
+    assert.equal(boundOf("auto", 8, 1024 * mebibyte), 256 * mebibyte);
+    assert.equal(boundOf(64 * mebibyte, 2, 4000 * mebibyte), 32 * mebibyte);
   });
 
   it("is measured by this runtime, which can look for what nobody needs", () => {
