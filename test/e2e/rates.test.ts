@@ -208,15 +208,19 @@ describe("how much connections may carry", () => {
 
   it("is limited for each identity, on requests' bodies", async () => {
     const ms = await took(async () => {
-      const socket = await dial(site, router.port, "web.test", { as: "bob" });
-      socket.write(
-        `POST / HTTP/1.1\r\nHost: web.test\r\nContent-Length: ${size}\r\nConnection: close\r\n\r\n`,
-      );
-      socket.write(Buffer.alloc(size));
-      assert.match((await readAll(socket)).toString(), new RegExp(`\r\n\r\n.*${size}`, "s"));
-      assert.ok(socket.readableEnded, "it ended with its answer");
+      // What came as one chunk is paid for by whatever comes next.
+      for (let i = 0; i < 2; i++) {
+        const socket = await dial(site, router.port, "web.test", { as: "bob" });
+        const length = size / 2;
+        socket.write(
+          `POST / HTTP/1.1\r\nHost: web.test\r\nContent-Length: ${length}\r\nConnection: close\r\n\r\n`,
+        );
+        socket.write(Buffer.alloc(length));
+        assert.match((await readAll(socket)).toString(), new RegExp(`\r\n\r\n.*${length}`, "s"));
+        assert.ok(socket.readableEnded, "it ended with its answer");
+      }
     });
-    assert.ok(ms > 300, `${ms} ms`);
+    assert.ok(ms > 200, `${ms} ms`);
   });
 
   it("is limited for each source, where TLS passes through", async () => {
