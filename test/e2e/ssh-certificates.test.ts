@@ -18,7 +18,7 @@ import { parseSshPublicKey } from "../../src/wire/ssh-public-key.ts";
 import { missing, program } from "../support/programs.ts";
 import { environment, sallyport } from "../support/router.ts";
 import { type Finished, run } from "../support/run.ts";
-import { type Sshd, startSshd } from "../support/sshd.ts";
+import { noTerminals, type Sshd, startSshd } from "../support/sshd.ts";
 
 const page = readFileSync("docs/ssh-certificates.md", "utf8");
 const user = userInfo().username;
@@ -101,7 +101,7 @@ describe("SSH certificates, as the page has them set up", {
     assert.match(server.log(), /Accepted publickey for .* ED25519-CERT .*ID alice \(serial \d+\)/);
   });
 
-  it("give a terminal, but not to whom it was not permitted", async () => {
+  it("give a terminal, but not to whom it was not permitted", { skip: noTerminals }, async () => {
     const asked = await ssh(["-tt", here, "tty"]);
     assert.match(asked.out, /^\/dev\//, asked.err);
     copyFileSync(at("id_ed25519"), at("plain"));

@@ -17,7 +17,7 @@ import {
   type TestRouter,
 } from "../support/router.ts";
 import { type Finished, run } from "../support/run.ts";
-import { type Sshd, startSshd } from "../support/sshd.ts";
+import { noTerminals, type Sshd, startSshd } from "../support/sshd.ts";
 import { httpUpstream, type Upstream } from "../support/upstreams.ts";
 
 const page = readFileSync("docs/ssh.md", "utf8");
@@ -94,7 +94,7 @@ describe("docs/ssh.md", { skip: missing("ssh", "sshd", "ssh-keygen", "scp", "sft
   const ssh = (...args: readonly string[]): Promise<Finished> => openssh("ssh", args);
   const sum = (data: Uint8Array): string => createHash("sha256").update(data).digest("hex");
 
-  it("a terminal, and the record says with what software", async () => {
+  it("a terminal, and the record says with what software", { skip: noTerminals }, async () => {
     const from = router.now();
     const { status, out, err } = await openssh(
       "ssh",

@@ -4,6 +4,14 @@ import { answers, freePort } from "./ports.ts";
 import { program } from "./programs.ts";
 import { run } from "./run.ts";
 
+/** A reason to skip, or `false`. Where terminals are not of their group from the first, a server that is not root's fails. */
+export const noTerminals: string | false =
+  process.getuid?.() === 0 ||
+  (existsSync("/proc/mounts") &&
+    /^\S+ \/dev\/pts devpts \S*\bgid=/m.test(readFileSync("/proc/mounts", "utf8")))
+    ? false
+    : "an sshd that is not root's can give no terminal here";
+
 export interface Sshd {
   readonly port: number;
   /** The private key that it lets in. */
