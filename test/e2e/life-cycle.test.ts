@@ -120,7 +120,7 @@ describe("time limits", bounded, () => {
 });
 
 describe("a slow reader", bounded, () => {
-  it("makes the sender wait: 256 MiB cost at most 32 MiB", async () => {
+  it("makes the sender wait: 128 MiB cost at most 32 MiB", async () => {
     const block = Buffer.alloc(1 << 20, 0x61);
     // Of the connection that came last: an earlier one may still be on its way out.
     let sent = (): number => 0;
@@ -129,7 +129,7 @@ describe("a slow reader", bounded, () => {
       let count = 0;
       sent = () => count;
       const push = (): void => {
-        while (count < 256 << 20) {
+        while (count < 128 << 20) {
           count += block.length;
           if (!socket.write(block)) return void socket.once("drain", push);
         }
@@ -155,7 +155,7 @@ describe("a slow reader", bounded, () => {
       await new Promise((resolve) => setTimeout(resolve, 100));
       most = Math.max(most, memory());
     }
-    assert.ok(sent() < 128 << 20, `the sender was made to wait: ${sent() >> 20} MiB`);
+    assert.ok(sent() < 96 << 20, `the sender was made to wait: ${sent() >> 20} MiB`);
     assert.ok(most - before <= 32, `grew by ${Math.round(most - before)} MiB`);
     let received = 0;
     socket.on("data", (chunk: Buffer) => {
@@ -163,7 +163,7 @@ describe("a slow reader", bounded, () => {
     });
     socket.resume();
     await finished(socket, { writable: false });
-    assert.equal(received, 256 << 20);
+    assert.equal(received, 128 << 20);
     socket.destroy();
     await router.stop();
     source.close();
@@ -189,7 +189,7 @@ describe("a slow upstream", bounded, () => {
           /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${router.process.pid}/status`, "utf8"))?.[1] ?? 0,
         ) / 1024;
       const block = Buffer.alloc(1 << 20, 0x61);
-      const total = 256 << 20;
+      const total = 128 << 20;
       const socket = await dial(site, router.port, "a.test");
       const before = memory();
       let sent = 0;
