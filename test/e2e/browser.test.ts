@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { exportPKCS8, generateKeyPair } from "jose";
 import { ca } from "../../src/cli/ca.ts";
+import { atEnd } from "../support/at-end.ts";
 import { logInWithChromium } from "../support/chromium.ts";
 import { startOpenIdProvider, webSecret } from "../support/openid-provider.ts";
 import { missing, program } from "../support/programs.ts";
@@ -28,8 +29,8 @@ async function trust(folder: string, certificate: string): Promise<void> {
 describe("Chromium", { skip: missing("chromium", "certutil") }, () => {
   it("takes the server certificates of the authority, by name, once its root is trusted", async (test) => {
     const folder = mkdtempSync(join(tmpdir(), "sallyport-chromium-"));
-    // The browser may be writing still.
-    test.after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }));
+    // When router and browser have ended, which write there; and even then a part of them may be writing still.
+    atEnd(() => rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }));
     const at = (name: string): string => join(folder, name);
     await command("init", "--dir", at("ca"), "--permit-dns", "example.com", "--permit-dns", "localhost");
     const names = ["--name", "gate.example.com", "--name", "localhost"];
@@ -58,8 +59,8 @@ describe("Chromium", { skip: missing("chromium", "certutil") }, () => {
 
   it("signs in at a real provider as docs/browser-login.md has it, and may act on the page's own behalf alone", async (test) => {
     const folder = mkdtempSync(join(tmpdir(), "sallyport-chromium-"));
-    // The browser may be writing still.
-    test.after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }));
+    // When router and browser have ended, which write there; and even then a part of them may be writing still.
+    atEnd(() => rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }));
     const at = (name: string): string => join(folder, name);
     await command("init", "--dir", at("ca"), "--permit-dns", "example.com");
     const names = ["--name", "gate.example.com", "--name", "app.example.com", "--name", "open.example.com"];

@@ -409,12 +409,12 @@ describe("an open connection", () => {
       }),
     );
     test.after(() => router.stop());
-    client("brief", 4000);
+    client("brief", 6000);
     const closed = await dial(site, router.port, "a.test", { as: "brief" });
     const borne = await dial(site, router.port, "b.test", { as: "brief" });
     const lasting = await dial(site, router.port, "a.test", { as: "lasting" });
     for (const socket of [closed, borne, lasting]) assert.equal(await answers(socket), "hello");
-    await readAll(closed, 15_000);
+    await readAll(closed);
     const record = await router.record((one) => one.reason === "client_cert_expired");
     assert.deepEqual([record.route, record.identity?.subject], ["a", "CN=brief"]);
     for (const socket of [borne, lasting]) assert.equal(await answers(socket), "hello");
