@@ -49,6 +49,8 @@ const highWater = 64 * 1024;
  */
 export class BunConnection implements EventedConnection, SocketOwner {
   socket: NativeSocket;
+  /** Whether the socket has handlers of its own: those that a listener accepts have them in common. */
+  readonly alone: boolean;
   readonly #ends: Ends;
   readonly closed: Promise<void>;
   bytesRead = 0;
@@ -69,8 +71,9 @@ export class BunConnection implements EventedConnection, SocketOwner {
   #writers: { resolve(): void; reject(error: Error): void }[] = [];
   #drained: (() => void) | undefined;
 
-  constructor(socket: NativeSocket, ends: Ends = new SocketEnds(socket)) {
+  constructor(socket: NativeSocket, alone: boolean, ends: Ends = new SocketEnds(socket)) {
     this.socket = socket;
+    this.alone = alone;
     this.#ends = ends;
     this.closed = new Promise((resolve) => {
       this.#settle = resolve;
@@ -196,6 +199,7 @@ export class BunConnection implements EventedConnection, SocketOwner {
   }
 
   read(): Promise<Uint8Array | null> {
+    this.#sink = undefined;
     const chunk = this.#queue.shift();
     if (chunk !== undefined) {
       this.#queued -= chunk.length;
@@ -253,13 +257,6 @@ export class BunConnection implements EventedConnection, SocketOwner {
   handOver(raw: NativeSocket): void {
     this.socket = raw;
     raw.data = undefined;
-  }
-
-  /** The same socket as a connection between these ends; this one must not be used afterwards. */
-  named(ends: Ends): BunConnection {
-    const named = new BunConnection(this.socket, ends);
-    named.#queue = this.takeUnread();
-    return named;
   }
 
   takeUnread(): Uint8Array[] {

@@ -1,6 +1,6 @@
+import type { Socket } from "node:net";
 import { deadline } from "../core/deadline.ts";
 import { isEvented } from "../core/evented.ts";
-import { Refusal } from "../errors.ts";
 import type {
   Connection,
   DialTarget,
@@ -16,36 +16,22 @@ import type {
   TlsContext,
 } from "../types.ts";
 import { securedOnSocket } from "./bun-loop.ts";
-import { BunConnection, type NativeSocket, type SocketOwner, socketHandlers } from "./bun-socket.ts";
-import { type Ends, noEndpoint, SocketEnds } from "./endpoint.ts";
+import { BunConnection, type NativeSocket, socketHandlers } from "./bun-socket.ts";
+import { BunTlsConnection, secureNative, terminateNative, verifiesNatively } from "./bun-tls.ts";
+import { noEndpoint, SocketEnds } from "./endpoint.ts";
 import { inheritedEndpoint } from "./inherited-socket.ts";
 import {
   clientHandshake,
   dialSocket,
   dialTlsOverSocket,
+  dialUnixSocket,
   keepAliveMs,
   NodeRuntime,
   tooLate,
   unreachable,
 } from "./node.ts";
 import { eventRelay, portableRelay } from "./relay.ts";
-import { chainOf, NodeTlsContext } from "./tls-connection.ts";
-
-interface NativeTlsSocket extends NativeSocket {
-  readonly alpnProtocol: string | false | null;
-  getTLSVersion(): string;
-  isSessionReused(): boolean;
-  /** The leaf alone, which is all that it looks at. */
-  getPeerX509Certificate(): { readonly raw: Uint8Array } | undefined;
-  /** The whole list, unless it is to be abbreviated. Dear: it puts everything into words that a certificate says. */
-  getPeerCertificate(abbreviated: boolean): Parameters<typeof chainOf>[0];
-  disableRenegotiation(): void;
-}
-
-interface UpgradableSocket extends NativeSocket {
-  /** The raw half and the TLS half. `isServer` and `initialData` are what `node:tls` itself uses here. */
-  upgradeTLS(options: object): [NativeSocket, NativeTlsSocket] | undefined;
-}
+import { NodeTlsContext } from "./tls-connection.ts";
 
 declare const Bun: {
   readonly version: string;
@@ -53,45 +39,18 @@ declare const Bun: {
   connect(options: object): Promise<NativeSocket>;
 };
 
-const loopback = "127.0.0.1";
 const loopMs = 5000;
 
-/** A finished handshake on Bun's native TLS. */
-class BunTlsConnection extends BunConnection implements TlsConnection {
-  declare socket: NativeTlsSocket;
-
-  readonly version: string;
-  readonly alpn: string | null;
-  readonly resumed: boolean;
-
-  constructor(socket: NativeTlsSocket, ends: Ends) {
-    super(socket, ends);
-    // Asked once, now: a closed socket no longer knows.
-    this.version = socket.getTLSVersion();
-    this.alpn = socket.alpnProtocol || null;
-    this.resumed = socket.isSessionReused();
-  }
-
-  peerLeaf(): Uint8Array | null {
-    return this.socket.getPeerX509Certificate()?.raw ?? null;
-  }
-
-  peerChain(): readonly Uint8Array[] {
-    return chainOf(this.socket.getPeerCertificate(false));
-  }
+/** For `node:tls`: the other end of a socket of our own. */
+async function dialStream(at: ListenAddress, ticket: Uint8Array): Promise<Socket> {
+  const socket = await ("path" in at
+    ? dialUnixSocket(at.path)
+    : dialSocket({ ...at, withinMs: loopMs }, undefined));
+  socket.write(ticket);
+  return socket;
 }
 
-/** ALPN as the native layer takes it: each id behind its length (RFC 7301 §3.1). */
-const alpnWire = (id: string): Uint8Array =>
-  Uint8Array.from([id.length, ...[...id].map((c) => c.charCodeAt(0))]);
-
-function join(chunks: readonly Uint8Array[]): Uint8Array {
-  const [first] = chunks;
-  if (first !== undefined && chunks.length === 1) return first;
-  return Buffer.concat(chunks);
-}
-
-/** Native sockets for everything that is accepted, terminated and relayed; `node:tls` towards TLS upstreams. */
+/** Native sockets, and TLS on them. */
 export class BunRuntime extends NodeRuntime {
   override readonly name = "bun";
   override readonly version: string = Bun.version;
@@ -114,7 +73,7 @@ export class BunRuntime extends NodeRuntime {
             socket.terminate();
             return;
           }
-          handlers.connection(new BunConnection(socket, ends));
+          handlers.connection(new BunConnection(socket, false, ends));
         },
       },
     });
@@ -125,16 +84,21 @@ export class BunRuntime extends NodeRuntime {
   }
 
   override async dial(target: DialTarget): Promise<Connection> {
-    if (target.tls !== undefined) return dialTlsOverSocket(target, target.tls);
+    if (target.tls !== undefined && !verifiesNatively(target.tls))
+      return dialTlsOverSocket(target, target.tls);
     const socket = await dialNative(target);
     socket.setKeepAlive(true, keepAliveMs);
-    const connection = new BunConnection(socket);
-    if (target.preamble !== undefined) connection.push(target.preamble);
-    return connection;
+    const connection = new BunConnection(socket, true);
+    const { host, port, withinMs, preamble, tls } = target;
+    if (preamble !== undefined)
+      await connection.write(preamble).catch((error: unknown) => {
+        throw unreachable(target, error);
+      });
+    return tls === undefined ? connection : secureNative(connection, tls, withinMs, `${host}:${port}`);
   }
 
   override async dialLocal(path: string): Promise<Connection> {
-    return new BunConnection(await Bun.connect({ unix: path, allowHalfOpen: true, socket: dialHandlers }));
+    return new BunConnection(await connectLocal(path), true);
   }
 
   override async terminate(
@@ -143,14 +107,8 @@ export class BunRuntime extends NodeRuntime {
     alpn: string | null,
   ): Promise<TlsConnection> {
     if (!(context instanceof NodeTlsContext)) throw new TypeError("the context must come from this runtime");
-    if (connection instanceof BunConnection) return terminateNative(connection, context, alpn);
-    return securedOnSocket(this, connection, {
-      dial: (port, preamble) => this.dial({ host: loopback, port, withinMs: loopMs, preamble }),
-      use: (accepted, dialled) => {
-        const near = (accepted as BunConnection).named(connection);
-        return [dialled, terminateNative(near, context, alpn)];
-      },
-    });
+    if (isPlain(connection)) return terminateNative(connection, context, alpn);
+    return this.#onSocket(connection, (near) => terminateNative(near, context, alpn));
   }
 
   override secure(
@@ -158,17 +116,27 @@ export class BunRuntime extends NodeRuntime {
     options: TlsClientOptions,
     withinMs: number,
   ): Promise<TlsConnection> {
-    return securedOnSocket(this, connection, {
-      dial: async (port, ticket) => {
-        const socket = await dialSocket({ host: loopback, port, withinMs }, undefined);
-        socket.write(ticket);
-        return socket;
-      },
-      use: (accepted, socket) => [
-        accepted,
-        clientHandshake(socket, connection, options, withinMs, options.serverName),
-      ],
-    });
+    const where = options.serverName;
+    if (!verifiesNatively(options))
+      return securedOnSocket(this, connection, dialStream, (near) =>
+        clientHandshake(near, connection, options, withinMs, where),
+      );
+    if (isPlain(connection)) return secureNative(connection, options, withinMs, where);
+    return this.#onSocket(connection, (near) => secureNative(near, options, withinMs, where));
+  }
+
+  /** TLS on what is no native socket itself, for the peers of which it goes on as a connection between the same ends. */
+  #onSocket(
+    connection: Connection,
+    handshake: (near: BunConnection) => Promise<BunTlsConnection>,
+  ): Promise<BunTlsConnection> {
+    const dial = async (at: ListenAddress, ticket: Uint8Array): Promise<BunConnection> => {
+      const socket = await ("path" in at ? connectLocal(at.path) : dialNative({ ...at, withinMs: loopMs }));
+      const near = new BunConnection(socket, true, connection);
+      await near.write(ticket);
+      return near;
+    };
+    return securedOnSocket(this, connection, dial, handshake);
   }
 
   override relay(left: Connection, right: Connection, limits: RelayLimits, taps?: Taps): Promise<RelayEnd> {
@@ -177,7 +145,14 @@ export class BunRuntime extends NodeRuntime {
   }
 }
 
+/** A bare native socket, which TLS can be had on. */
+const isPlain = (connection: Connection): connection is BunConnection =>
+  connection instanceof BunConnection && !(connection instanceof BunTlsConnection);
+
 const dialHandlers = { ...socketHandlers, open() {}, connectError() {} };
+
+const connectLocal = (path: string): Promise<NativeSocket> =>
+  Bun.connect({ unix: path, allowHalfOpen: true, socket: dialHandlers });
 
 function dialNative(target: DialTarget): Promise<NativeSocket> {
   return new Promise((resolve, reject) => {
@@ -193,74 +168,11 @@ function dialNative(target: DialTarget): Promise<NativeSocket> {
         if (given) socket.terminate();
         else resolve(socket);
       },
-      (error) => {
+      (error: { readonly code?: unknown }) => {
         late.cancel();
-        reject(unreachable(target, error));
+        // Its message is the same whatever went wrong.
+        reject(unreachable(target, new Error(`connect ${String(error.code)}`, { cause: error })));
       },
     );
-  });
-}
-
-function terminateNative(
-  plain: BunConnection,
-  context: NodeTlsContext,
-  alpn: string | null,
-): Promise<BunTlsConnection> {
-  return new Promise((resolve, reject) => {
-    plain.release();
-    const { remote, local } = plain;
-    const initialData = join(plain.takeUnread());
-    let cause: Error | undefined;
-    let done = false;
-    const failed = (): void => {
-      if (done) return;
-      done = true;
-      const why = cause?.message ?? "the client went away during the handshake";
-      reject(new Refusal("handshake_failed", why, { cause }));
-    };
-    const early: Uint8Array[] = [];
-    // Owns the socket until the handshake is over.
-    const pending: SocketOwner = {
-      onData: (chunk) => early.push(chunk),
-      onDrain: () => {},
-      onEnd: failed,
-      onClose: (error) => {
-        cause ??= error;
-        failed();
-      },
-      onError: (error) => {
-        cause ??= error;
-      },
-    };
-    const pair = (plain.socket as UpgradableSocket).upgradeTLS({
-      isServer: true,
-      initialData,
-      data: pending,
-      tls: {
-        secureContext: context.secureContext.context,
-        requestCert: context.requestsCertificate,
-        rejectUnauthorized: false,
-        ...(alpn === null ? {} : { ALPNProtocols: alpnWire(alpn) }),
-      },
-      socket: {
-        ...socketHandlers,
-        handshake(tls: NativeTlsSocket, success: boolean, error: Error | null) {
-          if (done) return;
-          if (!success) {
-            cause ??= error ?? undefined;
-            tls.terminate();
-            failed();
-            return;
-          }
-          done = true;
-          tls.disableRenegotiation();
-          const connection = new BunTlsConnection(tls, { remote, local });
-          for (const chunk of early) connection.onData(chunk);
-          resolve(connection);
-        },
-      },
-    });
-    if (pair === undefined) failed();
-    else plain.handOver(pair[0]);
   });
 }

@@ -94,15 +94,8 @@ export class NodeRuntime implements Runtime {
     return connection;
   }
 
-  dialLocal(path: string): Promise<Connection> {
-    return new Promise((resolve, reject) => {
-      const socket = connect({ path, allowHalfOpen: true });
-      socket.once("error", reject);
-      socket.once("connect", () => {
-        socket.off("error", reject);
-        resolve(new SocketConnection(socket));
-      });
-    });
+  async dialLocal(path: string): Promise<Connection> {
+    return new SocketConnection(await dialUnixSocket(path));
   }
 
   tlsContext(options: TlsServerOptions): TlsContext {
@@ -168,7 +161,7 @@ export const unreachable = (target: DialTarget, error: unknown): Refusal =>
     { cause: error },
   );
 
-const noneWithin = (ms: number): Error => new Error(`no connection within ${ms} ms`);
+export const noneWithin = (ms: number): Error => new Error(`no connection within ${ms} ms`);
 export const tooLate = (target: DialTarget): Error => noneWithin(target.withinMs);
 
 /** For a TLS stack on top: the socket itself where there is one. */
@@ -199,6 +192,16 @@ export function dialSocket(target: DialTarget, reads: OnReadOpts | undefined): P
     });
   });
 }
+
+export const dialUnixSocket = (path: string): Promise<Socket> =>
+  new Promise((resolve, reject) => {
+    const socket = connect({ path, allowHalfOpen: true });
+    socket.once("error", reject);
+    socket.once("connect", () => {
+      socket.off("error", reject);
+      resolve(socket);
+    });
+  });
 
 /** Why a server that the runtime let through is none to trust under that name or address. */
 const whyUntrusted = (tls: TLSSocket, name: string): Error | undefined =>
@@ -256,7 +259,7 @@ function dialTls(target: DialTarget, options: TlsClientOptions): Promise<NodeTls
   });
 }
 
-const clientOptions = (options: TlsClientOptions): ConnectionOptions => ({
+export const clientOptions = (options: TlsClientOptions): ConnectionOptions => ({
   // SNI has no place for an address (RFC 6066 §3); the certificate must be for it all the same.
   ...(isIP(options.serverName) === 0 ? { servername: options.serverName } : { host: options.serverName }),
   rejectUnauthorized: options.verify,
@@ -267,7 +270,7 @@ const clientOptions = (options: TlsClientOptions): ConnectionOptions => ({
   ...(options.alpn === undefined ? {} : { ALPNProtocols: [...options.alpn] }),
 });
 
-const untrustedUpstream = (where: string, cause: Error | undefined): Refusal =>
+export const untrustedUpstream = (where: string, cause: Error | undefined): Refusal =>
   new Refusal(
     "upstream_refused",
     `${where}: ${cause?.message ?? "it closed the connection during the TLS handshake"}`,

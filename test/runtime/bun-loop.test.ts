@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { securedOnSocket } from "../../src/runtime/bun-loop.ts";
-import type { Connection } from "../../src/types.ts";
+import type { Connection, ListenAddress } from "../../src/types.ts";
 import { Pairs, readSome } from "../support/pairs.ts";
 
 describe("a socket of our own in front of a connection", () => {
@@ -15,25 +15,27 @@ describe("a socket of our own in front of a connection", () => {
     const { runtime } = pairs;
     const [peer, connection] = await pairs.pair();
     const strangers: Connection[] = [];
-    const dial = (port: number, preamble?: Uint8Array): Promise<Connection> =>
-      runtime.dial({
-        host: "127.0.0.1",
-        port,
-        withinMs: 5000,
-        ...(preamble === undefined ? {} : { preamble }),
-      });
-    const near = await securedOnSocket(runtime, connection, {
-      dial: async (port, ticket) => {
+    const dial = async (at: ListenAddress, said: Uint8Array): Promise<Connection> => {
+      const dialled = await ("path" in at
+        ? runtime.dialLocal(at.path)
+        : runtime.dial({ ...at, withinMs: 5000 }));
+      await dialled.write(said);
+      return dialled;
+    };
+    const near = await securedOnSocket(
+      runtime,
+      connection,
+      async (at, ticket) => {
         for (const said of [new Uint8Array(32), new Uint8Array(100).fill(1), ticket.subarray(0, 31)]) {
-          const stranger = await dial(port, said);
+          const stranger = await dial(at, said);
           await stranger.closeWrite();
           assert.equal(await stranger.read().catch(() => null), null);
           strangers.push(stranger);
         }
-        return dial(port, ticket);
+        return dial(at, ticket);
       },
-      use: (accepted, dialled) => [dialled, Promise.resolve(accepted)],
-    });
+      async (dialled) => dialled,
+    );
     await peer.write(Buffer.from("to the end"));
     assert.equal((await readSome(near, 10)).toString(), "to the end");
     await near.write(Buffer.from("and back"));

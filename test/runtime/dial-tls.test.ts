@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import type { AddressInfo } from "node:net";
-import { describe, it } from "node:test";
+import { after, before, describe, it } from "node:test";
 import { createServer, type TLSSocket } from "node:tls";
 import { Authority, createAuthority } from "../../src/authority/authority.ts";
 import { selectRuntime } from "../../src/runtime/select.ts";
-import type { Connection, TlsClientOptions } from "../../src/types.ts";
+import type { Connection, Runtime, TlsClientOptions, TlsConnection } from "../../src/types.ts";
+import { Pairs, readSome } from "../support/pairs.ts";
 
 const size = 48 * 1024 * 1024;
 
@@ -103,4 +104,125 @@ describe("a TLS connection that we open", () => {
       }
     });
   }
+
+  describe("asks for a name, a protocol and an authority", () => {
+    let runtime: Runtime;
+    let authority: Authority;
+    let stranger: Authority;
+    let server: ReturnType<typeof createServer>;
+    const shown: { readonly client: unknown; readonly name: unknown }[] = [];
+
+    before(async () => {
+      runtime = await selectRuntime();
+      authority = await Authority.open(await createAuthority("Dial"));
+      stranger = await Authority.open(await createAuthority("Stranger"));
+      server = createServer(
+        {
+          ...(await authority.server(["upstream.test"], 86_400_000)),
+          ca: [authority.certificate.toString("pem")],
+          requestCert: true,
+          rejectUnauthorized: false,
+          ALPNProtocols: ["spoken"],
+        },
+        (socket) => {
+          socket.on("error", () => {});
+          shown.push({ client: socket.getPeerCertificate()?.subject?.CN, name: socket.servername });
+          socket.end("hello");
+        },
+      );
+      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    });
+    after(() => server?.close());
+
+    const asked = (): TlsClientOptions => ({
+      serverName: "upstream.test",
+      verify: true,
+      ca: [authority.certificate.toString("pem")],
+      cert: null,
+      key: null,
+    });
+
+    async function connected(way: (typeof ways)[number], tls: TlsClientOptions): Promise<TlsConnection> {
+      const { port } = server.address() as AddressInfo;
+      const target = { host: "127.0.0.1", port, withinMs: 10_000 };
+      if (way === "dialled") return (await runtime.dial({ ...target, tls })) as TlsConnection;
+      const plain = await runtime.dial(target);
+      try {
+        return await runtime.secure(plain, tls, 10_000);
+      } catch (error) {
+        plain.abort();
+        throw error;
+      }
+    }
+
+    async function heard(connection: TlsConnection): Promise<string> {
+      let text = "";
+      for (let chunk = await connection.read(); chunk !== null; chunk = await connection.read())
+        text += Buffer.from(chunk).toString();
+      connection.abort();
+      return text;
+    }
+
+    for (const way of ways) {
+      it(`${way}: shows a certificate, and agrees on the one protocol that both know`, async () => {
+        const pair = await authority.client({ commonName: "dialler" }, 86_400_000);
+        const connection = await connected(way, { ...asked(), ...pair, alpn: ["unspoken", "spoken"] });
+        assert.equal(connection.alpn, "spoken");
+        assert.equal(connection.version, "TLSv1.3");
+        assert.ok(connection.peerLeaf());
+        assert.equal(await heard(connection), "hello");
+        assert.deepEqual(shown.pop(), { client: "dialler", name: "upstream.test" });
+      });
+
+      for (const [what, wrong] of [
+        ["another name", { serverName: "other.test" }],
+        ["a name that its own ends with", { serverName: "test" }],
+        ["another authority", { ca: "stranger" }],
+        ["the system's authorities", { ca: null }],
+        ["no protocol that it speaks", { alpn: ["unspoken"] }],
+      ] as const) {
+        it(`${way}: does not take it for ${what}`, async () => {
+          const ca =
+            "ca" in wrong ? (wrong.ca === null ? null : [stranger.certificate.toString("pem")]) : asked().ca;
+          await assert.rejects(connected(way, { ...asked(), ...wrong, ca }), {
+            name: "Refusal",
+            reason: "upstream_refused",
+          });
+        });
+      }
+
+      it(`${way}: takes anybody where nothing is to be verified`, async () => {
+        const tls = { ...asked(), serverName: "other.test", ca: null, verify: false };
+        assert.equal(await heard(await connected(way, tls)), "hello");
+      });
+    }
+
+    it("leaves plain connections that were opened before and after it alone", async () => {
+      const pairs = await Pairs.open();
+      try {
+        const early = await pairs.pair();
+        const tls = await connected("dialled", asked());
+        const [client, server] = await pairs.pair();
+        // The one that was accepted is the TLS client here.
+        const context = runtime.tlsContext({
+          ...(await authority.server(["upstream.test"], 86_400_000)),
+          clientCas: null,
+          sessionContext: "dial",
+        });
+        const turned = await Promise.all([
+          runtime.secure(server, asked(), 10_000),
+          runtime.terminate(client, context, null),
+        ]);
+        for (const [client, other] of [turned, early, await pairs.pair()]) {
+          await other.write(Buffer.from("still here"));
+          assert.equal((await readSome(client, 10)).toString(), "still here");
+          await client.write(Buffer.from("and here"));
+          assert.equal((await readSome(other, 8)).toString(), "and here");
+        }
+        assert.equal(await heard(tls), "hello");
+      } finally {
+        await pairs.close();
+      }
+    });
+  });
 });
