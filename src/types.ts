@@ -44,20 +44,24 @@ export interface Connection {
   readonly closed: Promise<void>;
 }
 
-/** A connection that gives its bytes as events and takes them without waiting. */
-export interface EventedConnection extends Connection {
-  /** The error that ended it, if one did. */
-  readonly broke: Error | undefined;
-  /**
-   * From now on every chunk goes straight to `sink` (`null`: the peer has closed its sending half), which
-   * says whether it needs the bytes no more.
-   */
-  pipeTo(sink: (chunk: Uint8Array | null) => boolean): void;
+/** A connection that takes bytes without waiting. */
+export interface PushedConnection extends Connection {
   /** Writes without waiting: false when the source should be held until `drained` is called. */
   push(chunk: Uint8Array): boolean;
   /** Whether the last `push` was done with its bytes when it returned. */
   readonly took: boolean;
   set drained(callback: () => void);
+}
+
+/** A connection that gives its bytes as events, too. */
+export interface EventedConnection extends PushedConnection {
+  /** The error that ended it, if one did. */
+  readonly broke: Error | undefined;
+  /**
+   * From now on every chunk goes straight to `sink` (`null`: the peer has closed its sending half), which
+   * says whether it needs the bytes no more. Until somebody calls `read` again.
+   */
+  pipeTo(sink: (chunk: Uint8Array | null) => boolean): void;
   /** `closeWrite` for callers that don't wait. */
   endWrite(): void;
   hold(): void;

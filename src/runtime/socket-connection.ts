@@ -158,6 +158,7 @@ export class SocketConnection implements EventedConnection {
   }
 
   read(): Promise<Uint8Array | null> {
+    this.#sink = undefined;
     const chunk = this.#queue.shift();
     if (chunk !== undefined) {
       this.#queued -= chunk.length;

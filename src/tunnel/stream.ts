@@ -303,6 +303,7 @@ export class TunnelStream implements EventedConnection {
   }
 
   read(): Promise<Uint8Array | null> {
+    this.#sink = undefined;
     const chunk = this.#next();
     if (chunk !== undefined) return Promise.resolve(chunk);
     if (this.#peerEnded) return Promise.resolve(null);

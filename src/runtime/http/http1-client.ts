@@ -6,10 +6,10 @@ import type { HttpClient, HttpClientRequest, HttpClientResponse } from "../../ht
 import { dialled } from "../../http/unsent.ts";
 import type { Connection } from "../../types.ts";
 import { ConnectionDuplex } from "./connection-duplex.ts";
-import { DuplexConnection } from "./duplex-connection.ts";
 import { fieldsOf, grouped } from "./fields.ts";
 import { sendBody } from "./request-body.ts";
 import { ResponseBody, refused } from "./response-body.ts";
+import { switchedConnection } from "./switched-connection.ts";
 
 /** Idle connections kept for the next request, each client's own. */
 const maxIdle = 256;
@@ -253,7 +253,7 @@ function responseOf(outgoing: ClientRequest, request: HttpClientRequest): Promis
         status: 101,
         fields: fieldsOf(incoming.rawHeaders),
         body: null,
-        upgraded: new DuplexConnection(stream, head),
+        upgraded: switchedConnection(stream, head),
       });
     });
     const sent = (): void => {

@@ -3,10 +3,10 @@ import type { Duplex } from "node:stream";
 import { Gone } from "../../http/cancellation.ts";
 import type { HttpBody, HttpExchange, HttpFields, HttpRequest, HttpResponse } from "../../http/exchange.ts";
 
-import { DuplexConnection } from "./duplex-connection.ts";
 import { fieldsOf, flat, grouped } from "./fields.ts";
 import { maxHeaderBytes, RequestBody } from "./incoming.ts";
 import { drained, endGently, endIfDone, headIsHere, internalError, type Served } from "./served.ts";
+import { switchedConnection } from "./switched-connection.ts";
 
 const servedBy = new WeakMap<Duplex, Served>();
 
@@ -267,6 +267,7 @@ async function answerUpgrade(
   // In its turn, as any other: nothing is read as a request behind it, so that none waits for it.
   served.stream.holdNoMore();
   if (served.active > 0 && !(await itsTurn(served))) return;
+  if (stream.writableLength > 0) await new Promise((resolve) => stream.write("", resolve));
   if (stream.destroyed) return;
   if (served.closing) return endGently(stream);
   served.active++;
@@ -280,8 +281,9 @@ async function answerUpgrade(
     signal: gone,
     upgrade: (fields) => {
       answered = "upgraded";
+      // Nothing else waits to go out, so that this is on its way now.
       stream.write(headText(101, fields));
-      return new DuplexConnection(stream, head);
+      return switchedConnection(stream, head);
     },
     respond: async (response) => {
       answered = "responded";
