@@ -1,5 +1,4 @@
 import { type Deadline, deadline } from "../core/deadline.ts";
-import { isEvented } from "../core/evented.ts";
 import type { Cancellation, HttpServing } from "../http/exchange.ts";
 import { TunnelStream } from "../tunnel/stream.ts";
 import type {
@@ -21,7 +20,7 @@ import { withoutGoaway } from "./deno-http2.ts";
 import { DenoConnection, DenoDuplex, type NativeAddress, type NativeConn } from "./deno-socket.ts";
 import { endpoint } from "./endpoint.ts";
 import { clientHandshake, NodeRuntime, tooLate, unreachable } from "./node.ts";
-import { type Chunks, eventRelay, portableRelay } from "./relay.ts";
+import { type Chunks, portableRelay } from "./relay.ts";
 import { chainOf, handshake, NodeTlsConnection, NodeTlsContext } from "./tls-connection.ts";
 
 declare const Deno: {
@@ -173,8 +172,6 @@ export class DenoRuntime extends NodeRuntime {
   }
 
   override relay(left: Connection, right: Connection, limits: RelayLimits, taps?: Taps): Promise<RelayEnd> {
-    // What a stream is given it has copied within the call, so that no promise is needed for each chunk.
-    if (right instanceof TunnelStream && isEvented(left)) return eventRelay(left, right, limits, taps);
     return portableRelay(left, right, limits, taps, reused);
   }
 }

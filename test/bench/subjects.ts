@@ -202,7 +202,7 @@ async function launch(
 }
 
 function argumentsOf(program: Program, bench: Bench, ports: Ports): readonly string[] {
-  const { root, plainUpstream, tlsUpstream, folder } = bench;
+  const { root, plainUpstream, tlsUpstream, folder, http } = bench;
   const { floor, config } = program;
   if (floor !== undefined) {
     const [before, script] =
@@ -214,6 +214,8 @@ function argumentsOf(program: Program, bench: Bench, ports: Ports): readonly str
       script,
       ...[ports.passPort, tlsUpstream, ports.termPort, plainUpstream].map(String),
       folder,
+      // Nobody asks for it where there is no HTTP server.
+      ...[ports.httpPort, http ?? 1].map(String),
     ];
   }
   if (config !== undefined) return config.args(fillIn(config.file, bench, ports));

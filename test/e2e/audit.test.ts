@@ -283,6 +283,7 @@ describe("the audit log", () => {
     const { SALLYPORT_AUDIT_LOG: _, ...env } = environment({
       SALLYPORT_LISTEN: "127.0.0.1:0",
       SALLYPORT_ADMIN_LISTEN: "off",
+      SALLYPORT_DRAIN_DELAY: "0s",
       SALLYPORT_CERT: join(site.folder, "server.crt"),
       SALLYPORT_KEY: join(site.folder, "server.key"),
       SALLYPORT_LOG_FORMAT: "json",
@@ -312,7 +313,6 @@ describe("the audit log", () => {
     for (let i = 0; i < 20; i++) await Promise.all(Array.from({ length: 25 }, refused));
     const exit = new Promise((resolve) => child.once("exit", resolve));
     child.stdout.resume();
-    child.kill("SIGTERM");
     child.kill("SIGTERM");
     await exit;
   });

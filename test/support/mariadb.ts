@@ -23,10 +23,11 @@ export async function startMariaDb(more: readonly string[] = []): Promise<MariaD
     chownSync(folder, Number(uid), Number(gid));
   }
   const as = user === undefined ? [] : [`--user=${user}`];
-  const data = `--datadir=${join(folder, "data")}`;
+  // A server that starts removes what it takes for its own leftovers, in whatever folder it has for what is temporary.
+  const folders = [`--datadir=${join(folder, "data")}`, `--tmpdir=${folder}`];
   const made = spawnSync(
     program("mariadb-install-db"),
-    ["--no-defaults", data, ...as, "--skip-test-db", "--auth-root-authentication-method=normal"],
+    ["--no-defaults", ...folders, ...as, "--skip-test-db", "--auth-root-authentication-method=normal"],
     { encoding: "utf8" },
   );
   if (made.status !== 0) throw new Error(`mariadb-install-db: ${made.stderr}`);
@@ -35,7 +36,7 @@ export async function startMariaDb(more: readonly string[] = []): Promise<MariaD
     program("mariadbd"),
     [
       "--no-defaults",
-      data,
+      ...folders,
       ...as,
       `--socket=${socket}`,
       `--port=${port}`,

@@ -1,5 +1,4 @@
-import { createServer, type Server } from "node:net";
-import { dialTcp } from "./client.ts";
+import { connect, createServer, type Server } from "node:net";
 
 // Below those that systems give to whoever asks for any port, so that no connection takes one in the meantime.
 const first = 10_240;
@@ -33,15 +32,21 @@ export async function freePort(): Promise<number> {
   throw new Error("no port is free");
 }
 
+function canDial(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", () => resolve(false));
+  });
+}
+
 /** Resolves once somebody listens there. */
 export async function answers(port: number): Promise<void> {
   for (let i = 0; i < 1200; i++) {
-    try {
-      (await dialTcp(port)).destroy();
-      return;
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, 25));
-    }
+    if (await canDial(port)) return;
+    await new Promise((resolve) => setTimeout(resolve, 25));
   }
   throw new Error(`nothing answers on ${port}`);
 }

@@ -22,9 +22,14 @@ interface Pair {
   waiting: Uint8Array[];
 }
 
-declare const Bun: { listen(options: object): unknown; connect(options: object): Promise<NativeSocket> };
+declare const Bun: {
+  listen(options: object): unknown;
+  connect(options: object): Promise<NativeSocket>;
+  serve(options: object): unknown;
+};
 
-const [passPort, passUpstream, termPort, termUpstream, folder] = process.argv.slice(2);
+const [passPort, passUpstream, termPort, termUpstream, folder, httpPort, httpUpstream] =
+  process.argv.slice(2);
 
 /** Sends on what has come for this socket; true when nothing is left. */
 function flush(socket: NativeSocket, waiting: Uint8Array[]): boolean {
@@ -103,5 +108,17 @@ forward(termPort, termUpstream, {
     ca: pem("ca.crt"),
     requestCert: true,
     rejectUnauthorized: true,
+  },
+});
+
+// HTTP by Bun's own server and client, which speak HTTP/1.1.
+Bun.serve({
+  hostname: "127.0.0.1",
+  port: Number(httpPort),
+  tls: { cert: pem("server.crt"), key: pem("server.key") },
+  fetch: ({ url, method, headers, body }: Request) => {
+    const { pathname, search } = new URL(url);
+    const asked = { method, headers, body, redirect: "manual", decompress: false } as const;
+    return fetch(`http://127.0.0.1:${httpUpstream}${pathname}${search}`, asked);
   },
 });

@@ -6,6 +6,7 @@
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { createServer } from "node:tls";
+import { forwardHttp } from "./http.ts";
 
 interface NativeConn {
   read(into: Uint8Array): Promise<number | null>;
@@ -19,7 +20,8 @@ declare const Deno: {
   connect(options: { hostname: string; port: number }): Promise<NativeConn>;
 };
 
-const [passPort, passUpstream, termPort, termUpstream, folder] = process.argv.slice(2);
+const [passPort, passUpstream, termPort, termUpstream, folder = "", httpPort, httpUpstream] =
+  process.argv.slice(2);
 const hostname = "127.0.0.1";
 
 const smallRead = 4 * 1024;
@@ -64,6 +66,8 @@ createServer(
     });
   },
 ).listen(Number(termPort), hostname);
+
+forwardHttp(httpPort, httpUpstream, folder);
 
 for await (const client of Deno.listen({ hostname, port: Number(passPort) }))
   serve(client).catch(() => client.close());

@@ -1,13 +1,16 @@
 /**
  * The least that Node needs for the benchmark's work: two listeners, one upstream each, dialled once the client has
- * said something (which tells a router where to), bytes there and back. No routing, no verification of ours, no records, no limits and no patience: what it costs is the runtime's and the
+ * said something (which tells a router where to), bytes there and back; HTTP. No routing, no verification of ours, no
+ * records, no limits and no patience: what it costs is the runtime's and the
  * kernel's.
  */
 import { readFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
+import { forwardHttp } from "./http.ts";
 
-const [passPort, passUpstream, termPort, termUpstream, folder] = process.argv.slice(2);
+const [passPort, passUpstream, termPort, termUpstream, folder = "", httpPort, httpUpstream] =
+  process.argv.slice(2);
 const host = "127.0.0.1";
 
 const forwardTo =
@@ -35,3 +38,4 @@ createTlsServer(
   },
   forwardTo(termUpstream),
 ).listen(Number(termPort), host);
+forwardHttp(httpPort, httpUpstream, folder);
