@@ -33,6 +33,7 @@ import { OtherRouters } from "./peer/routers.ts";
 import { allWhereabouts, listedRouters } from "./peer/whereabouts.ts";
 import { attemptReload } from "./reload/attempt.ts";
 import { RevocationWatch } from "./revocation/watch.ts";
+import { processorMs } from "./runtime/processor.ts";
 import { ownSocket } from "./runtime/unix-socket.ts";
 import { openShared } from "./shared.ts";
 import type { LoginRecord } from "./sign-in/record.ts";
@@ -206,7 +207,7 @@ export async function startServer(
       ].map((adapter) => [adapter.name, adapter]),
     ),
     admission,
-    limits: new Limits(config.limits, processes, memory),
+    limits: new Limits(config.limits, processes, memory, processorMs),
     audit: (record: RouterRecord, written?: () => void) => {
       audit(record, written);
       if (record.event === "statement" || record.event === "request") traces?.recorded(record);

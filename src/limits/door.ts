@@ -5,11 +5,18 @@ const least = 4;
 /** A tick that comes so late says that the process has too much to do, one that comes sooner that it has not. */
 const lateMs = 5;
 const soonMs = 2;
+/** Over so long it is seen how much of a processor the process takes, and what part of one is too much, and little. */
+const lookMs = 50;
+const busy = 0.7;
+const free = 0.5;
+/** More than so many since the last look are a crowd. */
+const crowd = 32;
 
 /**
  * How many strangers come in at all. To look at one, and to wait for what it says, costs many times what turning it away
- * does: so a crowd comes in as far as the event loop bears it, and no further once that is late. After a rest, as
- * many as may be under way come in at once.
+ * does: so a crowd comes in as far as the event loop and the processor bear it, and no further once they don't: with
+ * all of a processor taken, known sources would wait in the system's queue, where nobody sees how long. After a rest, as
+ * many as may be under way come in at once, unless that is seen to be too much.
  */
 export class Door {
   readonly #room: number;
@@ -18,11 +25,19 @@ export class Door {
   #each = most;
   #ticked = 0;
   #ticking = false;
+  #looked = 0;
+  #usedMs = 0;
+  #lately = 0;
+  readonly #cpuMs: () => number;
 
-  /** @param room how many may be under way */
-  constructor(room: number, now: () => number) {
+  /**
+   * @param room how many may be under way
+   * @param cpuMs the processor time that this process has taken
+   */
+  constructor(room: number, now: () => number, cpuMs: () => number) {
     this.#room = room;
     this.#now = now;
+    this.#cpuMs = cpuMs;
     this.#credit = room;
   }
 
@@ -33,7 +48,11 @@ export class Door {
   /** A stranger has come in. */
   came(): void {
     this.#credit--;
-    if (!this.#ticking) this.#schedule();
+    this.#lately++;
+    if (this.#ticking) return;
+    this.#looked = this.#now();
+    this.#usedMs = this.#cpuMs();
+    this.#schedule();
   }
 
   #schedule(): void {
@@ -45,11 +64,26 @@ export class Door {
   #tick(): void {
     const passedMs = this.#now() - this.#ticked;
     const late = passedMs - tickMs;
-    if (late > lateMs) this.#each = Math.max(least, this.#each >> 1);
-    else if (late < soonMs) this.#each = Math.min(most, this.#each + 1);
+    const part = this.#look();
+    if (late > lateMs || part > busy) this.#each = Math.max(least, this.#each >> 1);
+    else if (late < soonMs && part < free) this.#each = Math.min(most, this.#each + 1);
     this.#credit = Math.min(this.#room, this.#credit + (this.#each * passedMs) / tickMs);
     this.#ticking = this.#credit < this.#room;
     if (this.#ticking) this.#schedule();
     else this.#each = most;
+  }
+
+  /** The part of a processor that was taken since the last look; between two looks, neither too much nor little. */
+  #look(): number {
+    const passedMs = this.#now() - this.#looked;
+    if (passedMs < lookMs) return free;
+    const usedMs = this.#cpuMs();
+    const part = (usedMs - this.#usedMs) / passedMs;
+    // As many as may come in after a rest would keep it busy for long.
+    if (part > busy && this.#lately > crowd) this.#credit = Math.min(this.#credit, 0);
+    this.#looked += passedMs;
+    this.#usedMs = usedMs;
+    this.#lately = 0;
+    return part;
   }
 }

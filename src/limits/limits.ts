@@ -74,6 +74,7 @@ export class Limits {
     settings: LimitSettings,
     processes: number,
     memory: Pick<MemoryBound, "refusal"> | null = null,
+    cpuMs: () => number = () => 0,
   ) {
     this.#memory = memory;
     this.#perSource = shareOf(settings.connectionsPerSource, processes);
@@ -81,7 +82,7 @@ export class Limits {
     const { bandwidthPerSource: source, bandwidthPerIdentity: identity } = settings;
     this.#sourceBandwidth = source === null ? null : new Bandwidth(source / processes);
     this.#identityBandwidth = identity === null ? null : new Bandwidth(identity / processes);
-    this.#turnstile = new Turnstile(Math.max(1, Math.ceil(settings.handshakes / processes)));
+    this.#turnstile = new Turnstile(Math.max(1, Math.ceil(settings.handshakes / processes)), cpuMs);
   }
 
   /**

@@ -86,11 +86,14 @@ export class Turnstile {
   /** Milliseconds from one that waited to the next, as they were lately. */
   #eachMs = 1;
 
-  /** @param most handshakes of strangers under way at once */
-  constructor(most: number, now: () => number = () => performance.now()) {
+  /**
+   * @param most handshakes of strangers under way at once
+   * @param cpuMs the processor time that this process has taken
+   */
+  constructor(most: number, cpuMs: () => number = () => 0, now: () => number = () => performance.now()) {
     this.#most = most;
     this.#now = now;
-    this.#door = new Door(most, now);
+    this.#door = new Door(most, now, cpuMs);
   }
 
   /** A handshake of this source was verified. */

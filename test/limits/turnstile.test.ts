@@ -116,7 +116,11 @@ describe("the turnstile for handshakes", () => {
 
   it("does not know a source any more after an hour", () => {
     let now = 0;
-    const turnstile = new Turnstile(1, () => now);
+    const turnstile = new Turnstile(
+      1,
+      () => 0,
+      () => now,
+    );
     turnstile.verified(known);
     now = 3_599_000;
     turnstile.enter(known, never);
