@@ -212,6 +212,8 @@ describe("state that several routers share", { skip: missing("redis-server") }, 
         error: say,
       } as typeof silentLog);
       await state.start(600);
+      for (let i = 0; i < 400 && !why.test(log.join()); i++)
+        await new Promise((resolve) => setTimeout(resolve, 25));
       await state.close();
       assert.ok(!state.wasRead);
       assert.match(log.join(), why);
