@@ -55,6 +55,7 @@ const soak = all.filter((path) => path.startsWith("test/soak/"));
 // From the sources, and only to be had once they are compiled.
 let readReport;
 let complete;
+let gist;
 
 /** `SALLYPORT_TEST_SOAK_MINUTES` makes the soak longer than the two minutes that it takes otherwise. */
 const soakMs = Number(process.env.SALLYPORT_TEST_SOAK_MINUTES ?? 2) * 60_000;
@@ -69,11 +70,14 @@ const rows = [];
 const skips = [];
 const failures = [];
 
+/** `lines`: what is to be said of it beside its name. */
+const fail = (name, lines = []) => failures.push({ name, lines });
+
 const heading = (text) => console.log(`\n== ${text} (${((Date.now() - started) / 1000).toFixed(0)} s)`);
 
 function check(name, passed) {
   rows.push({ stage: name, runtime: "", passed: passed ? 1 : 0, failed: passed ? 0 : 1, skipped: 0 });
-  if (!passed) failures.push(name);
+  if (!passed) fail(name);
 }
 
 /** Prints and counts what each runtime's reports of a stage say. */
@@ -90,20 +94,20 @@ function count(stage, results) {
   for (const [runtime, parts] of byRuntime) {
     const cases = completed.get(runtime);
     const row = { stage, runtime, passed: 0, failed: 0, skipped: 0 };
-    for (const { name, outcome, reason } of cases) {
+    for (const { name, outcome, reason, failure } of cases) {
       row[outcome]++;
       if (outcome === "failed") {
-        failures.push(`${stage} on ${runtime}: ${name}${reason === "" ? "" : `: ${reason}`}`);
+        fail(`${stage} on ${runtime}: ${name}${reason === "" ? "" : `: ${reason}`}`, gist(failure));
       }
       if (outcome === "skipped")
         skips.push(`${stage} on ${runtime}: ${name}: ${reason || "no reason given"}`);
     }
     // Failures outside of any test: a file that did not load, a hook, the time bound.
-    for (const { name, status, report } of parts) {
+    for (const { name, status, report, end } of parts) {
       const found = readReport(text(report));
       if (found.length > 0 && (status === 0 || found.some(({ outcome }) => outcome === "failed"))) continue;
       row.failed++;
-      failures.push(`${name} on ${runtime}: ended with ${status}, of ${found.length} tests none failed`);
+      fail(`${name} on ${runtime}: ended with ${status}, of ${found.length} tests none failed`, end);
     }
     rows.push(row);
   }
@@ -131,12 +135,13 @@ function run({ stage, name = stage, runtime, command, args, report, env = {} }) 
       } catch {
         // Nothing of it was left.
       }
-      if (status !== 0) console.log(Buffer.concat(output).toString());
+      const text = Buffer.concat(output).toString();
+      if (status !== 0) console.log(text);
       const seconds = (since) => `${((Date.now() - since) / 1000).toFixed(0)} s`;
       console.log(
         `  ${name} on ${runtime}: ${status === 0 ? "ok" : "FAILED"}, ${seconds(began)} (${seconds(started)})`,
       );
-      resolve({ name, runtime, status, report });
+      resolve({ name, runtime, status, report, end: text.trimEnd().split("\n").slice(-15) });
     });
   });
 }
@@ -224,6 +229,7 @@ for (const { name } of runtimes.filter(({ command }) => command === undefined)) 
 }
 if (typesFit) {
   ({ readReport, complete } = await import("../dist/test/runner/report.js"));
+  ({ gist } = await import("../dist/test/runner/failure.js"));
   await runSpecs();
 }
 
@@ -240,9 +246,13 @@ if (process.env.SALLYPORT_TEST_NO_SKIPS === "1") {
   // What stands beside the checkout is nothing that could be installed, Debian has no kubectl that is new enough, and
   // Deno's makers alone have the runtime's half of an executable.
   const excused = / (?:\.\.\/|not installed: kubectl$|can't be downloaded: denort)/;
-  failures.push(...skips.filter((skip) => !excused.test(skip)).map((skip) => `skipped: ${skip}`));
+  for (const skip of skips) if (!excused.test(skip)) fail(`skipped: ${skip}`);
 }
-for (const failure of failures) console.log(`FAILED: ${failure}`);
+// At the end once more: of a long run its end alone may be kept.
+for (const [i, { name, lines }] of failures.entries()) {
+  console.log(`FAILED: ${name}`);
+  if (i < 10) for (const line of lines) console.log(`  | ${line}`);
+}
 if (failures.length > 0) process.exitCode = 1;
 const passed = rows.reduce((total, row) => total + row.passed, 0);
 console.log(`reports: ${relative(process.cwd(), reports)}`);

@@ -62,8 +62,16 @@ describe("test reports", () => {
   it("keep a suite that failed by itself, in a hook", () => {
     assert.deepEqual(
       readReport(deno).filter(({ name }) => name === "hook"),
-      [{ name: "hook", outcome: "failed", reason: "" }],
+      [{ name: "hook", outcome: "failed", reason: "", failure: "boom" }],
     );
+  });
+
+  it("keep what is said of a failure", () => {
+    const said = (xml: string) => readReport(xml).map(({ failure }) => failure.trim());
+    assert.deepEqual(said(node), ["", "", 'said <testcase name="not one"/> and <skipped/>', "", ""]);
+    assert.deepEqual(said(deno), ["", "boom", "", "", "1", ""]);
+    const lines = `<testcase name="a"><failure message="&#10;">1&#10;&lt;2&gt;</failure></testcase>`;
+    assert.deepEqual(said(lines), ["1\n<2>"]);
   });
 
   it("lend each other the reasons of skips", () => {
@@ -82,11 +90,16 @@ describe("test reports", () => {
         ["bun", readReport(bun)],
       ]),
     );
-    assert.deepEqual(completed.get("bun")?.at(-1), { name: "whole", outcome: "skipped", reason: "no suite" });
+    assert.deepEqual(completed.get("bun")?.at(-1), {
+      name: "whole",
+      outcome: "skipped",
+      reason: "no suite",
+      failure: "",
+    });
   });
 
   it("fail a test that ran on one runtime and not on another", () => {
-    const ran: Case = { name: "only here", outcome: "passed", reason: "" };
+    const ran: Case = { name: "only here", outcome: "passed", reason: "", failure: "" };
     const completed = complete(
       new Map<string, readonly Case[]>([
         ["node", [ran]],
@@ -94,7 +107,7 @@ describe("test reports", () => {
       ]),
     );
     assert.deepEqual(completed.get("bun"), [
-      { name: "only here", outcome: "failed", reason: "it did not run" },
+      { name: "only here", outcome: "failed", reason: "it did not run", failure: "" },
     ]);
     assert.deepEqual(completed.get("node"), [ran]);
   });

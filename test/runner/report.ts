@@ -5,31 +5,42 @@ export interface Case {
   readonly outcome: "passed" | "failed" | "skipped";
   /** Why it was skipped, where the report says so: only Node's does. */
   readonly reason: string;
+  /** What the report says of a failure: its message and its stack, each runtime's in its own way. */
+  readonly failure: string;
 }
 
 // Node leaves `>` as it is inside attributes, so the end of a tag is the first one outside quotes.
 const tag = /<(\/?)(testsuite|testcase|failure|error|skipped)\b((?:[^">]|"[^"]*")*?)(\/?)>/g;
 
 /** `&amp;` first: Node 20 escapes a quotation mark twice. */
-const plain = (text: string): string =>
+const unescaped = (text: string): string =>
   text
     .replaceAll("&amp;", "&")
     .replaceAll("&quot;", '"')
     .replaceAll("&apos;", "'")
     .replaceAll("&lt;", "<")
     .replaceAll("&gt;", ">")
-    // XML has no place for control characters: Node leaves them as they are, Deno writes `\x80`.
-    .replace(/\\x[0-9a-f]{2}|\p{Cc}/giu, "");
+    .replaceAll("&#10;", "\n");
+
+/** XML has no place for control characters: Node leaves them as they are, Deno writes `\x80`. */
+const plain = (text: string): string => unescaped(text).replace(/\\x[0-9a-f]{2}|\p{Cc}/giu, "");
 
 const attribute = (attributes: string, name: string): string =>
   plain(new RegExp(`(?:^|\\s)${name}="([^"]*)"`).exec(attributes)?.[1] ?? "");
 
 /** The tests in a JUnit report as Node, Deno and Bun write them. */
 export function readReport(xml: string): readonly Case[] {
-  const cases: { name: string; outcome: Case["outcome"]; reason: string }[] = [];
+  const cases: { name: string; outcome: Case["outcome"]; reason: string; failure: string }[] = [];
   const suites: string[] = [];
+  const texts: string[] = [];
   // What a test printed stands in its failure's text, and could look like a tag.
-  const source = xml.replace(/(<(failure|error)\b(?:[^">/]|\/(?!>)|"[^"]*")*>)[\s\S]*?(<\/\2>)/g, "$1$3");
+  const source = xml.replace(
+    /(<(failure|error)\b(?:[^">/]|\/(?!>)|"[^"]*")*>)([\s\S]*?)(<\/\2>)/g,
+    (_, open: string, _name: string, text: string, close: string) => {
+      texts.push(unescaped(text));
+      return `${open}${close}`;
+    },
+  );
   for (const [, closing, element, attributes = "", empty] of source.matchAll(tag)) {
     if (element === "testsuite") {
       if (closing === "/") suites.pop();
@@ -44,11 +55,13 @@ export function readReport(xml: string): readonly Case[] {
     if (closing === "/") continue;
     if (element === "testcase") {
       const name = [...suites, attribute(attributes, "name")].filter((part) => part !== "").join(" > ");
-      cases.push({ name, outcome: "passed", reason: "" });
+      cases.push({ name, outcome: "passed", reason: "", failure: "" });
       continue;
     }
     const last = cases.at(-1);
+    const failure = element === "skipped" ? "" : ((empty === "/" ? undefined : texts.shift()) ?? "");
     if (last === undefined) continue;
+    last.failure ||= failure;
     last.outcome = element === "skipped" ? "skipped" : "failed";
     if (element === "skipped") last.reason = attribute(attributes, "message");
   }
@@ -96,7 +109,7 @@ export function complete(reports: ReadonlyMap<string, readonly Case[]>): Map<str
             (each): Case =>
               each.outcome === "skipped"
                 ? each
-                : { name: each.name, outcome: "failed", reason: "it did not run" },
+                : { name: each.name, outcome: "failed", reason: "it did not run", failure: "" },
           ),
         ],
       ];
