@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { dial } from "../support/client.ts";
@@ -64,6 +64,11 @@ describe("certificates by ACME, of routers with folders of their own and one sha
     return join(folder, readdirSync(folder)[0] ?? "");
   };
   const kept = (which: number, path: string): string => readFileSync(join(inside(which), path), "utf8");
+  /** Validations that are under way. The authority may remember that a name is ours, and ask for none. */
+  const pending = (which: number): readonly string[] => {
+    const folder = join(inside(which), "challenges", byTls ? "tls-alpn-01" : "http-01");
+    return existsSync(folder) ? readdirSync(folder) : [];
+  };
   const ordered = (router: TestRouter): readonly unknown[] =>
     router
       .errors()
@@ -104,11 +109,6 @@ describe("certificates by ACME, of routers with folders of their own and one sha
       ["a.test", "a.test"],
     );
     assert.equal(kept(1, "account.key"), kept(0, "account.key"), "with one account");
-    assert.deepEqual(
-      [0, 1].map((which) =>
-        readdirSync(join(inside(which), "challenges", byTls ? "tls-alpn-01" : "http-01")),
-      ),
-      [[], []],
-    );
+    assert.deepEqual([0, 1].map(pending), [[], []]);
   });
 });

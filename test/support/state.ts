@@ -10,7 +10,7 @@ import type { Site, TestRouter } from "./router.ts";
 
 /** Waits for something to become so, bounded. */
 export async function settled(holds: () => boolean | Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 600; i++) {
+  for (let i = 0; i < 2400; i++) {
     if (await holds()) return;
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
