@@ -28,7 +28,7 @@ export interface AdminParts {
    */
   readonly details: (verbose: boolean) => readonly string[];
   /** What answers an authority that asks for this token (RFC 8555 §8.3); `null`: it is none of ours. */
-  readonly challenge: (token: string) => string | null;
+  readonly challenge: (token: string) => Promise<string | null>;
   /** Prometheus text. */
   readonly metrics: () => string | Promise<string>;
   /** `null`: told to nobody. */
@@ -52,8 +52,8 @@ export function createAdmin(parts: AdminParts): Hono<Peer> {
     const lines = [why ?? "ready", ...parts.details(c.req.query("verbose") !== undefined)];
     return c.text(`${lines.join("\n")}\n`, why === null ? 200 : 503);
   });
-  app.get("/.well-known/acme-challenge/:token", (c) => {
-    const answer = parts.challenge(c.req.param("token"));
+  app.get("/.well-known/acme-challenge/:token", async (c) => {
+    const answer = await parts.challenge(c.req.param("token"));
     return answer === null
       ? c.notFound()
       : c.body(answer, 200, { "Content-Type": "application/octet-stream" });

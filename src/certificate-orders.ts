@@ -44,7 +44,7 @@ export interface CertificateOrders {
 export function orderedElsewhere(
   runtime: Runtime,
   { acme }: Config,
-): { readonly notes: CertificateOrders["notes"]; readonly challenge: (token: string) => string | null } {
+): { readonly notes: CertificateOrders["notes"]; readonly challenge: Challenges["answerTo"] } {
   const storeOf = acmeStores();
   const challenges = new Challenges(runtime, () => acme, storeOf);
   return {

@@ -62,7 +62,7 @@ export class Challenges {
     const config = this.#config();
     // Names of other routers that share the folder are not ours to answer for, nor those that are passed through.
     if (config?.challenge !== "tls-alpn-01" || !config.names.includes(name)) return null;
-    const keyAuthorization = this.#storeOf(config.folder).challenge("tls-alpn-01", name);
+    const keyAuthorization = await this.#storeOf(config.folder).challenge("tls-alpn-01", name);
     if (keyAuthorization === null) {
       this.#made.delete(name);
       return null;
@@ -77,7 +77,7 @@ export class Challenges {
   }
 
   /** What `http-01` asks for (RFC 8555 §8.3); `null` where nobody has such a token. */
-  answerTo(token: string): string | null {
+  async answerTo(token: string): Promise<string | null> {
     const config = this.#config();
     if (config?.challenge !== "http-01" || !isToken(token)) return null;
     return this.#storeOf(config.folder).challenge("http-01", token);

@@ -34,6 +34,11 @@ const longestMs = 12 * 60 * minuteMs;
 /** Longer than any limit of an authority that somebody waits for without a look at the log. */
 const longestAskedMs = 7 * 24 * 60 * minuteMs;
 
+/** At random, so that not all come again together. */
+const spread = 0.1;
+/** Who is told to wait longer was told so by a clock that went wrong. */
+export const longestWaitMs = longestAskedMs * (1 + spread);
+
 /** What came of an order that failed: the authority said no, or did not say anything. */
 export type Fault = "refused" | "unreachable";
 
@@ -48,5 +53,5 @@ const firstMs: Readonly<Record<Fault, number>> = { refused: 5 * minuteMs, unreac
  */
 export function waitAfter(fault: Fault, count: number, askedMs: number | null, random: () => number): number {
   const own = Math.min(firstMs[fault] * 2 ** Math.min(count - 1, 20), longestMs);
-  return Math.max(own, Math.min(askedMs ?? 0, longestAskedMs)) * (1 + random() / 10);
+  return Math.max(own, Math.min(askedMs ?? 0, longestAskedMs)) * (1 + random() * spread);
 }

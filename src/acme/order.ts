@@ -87,8 +87,9 @@ export class CertificateOrder {
     }
     if (!isToken(challenge.token)) throw new AcmeProblem("the authority gives a token that is none");
     const key = this.#kind === "http-01" ? challenge.token : name;
-    await this.#store.publish(this.#kind, key, await client.getChallengeKeyAuthorization(challenge));
+    const keyAuthorization = await client.getChallengeKeyAuthorization(challenge);
     try {
+      await this.#store.publish(this.#kind, key, keyAuthorization);
       await client.completeChallenge(challenge);
       const over = await settled(
         () => this.#looked(order, authorization.url),

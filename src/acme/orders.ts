@@ -3,7 +3,7 @@ import type { ServerCertificate } from "../config/certificates.ts";
 import type { Files } from "../config/pem.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
-import { type Fault, renewalOf, waitAfter } from "./due.ts";
+import { type Fault, longestWaitMs, renewalOf, waitAfter } from "./due.ts";
 import { AcmeProblem } from "./problem.ts";
 import type { AcmeStore } from "./store.ts";
 
@@ -159,8 +159,8 @@ export class AcmeOrders {
   }
 
   #waits(store: AcmeStore, name: string): boolean {
-    const failure = store.failure(name);
-    return failure !== null && failure.next > this.#parts.now();
+    const leftMs = (store.failure(name)?.next ?? 0) - this.#parts.now();
+    return leftMs > 0 && leftMs <= longestWaitMs;
   }
 
   /** By what is served, which costs nothing to look at. */

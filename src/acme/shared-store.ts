@@ -2,15 +2,17 @@ import { z } from "zod";
 import type { AcmeChallenge } from "../config/acme.ts";
 import { type SharedMap, type SharedState, StateAway } from "../state/state.ts";
 import { takeSharedTurn } from "../state/turn.ts";
-import { issuedAt } from "./due.ts";
+import { issuedAt, longestWaitMs } from "./due.ts";
 import { type AcmeStore, type Failure, failureSchema, isToken, type Turn } from "./store.ts";
 
 /** Longer than any validation is waited for. */
 const challengeMs = 15 * 60_000;
 /** Failures are in a row as long as nobody has forgotten the one before. */
 const rememberedMs = 24 * 3_600_000;
-/** For every router to have heard of a challenge before the authority comes to any of them. */
+/** For every router to have heard of a challenge, whose process that is asked may have nobody to ask itself. */
 const heardMs = 1000;
+/** Anybody can ask for anything: what is looked for elsewhere at the same time. */
+const maxAsking = 16;
 
 /** What routers tell each other of ACME: `DIRECTORY KIND WHAT`, and the text that is kept of it. */
 export const acmeMap = (state: SharedState): SharedMap<string> =>
@@ -49,6 +51,8 @@ export class SharedStore implements AcmeStore {
   readonly #agreed = new Map<string, string>();
   /** What others told that is not to be served. */
   readonly #unsound = new Set<string>();
+  /** By what is asked for. */
+  readonly #asking = new Map<string, Promise<string | undefined>>();
 
   /** @param map all of `acmeMap`, of the same state */
   constructor(state: SharedState, map: SharedMap<string>, parts: SharedStoreParts) {
@@ -81,13 +85,16 @@ export class SharedStore implements AcmeStore {
     this.#tell("certificate", name, text);
   }
 
-  challenge(kind: AcmeChallenge, key: string): string | null {
-    return this.#parts.own.challenge(kind, key);
+  /** Where it was not heard of yet it is asked for: a busy process hears late, and a validation comes once. */
+  async challenge(kind: AcmeChallenge, key: string): Promise<string | null> {
+    return (await this.#parts.own.challenge(kind, key)) ?? (await this.#asked(this.#key(kind, key))) ?? null;
   }
 
+  /** Rejects with `StateAway`: a validation that nobody can answer counts against us at the authority. */
   async publish(kind: AcmeChallenge, key: string, keyAuthorization: string): Promise<void> {
     await this.#parts.own.publish(kind, key, keyAuthorization);
     await this.#map.set(this.#key(kind, key), keyAuthorization, challengeMs);
+    await this.#map.refresh();
     await new Promise((resolve) => setTimeout(resolve, heardMs));
   }
 
@@ -145,6 +152,19 @@ export class SharedStore implements AcmeStore {
     }
   }
 
+  async #asked(key: string): Promise<string | undefined> {
+    let asking = this.#asking.get(key);
+    if (asking === undefined) {
+      if (this.#asking.size >= maxAsking) return undefined;
+      asking = this.#map
+        .ask(key)
+        .catch(() => undefined)
+        .finally(() => this.#asking.delete(key));
+      this.#asking.set(key, asking);
+    }
+    return asking;
+  }
+
   #key(kind: string, what: string): string {
     return `${this.#parts.directory} ${kind} ${what}`;
   }
@@ -181,10 +201,14 @@ export class SharedStore implements AcmeStore {
 
   /** From others into the folder. */
   #take(kind: Kept, name: string, text: string): void {
-    const { own, goodUntil } = this.#parts;
+    const { own, goodUntil, now } = this.#parts;
     if (this.#unsound.has(text)) return;
     const failure = kind === "failure" ? failureOf(text) : null;
-    if (kind === "failure" ? failure === null : goodUntil(name, text) === null) {
+    const isSound =
+      kind === "failure"
+        ? failure !== null && failure.next <= now() + longestWaitMs
+        : goodUntil(name, text) !== null;
+    if (!isSound) {
       this.#unsound.add(text);
       return;
     }
@@ -220,10 +244,8 @@ export class SharedStore implements AcmeStore {
       (kind === "tls-alpn-01" && names().includes(what)) || (kind === "http-01" && isToken(what));
     if (!isOurs) return;
     try {
-      const known = own.challenge(kind, what);
-      if (answer === undefined) {
-        if (known !== null) own.withdraw(kind, what);
-      } else if (known !== answer) void own.publish(kind, what, answer).catch(() => {});
+      if (answer === undefined) own.withdraw(kind, what);
+      else void own.publish(kind, what, answer).catch(() => {});
     } catch {
       // A folder that can't be used is said when it is looked at for orders.
     }

@@ -30,12 +30,12 @@ export interface AcmeStore {
   certificate(name: string): string | null;
   keepCertificate(name: string, text: string): void;
   /**
-   * The key authorization that a validation is answered with; `null` where none is pending.
+   * The key authorization that a validation is answered with; `null` where none is pending that can be heard of now.
    *
    * @param key the name for `tls-alpn-01`, the token for `http-01`
    */
-  challenge(kind: AcmeChallenge, key: string): string | null;
-  /** Resolves once whoever is asked knows the answer. */
+  challenge(kind: AcmeChallenge, key: string): Promise<string | null>;
+  /** Resolves once whoever is asked knows the answer, or finds it. Rejects where others could not. */
   publish(kind: AcmeChallenge, key: string, keyAuthorization: string): Promise<void>;
   withdraw(kind: AcmeChallenge, key: string): void;
   failure(name: string): Failure | null;

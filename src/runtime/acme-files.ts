@@ -35,7 +35,7 @@ export function acmeFiles(folder: string): AcmeStore {
     },
     certificate: (name) => textAt(orderedPath(folder, name)),
     keepCertificate: (name, text) => write(orderedPath(folder, name), text),
-    challenge: (kind, key) => textAt(challengePath(kind, key)),
+    challenge: async (kind, key) => textAt(challengePath(kind, key)),
     publish: async (kind, key, keyAuthorization) => write(challengePath(kind, key), keyAuthorization),
     withdraw: (kind, key) => rmSync(challengePath(kind, key), { force: true }),
     failure: (name) => {

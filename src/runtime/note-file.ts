@@ -8,8 +8,8 @@ import type { Log } from "../observe/log.ts";
 const placeBytes = 2048;
 /** How often it is noted what connections have carried, and what more is known of new ones. */
 const renewEveryMs = 2000;
-/** Of a place, in the file of what was carried: whose it is, bytes in, bytes out. */
-const numbers = 3;
+/** Of a place, in the file of what was carried: whose it is, bytes in, bytes out; and none, so that no place is in two pages. */
+const numbers = 4;
 const longestName = 255;
 /** An empty line. */
 const erased = Uint8Array.of(0x0a);

@@ -105,6 +105,14 @@ export class Replica<T> implements SharedMap<T> {
     return this.#parts.run((client) => this.catchUp(client, false));
   }
 
+  async ask(name: string): Promise<T | undefined> {
+    const { seal, key, run } = this.#parts;
+    const field = await seal.name(`${key} ${name}`);
+    const text = await run((client) => client.hGet(key, field));
+    if (text !== null && this.#byField.get(field)?.text !== text) await this.#hear(field, text, null);
+    return this.get(name);
+  }
+
   /**
    * Both ways, all of it: what Redis has and we don't, and what we have and it doesn't.
    *

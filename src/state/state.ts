@@ -67,8 +67,10 @@ export interface SharedMap<T> {
    */
   set(name: string, value: T, lastsMs: number | null): Promise<void>;
   delete(name: string): Promise<void>;
-  /** Resolves once what others have set before is there. Rejects with `StateAway`. */
+  /** Resolves once what others have set before is there, and they can have what was set here. Rejects with `StateAway`. */
   refresh(): Promise<void>;
+  /** The value of one name, asked for now: others may have set it a moment ago. Rejects with `StateAway`. */
+  ask(name: string): Promise<T | undefined>;
   /** Calls back with whatever became another one, `undefined` where it is gone; from here or from another router. */
   onChange(callback: (name: string, value: T | undefined) => void): void;
 }

@@ -30,7 +30,7 @@ class Shared implements AcmeStore {
   accountKey = (make: () => Promise<string>) => make();
   certificate = (name: string) => this.certificates.get(name) ?? null;
   keepCertificate = (name: string, text: string) => void this.certificates.set(name, text);
-  challenge = () => null;
+  challenge = async () => null;
   publish = async () => {};
   takeUp = () => {};
   withdraw = () => {};
@@ -171,6 +171,15 @@ describe("orders", () => {
     await router(shared, ["b.test"], gone, clock).orders.look();
     const waits = [...shared.failures.values()].map(({ next }) => next - clock.now);
     assert.deepEqual(waits, [hourMs, 30_000]);
+  });
+
+  it("nobody waits for what a clock said that went wrong", async () => {
+    const shared = new Shared();
+    const clock = { now: Date.now() };
+    shared.keepFailure("a.test", { count: 3, next: clock.now + 365 * 24 * hourMs, problem: "no" });
+    const one = router(shared, ["a.test"], (name) => issued(name), clock);
+    await one.orders.look();
+    assert.deepEqual([one.asked, shared.failures.size], [["a.test"], 0]);
   });
 
   for (const [what, answer, problem] of [

@@ -20,12 +20,16 @@ class Meeting {
   readonly callbacks: ((name: string, value: string | undefined) => void)[] = [];
   readonly holders = new Map<string, string>();
   isAway = false;
+  asked = 0;
+  /** Nobody hears of a value that is set, for now. */
+  isSlow = false;
 
   readonly map: SharedMap<string> = {
     get: (name) => this.values.get(name),
     entries: () => new Map(this.values).entries(),
     set: async (name, value) => {
       this.values.set(name, value);
+      if (this.isSlow) return;
       for (const callback of this.callbacks) callback(name, value);
     },
     delete: async (name) => {
@@ -34,6 +38,11 @@ class Meeting {
     },
     refresh: async () => {
       if (this.isAway) throw new StateAway("away");
+    },
+    ask: async (name) => {
+      this.asked++;
+      if (this.isAway) throw new StateAway("away");
+      return this.values.get(name);
     },
     onChange: (callback) => void this.callbacks.push(callback),
   };
@@ -149,9 +158,9 @@ describe("what routers with folders of their own tell each other", () => {
     a.look();
     assert.deepEqual([a.own.certificate("a.test"), a.own.certificate("b.test")], [null, null]);
     assert.equal(a.own.failure("a.test"), null);
-    assert.equal(a.own.challenge("tls-alpn-01", "a.test"), null);
-    assert.equal(a.own.challenge("tls-alpn-01", "b.test"), null);
-    assert.equal(a.own.challenge("http-01", "../x"), null);
+    assert.equal(await a.own.challenge("tls-alpn-01", "a.test"), null);
+    assert.equal(await a.own.challenge("tls-alpn-01", "b.test"), null);
+    assert.equal(await a.own.challenge("http-01", "../x"), null);
     const good = await issued("a.test");
     a.store.keepCertificate("a.test", good);
     await meeting.map.set("ca.test-dir certificate a.test", other, null);
@@ -163,12 +172,44 @@ describe("what routers with folders of their own tell each other", () => {
     const meeting = new Meeting();
     const [a, b] = [router(meeting), router(meeting)];
     const published = a.store.publish("tls-alpn-01", "a.test", "one");
-    assert.equal(b.store.challenge("tls-alpn-01", "a.test"), null, "not yet heard");
     await published;
-    assert.equal(b.store.challenge("tls-alpn-01", "a.test"), "one");
-    assert.equal(router(meeting).store.challenge("tls-alpn-01", "a.test"), "one");
+    assert.equal(await b.store.challenge("tls-alpn-01", "a.test"), "one");
+    assert.equal(await router(meeting).store.challenge("tls-alpn-01", "a.test"), "one");
     a.store.withdraw("tls-alpn-01", "a.test");
-    for (const one of [a, b]) assert.equal(one.store.challenge("tls-alpn-01", "a.test"), null);
+    for (const one of [a, b]) assert.equal(await one.store.challenge("tls-alpn-01", "a.test"), null);
+  });
+
+  it("a validation that comes before anybody has heard of it is answered all the same", async () => {
+    const meeting = new Meeting();
+    const [a, b] = [router(meeting), router(meeting)];
+    meeting.isSlow = true;
+    const published = a.store.publish("tls-alpn-01", "a.test", "one");
+    const asking = Array.from({ length: 5 }, () => b.store.challenge("tls-alpn-01", "a.test"));
+    assert.deepEqual(
+      await Promise.all(asking),
+      Array.from({ length: 5 }, () => "one"),
+    );
+    assert.equal(meeting.asked, 1, "asked once for all that come together");
+    await published;
+    const strangers = Array.from({ length: 100 }, (_, i) => b.store.challenge("http-01", `t${i}`));
+    assert.ok((await Promise.all(strangers)).every((answer) => answer === null));
+    assert.equal(meeting.asked, 1 + 16, "so many at once at the most");
+    meeting.isAway = true;
+    assert.equal(await b.store.challenge("tls-alpn-01", "a.test"), null);
+    await assert.rejects(a.store.publish("tls-alpn-01", "a.test", "two"), StateAway);
+  });
+
+  it("a failure that a clock set too far ahead is not taken", () => {
+    const meeting = new Meeting();
+    const a = router(meeting);
+    const ahead = { ...failure, next: Date.now() + 365 * 24 * hourMs };
+    void meeting.map.set("ca.test-dir failure a.test", JSON.stringify(ahead), null);
+    a.look();
+    assert.equal(a.store.failure("a.test"), null);
+    a.store.keepFailure("a.test", failure);
+    void meeting.map.set("ca.test-dir failure a.test", JSON.stringify(ahead), null);
+    a.look();
+    assert.deepEqual(a.store.failure("a.test"), failure);
   });
 
   it("there is one account: that of whoever was first", async () => {

@@ -56,6 +56,23 @@ describe("state that several routers share", { skip: missing("redis-server") }, 
     assert.deepEqual([...z.entries()], [["lasting", "3"]]);
   });
 
+  it("one that asks has what another has set a moment ago, and hears of it once", async () => {
+    const [a, b] = [await router(), await router()];
+    const [x, y] = [a.map("asked", words), b.map("asked", words)];
+    await Promise.all([a.start(10_000), b.start(10_000)]);
+    const heard: string[] = [];
+    y.onChange((name) => heard.push(name));
+    const names = Array.from({ length: 20 }, (_, i) => `name-${i}`);
+    for (const name of names) {
+      await x.set(name, "here", null);
+      assert.equal(await y.ask(name), "here");
+    }
+    assert.equal(await y.ask("nothing"), undefined);
+    await b.close();
+    assert.deepEqual(heard, names);
+    await assert.rejects(y.ask("name-1"), StateAway);
+  });
+
   it("a message reaches whoever listens, once, and nobody with another secret", async () => {
     const [a, b, c] = [await router(), await router(), await router(server, new Uint8Array(32).fill(8))];
     const heard: string[] = [];
