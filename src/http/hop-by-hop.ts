@@ -29,12 +29,12 @@ function listedIn(fields: HttpFields): ReadonlySet<string> | null {
 }
 
 /** Without what is for one hop only, and without what `leaves` says. One pass: every request and answer takes it. */
-export function endToEnd(fields: HttpFields, leaves?: (name: string) => boolean): Field[] {
+export function endToEnd(fields: HttpFields, leaves?: (name: string, value: string) => boolean): Field[] {
   const listed = listedIn(fields);
   const kept: Field[] = [];
   for (const field of fields) {
-    const [name] = field;
-    if (hopByHop.has(name) || listed?.has(name) === true || leaves?.(name) === true) continue;
+    const [name, value] = field;
+    if (hopByHop.has(name) || listed?.has(name) === true || leaves?.(name, value) === true) continue;
     kept.push(field);
   }
   return kept;

@@ -48,9 +48,8 @@ export function foreignCookies(fields: HttpFields): string | null {
   return pairs.length === 0 ? null : pairs.join("; ");
 }
 
-/** Without what would set one of our cookies. */
-export const withoutOwnCookies = (fields: HttpFields): HttpFields =>
-  fields.filter(([name, value]) => name !== "set-cookie" || !isOurs(value));
+/** Whether it would set one of our cookies. */
+export const setsOwnCookie = (name: string, value: string): boolean => name === "set-cookie" && isOurs(value);
 
 /** A field that sets one of our cookies; `0` seconds takes it back. */
 export const setCookie = (name: string, value: string, seconds: number): readonly [string, string] => [

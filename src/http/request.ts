@@ -129,6 +129,7 @@ export const hostOf = (authority: string): string =>
 export function admitted(request: HttpRequest, serverName: string | null): Asked | Problem {
   const asked = readRequest(request);
   if (typeof asked === "string") return problem(400, "protocol_error", asked);
-  if (serverName === null || hostOf(asked.authority) === hostOf(serverName)) return asked;
+  if (serverName === null || asked.authority === serverName) return asked;
+  if (hostOf(asked.authority) === hostOf(serverName)) return asked;
   return problem(421, "unknown_name", "this connection was made for another name");
 }

@@ -134,7 +134,7 @@ export class NodeRuntime implements Runtime {
     draining: Cancellation,
     limits: ServingLimits,
   ): Promise<void> {
-    return serveHttp(connection, alpn, serving, draining, limits);
+    return serveHttp(connection, alpn, serving, draining, limits, this.name === "node");
   }
 
   httpClient(protocol: HttpProtocol, dial: HttpDial): HttpClient {

@@ -48,6 +48,8 @@ export interface ServerState {
   readonly active: number;
 }
 
+const none: ReadonlySet<number> = new Set();
+
 /** As many may wait as could be served. */
 const waitingFactor = 1;
 /** A request that was turned away unread may be asked again so often. */
@@ -77,24 +79,25 @@ export class BalancedClient implements HttpClient {
   }
 
   async request(request: HttpClientRequest): Promise<HttpClientResponse> {
-    const tried = new Set<number>();
+    let tried = none;
     const body = request.body === null ? null : new OnceBody(request.body);
     let turnedAway = 0;
     for (;;) {
-      const at = await this.#place(request, tried);
+      const free = this.#free(tried);
+      const at = typeof free === "number" ? free : await this.#place(request, tried);
       const server = this.#servers[at] as Server;
       try {
-        return await this.#ask(server, { ...request, body });
+        return await this.#ask(server, request, body);
       } catch (error) {
         if (!(error instanceof Unsent) || body?.begun === true || request.signal.aborted) throw error;
-        if (error.noConnection) tried.add(at);
+        if (error.noConnection) tried = new Set([...tried, at]);
         else if (++turnedAway > maxTurnedAway) throw error;
         if (tried.size === this.#servers.length) throw error;
       }
     }
   }
 
-  async #ask(server: Server, request: HttpClientRequest): Promise<HttpClientResponse> {
+  async #ask(server: Server, request: HttpClientRequest, body: HttpBody | null): Promise<HttpClientResponse> {
     server.active++;
     let left = false;
     const over = (): void => {
@@ -104,7 +107,7 @@ export class BalancedClient implements HttpClient {
       this.#waiting.shift()?.();
     };
     try {
-      const response = await server.client.request({ ...request, over });
+      const response = await server.client.request({ ...request, body, over });
       server.health.answered();
       return response;
     } catch (error) {
@@ -117,12 +120,16 @@ export class BalancedClient implements HttpClient {
     }
   }
 
+  #free(tried: ReadonlySet<number>): ReturnType<typeof choose> {
+    return choose(this.#servers, this.#turn++, this.#options.maxRequests, tried);
+  }
+
   /** The server that takes it; waits where all of them are busy. */
   async #place({ signal }: HttpClientRequest, tried: ReadonlySet<number>): Promise<number> {
     const { maxRequests, waitMs } = this.#options;
     const late = performance.now() + waitMs;
     for (;;) {
-      const at = choose(this.#servers, this.#turn++, maxRequests, tried);
+      const at = this.#free(tried);
       if (typeof at === "number") return at;
       const room = this.#waiting.length < maxRequests * this.#servers.length * waitingFactor;
       if (at === "none left" || !room || signal.aborted || performance.now() >= late)

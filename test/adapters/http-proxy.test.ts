@@ -376,6 +376,27 @@ describe("a client that", () => {
     assert.equal(text.split("HTTP/1.1 200").length, 3, text);
   });
 
+  it("hears an answer to the length that it announces and no further, and may ask again behind it", async () => {
+    const front = await startHttp({
+      handle: (exchange) =>
+        exchange.respond({
+          status: 200,
+          fields: [["content-length", "5"]],
+          body: (async function* () {
+            yield Buffer.from("hello");
+            yield Buffer.from("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+          })(),
+        }),
+    });
+    const client = await connect(track(front));
+    for (const times of [1, 2]) {
+      client.socket.write("GET / HTTP/1.1\r\nHost: app.test\r\n\r\n");
+      const text = await client.until((all) => all.split("hello").length > times);
+      assert.equal(text.split("HTTP/1.1 200").length - 1, times, text);
+      assert.match(text, /\r\n\r\nhello$/);
+    }
+  });
+
   it("is cut off while nobody reads what it sends does not stay", async () => {
     const front = track(
       await startHttp({

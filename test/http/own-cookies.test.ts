@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { HttpFields } from "../../src/http/exchange.ts";
-import { foreignCookies, ownCookies, setCookie, withoutOwnCookies } from "../../src/http/own-cookies.ts";
+import { foreignCookies, ownCookies, setCookie, setsOwnCookie } from "../../src/http/own-cookies.ts";
 
 const cookie = (...values: readonly string[]): HttpFields =>
   values.map((value) => ["cookie", value] as const);
@@ -43,7 +43,8 @@ describe("the router's own cookies", () => {
   });
 
   it("are set by nobody else", () => {
-    const set = (value: string): HttpFields => withoutOwnCookies([["set-cookie", value]]);
+    const set = (value: string): HttpFields =>
+      setsOwnCookie("set-cookie", value) ? [] : [["set-cookie", value]];
     for (const value of [
       "__Host-sallyport=x; Path=/",
       "__host-Sallyport-1=x",
@@ -53,7 +54,7 @@ describe("the router's own cookies", () => {
     ])
       assert.deepEqual(set(value), [], value);
     assert.equal(set("a=__Host-sallyport; Path=/").length, 1);
-    assert.equal(withoutOwnCookies([["x", "__Host-sallyport=x"]]).length, 1);
+    assert.equal(setsOwnCookie("x", "__Host-sallyport=x"), false);
   });
 
   it("are set as their prefix wants it", () =>

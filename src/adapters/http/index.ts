@@ -5,12 +5,15 @@ import { admitted } from "../../http/request.ts";
 import { forwardedFields } from "./forwarded-fields.ts";
 import { type Dialect, passed, refuseRequest, reverseProxy } from "./reverse-proxy.ts";
 
+/** Nobody has to sign in. */
+const nobody = { visitor: null };
+
 /** The web: the client's name for the upstream stays, and the upstream is told who is calling. */
 const web: Dialect = {
   ask: async (request, session, switches) => {
     const asked = admitted(request, session.serverName);
     if ("status" in asked) return asked;
-    const judged = (await session.gate?.judge(request, asked, switches)) ?? { visitor: null };
+    const judged = session.gate === null ? nobody : await session.gate.judge(request, asked, switches);
     if ("answer" in judged) return judged.answer;
     const { visitor } = judged;
     const identity = session.identity ?? visitor?.identity ?? null;

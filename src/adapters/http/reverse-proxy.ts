@@ -14,7 +14,7 @@ import type {
   HttpTrailers,
 } from "../../http/exchange.ts";
 import { endToEnd } from "../../http/hop-by-hop.ts";
-import { withoutOwnCookies } from "../../http/own-cookies.ts";
+import { setsOwnCookie } from "../../http/own-cookies.ts";
 import { type Problem, problem } from "../../http/problem.ts";
 import { type Held, holdFor, loginOver } from "../held.ts";
 import { forwardedTrailers } from "./forwarded-fields.ts";
@@ -102,7 +102,7 @@ export async function forward(
     if ("status" in asking) return await say(asking);
     held = asking.visitor ? holdFor(asking.visitor, exchange.signal, session) : null;
     const signal = held?.signal ?? exchange.signal;
-    const fields: HttpFields = [...asking.fields, ...(switching?.fields ?? [])];
+    const fields = switching === null ? asking.fields : [...asking.fields, ...switching.fields];
     const response = await client.request({
       method: request.method,
       body: request.body,
@@ -127,7 +127,7 @@ export async function forward(
     }
     await exchange.respond({
       status: response.status,
-      fields: withoutOwnCookies(endToEnd(response.fields)),
+      fields: endToEnd(response.fields, setsOwnCookie),
       body: response.body && new Noted(response.body, signal, broke),
       ...(response.trailers === undefined ? {} : { trailers: passed(response.trailers) }),
     });

@@ -1,6 +1,6 @@
 import type { HttpClientRequest, HttpClientResponse, HttpFields, HttpRequest } from "../../http/exchange.ts";
 import { endToEnd, upgradeAsked } from "../../http/hop-by-hop.ts";
-import { withoutOwnCookies } from "../../http/own-cookies.ts";
+import { setsOwnCookie } from "../../http/own-cookies.ts";
 import { acceptOf, newKey } from "../../websocket/handshake.ts";
 
 /** A request to switch protocols, whichever way each side says it: `Upgrade` or an extended CONNECT (RFC 8441). */
@@ -48,7 +48,7 @@ export async function switched(
   const own = new Set(["upgrade", "sec-websocket-accept"]);
   const accept = response.fields.find(([name]) => name === "sec-websocket-accept")?.[1];
   const key = asked.find(([name]) => name === keyField)?.[1];
-  const fields = withoutOwnCookies(endToEnd(response.fields)).filter(([name]) => !own.has(name));
+  const fields = endToEnd(response.fields, setsOwnCookie).filter(([name]) => !own.has(name));
   if (request.protocol !== undefined) {
     // The key was ours, and so it is for us to look at what came for it (RFC 6455 §4.1).
     const understood = response.status !== 101 || (key !== undefined && accept === (await acceptOf(key)));

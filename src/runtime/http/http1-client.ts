@@ -1,8 +1,14 @@
-import { Agent, type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
+import {
+  Agent,
+  type ClientRequest,
+  request as httpRequest,
+  type IncomingMessage,
+  type RequestOptions,
+} from "node:http";
 import type { Duplex } from "node:stream";
 import { type Deadline, deadline } from "../../core/deadline.ts";
 import { Refusal } from "../../errors.ts";
-import type { HttpClient, HttpClientRequest, HttpClientResponse } from "../../http/exchange.ts";
+import type { Field, HttpClient, HttpClientRequest, HttpClientResponse } from "../../http/exchange.ts";
 import { dialled } from "../../http/unsent.ts";
 import type { Connection } from "../../types.ts";
 import { ConnectionDuplex } from "./connection-duplex.ts";
@@ -157,6 +163,8 @@ export class Http1Client implements HttpClient {
   }
 }
 
+const isCoding = ([name]: Field): boolean => name === "transfer-encoding";
+
 /** The upstream had its time: asking again would double it. */
 class TooLate extends Refusal {}
 
@@ -198,17 +206,21 @@ function framed({ authority, fields, method, body, upgrade, expectContinue }: Ht
   return raw;
 }
 
-const outgoingOf = (agent: Agent, request: HttpClientRequest): ClientRequest =>
-  httpRequest({
+function outgoingOf(agent: Agent, request: HttpClientRequest): ClientRequest {
+  const options: RequestOptions & { servername: string } = {
     agent,
     // Never resolved: the agent's dial goes where the route says. It names the pool, which is this client's own.
     host: pool,
+    // No TLS of the library's own: it would look for the name in `Host`, and whether that is an address.
+    servername: "",
     method: request.method,
     path: request.target,
     headers: framed(request),
     setHost: false,
     maxHeaderSize: maxHeaderBytes,
-  });
+  };
+  return httpRequest(options);
+}
 
 function responseOf(outgoing: ClientRequest, request: HttpClientRequest): Promise<HttpClientResponse> {
   const { body, limits, signal } = request;
@@ -234,14 +246,13 @@ function responseOf(outgoing: ClientRequest, request: HttpClientRequest): Promis
     });
     outgoing.on("error", (error) => reject(refused(error)));
     outgoing.once("response", (incoming: IncomingMessage) => {
+      const fields = fieldsOf(incoming.rawHeaders);
       answer({
         status: incoming.statusCode ?? 502,
-        fields: fieldsOf(incoming.rawHeaders),
+        fields,
         body: new ResponseBody(incoming, () => incoming.complete, limits?.silenceMs ?? null),
         // Only chunks leave room for any (RFC 9112 §7.1.2).
-        ...(incoming.headers["transfer-encoding"] === undefined
-          ? {}
-          : { trailers: () => fieldsOf(incoming.rawTrailers) }),
+        ...(fields.some(isCoding) ? { trailers: () => fieldsOf(incoming.rawTrailers) } : {}),
         upgraded: null,
       });
     });

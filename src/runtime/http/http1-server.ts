@@ -3,7 +3,7 @@ import type { Duplex } from "node:stream";
 import { Gone } from "../../http/cancellation.ts";
 import type { HttpBody, HttpExchange, HttpFields, HttpRequest, HttpResponse } from "../../http/exchange.ts";
 
-import { fieldsOf, flat, grouped } from "./fields.ts";
+import { contentLength, fieldsOf, flat, grouped } from "./fields.ts";
 import { maxHeaderBytes, RequestBody } from "./incoming.ts";
 import { drained, endGently, endIfDone, headIsHere, internalError, type Served } from "./served.ts";
 import { switchedConnection } from "./switched-connection.ts";
@@ -234,12 +234,19 @@ async function respond(outgoing: ServerResponse, response: HttpResponse, manner:
   if (whole !== null && whole.length <= smallBody) return endWith(outgoing, whole);
   // A stream that says nothing for now has begun all the same: its head must not wait for the first word.
   const patience = response.body === null ? undefined : setImmediate(() => outgoing.flushHeaders());
+  const length = response.body === null ? null : contentLength(fields);
+  let written: Promise<void> | null = null;
   try {
     for await (const chunk of response.body ?? []) {
       clearImmediate(patience);
       if (outgoing.destroyed) return;
-      if (!outgoing.write(chunk)) await drained(outgoing);
+      // More than was announced is nobody's.
+      if (written !== null) break;
+      // By the length that was announced it is all there is (RFC 9112 §6.3), whenever its source says so.
+      if (chunk.length === length && length <= smallBody) written = endWith(outgoing, chunk);
+      else if (!outgoing.write(chunk)) await drained(outgoing);
     }
+    if (written !== null) return await written;
   } catch {
     // The source broke: what the client has must not look complete.
     outgoing.socket?.destroy(new Error("cut"));

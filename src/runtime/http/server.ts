@@ -11,16 +11,22 @@ import { endIfDone, headIsHere, type Served } from "./served.ts";
 /** How long a client may take to the end of a request's head: of the first one since the handshake. */
 const longestHeadMs = 60_000;
 
-/** Serves HTTP on a connection that is accepted and, where there is TLS, through its handshake. */
+/**
+ * Serves HTTP on a connection that is accepted and, where there is TLS, through its handshake.
+ *
+ * @param isNode whether the HTTP servers are Node's own
+ */
 export async function serveHttp(
   connection: Connection,
   alpn: string | null,
   serving: HttpServing,
   draining: Cancellation,
   limits: ServingLimits,
+  isNode = false,
 ): Promise<void> {
-  // Not by events: on Bun and Deno a browser's event stream then did not begin (1.4.5, 2.9.6).
-  const stream = new ConnectionDuplex(connection, false);
+  // Elsewhere not by events: on Bun and Deno a browser's event stream then did not begin (1.4.5, 2.9.6). Nor in
+  // HTTP/1.1, where whoever sends requests ahead is made to wait read by read.
+  const stream = new ConnectionDuplex(connection, isNode && alpn === "h2");
   let idle = false;
   const watch = new IdleWatch(
     connection,
