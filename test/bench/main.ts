@@ -3,17 +3,17 @@ import { cpus, release, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { Authority, createAuthority } from "../../src/authority/authority.ts";
 import { cpuSeconds, memoryBytes, peakMemoryBytes } from "./accounting.ts";
 import { measureAgents, printAgents } from "./agents.ts";
+import { names, readArguments, usage } from "./arguments.ts";
 import { end, endAll, finished, firstOutput, start } from "./children.ts";
 import { measureClientSide, printClientSide } from "./client-side.ts";
 import { measureFlood, printFlood } from "./flood.ts";
 import { measureHttp, printHttp } from "./http.ts";
 import { measurePostgres, printPostgres } from "./postgres.ts";
 import { print, report, type Sample, type Samples } from "./results.ts";
-import { measureScale, printScale, type Scale, scales } from "./scaling.ts";
+import { measureScale, printScale, type Scale } from "./scaling.ts";
 import {
   type Bench,
   can,
@@ -21,33 +21,12 @@ import {
   isFloor,
   type Subject,
   startSubject,
-  subjectNames,
   subjectVersion,
 } from "./subjects.ts";
 import { measureVerification, printVerification } from "./verification.ts";
 import { measureWorkers, printWorkers } from "./workers.ts";
-import { allWorks, byDefault, type Work } from "./works.ts";
+import { allWorks, type Work } from "./works.ts";
 
-const usage =
-  "Usage: npm run bench -- [--only WORK,…] [--subject NAME,…] [--rounds N] [--size MIB] [--json FILE]";
-const verification = "verify";
-const clientSide = "client";
-const agents = "agent";
-const postgres = "pgbench";
-const http = "http";
-const flood = "flood";
-const workers = "workers";
-/** Work that is not done by one server alone. */
-const others: readonly string[] = [
-  clientSide,
-  agents,
-  postgres,
-  http,
-  verification,
-  workers,
-  flood,
-  ...Object.keys(scales),
-];
 /** Of each run of h2load. */
 const httpRequests = 20_000;
 /** Of each run of pgbench. */
@@ -177,72 +156,10 @@ async function measureAll(
   return { samples, failures };
 }
 
-/** The names asked for, all of them known; a mistake ends the run before it starts. */
-function chosen<T>(asked: string | undefined, known: readonly T[], name: (one: T) => string, all: T[]): T[] {
-  if (asked === undefined) return all;
-  return asked.split(",").map((each) => {
-    const found = known.find((one) => name(one) === each);
-    if (found === undefined) throw new RangeError(`there is no ${each}: ${known.map(name).join(", ")}`);
-    return found;
-  });
-}
-
-function positive(flag: string, text: string): number {
-  const number = Number(text);
-  if (!Number.isInteger(number) || number < 1) throw new RangeError(`${flag}: a whole number from 1 on`);
-  return number;
-}
-
-function readArguments() {
-  const { values } = parseArgs({
-    options: {
-      only: { type: "string" },
-      subject: { type: "string" },
-      rounds: { type: "string", default: "3" },
-      size: { type: "string", default: "1024" },
-      json: { type: "string" },
-      help: { type: "boolean", default: false },
-    },
-  });
-  const size = positive("--size", values.size) * 1024 * 1024;
-  const works = allWorks(size);
-  const asked = values.only?.split(",");
-  const onServers = asked?.filter((name) => !others.includes(name));
-  return {
-    size,
-    help: values.help,
-    verification: asked?.includes(verification) ?? true,
-    clientSide: asked?.includes(clientSide) ?? true,
-    agents: asked?.includes(agents) ?? true,
-    postgres: asked?.includes(postgres) ?? true,
-    http: asked?.includes(http) ?? true,
-    // Minutes each, and alone on the machine: when it is asked for.
-    flood: asked?.includes(flood) ?? false,
-    workers: asked?.includes(workers) ?? true,
-    scales: (Object.keys(scales) as Scale[]).filter((scale) => asked?.includes(scale) ?? true),
-    works:
-      onServers?.length === 0
-        ? []
-        : chosen(onServers?.join(","), works, ({ name }) => name, works.filter(byDefault)),
-    subjects: chosen(
-      values.subject,
-      subjectNames,
-      (name) => name,
-      subjectNames.filter((name) => !isFloor(name)),
-    ),
-    rounds: positive("--rounds", values.rounds),
-    json: values.json,
-  };
-}
-
 async function main(): Promise<void> {
-  const { help, works, subjects, rounds, json, size, ...other } = readArguments();
+  const { help, works, subjects, rounds, json, size, ...other } = readArguments(process.argv.slice(2));
   if (help) {
-    console.log(
-      `${usage}\nWork: ${allWorks(1)
-        .map(({ name }) => name)
-        .join(" ")} ${others.join(" ")}\nNames: ${subjectNames.join(" ")}`,
-    );
+    console.log(`${usage}\n${names()}`);
     return;
   }
   const versions: Record<string, string> = {};

@@ -16,6 +16,9 @@ import { echo, httpUpstream, tcpUpstream } from "../support/upstreams.ts";
 
 const guide = readFileSync("docs/clients.md", "utf8");
 
+const [, onMysql = ""] =
+  /^```\n(sallyport connect shop[\s\S]*?)^```/m.exec(readFileSync("docs/mysql.md", "utf8")) ?? [];
+
 /** The shell blocks below a heading, up to the next one. */
 function blocks(heading: string): readonly string[] {
   const at = guide.indexOf(`\n${heading}\n`);
@@ -129,6 +132,17 @@ describe("docs/clients.md", {
       assert.match(out, expected, err);
       assert.equal(status, 0, err);
     });
+
+  it("docs/mysql.md's two ways through the one port", async () => {
+    const [connect = "", proxy = ""] = onMysql.split("\n");
+    const { out, err } = await bash(
+      `printf '[client]\\nuser=alice\\n' > .my.cnf\necho 'select 6 * 7' | ${connect}`,
+    );
+    assert.match(out, /\n42\n$/, err);
+    const [, query = ""] = blocks("### MySQL and MariaDB");
+    const beside3306 = await beside(proxy, query.replace("3307", "3306"));
+    assert.match(beside3306.out, /\n42\n$/, beside3306.err);
+  });
 
   it("connect", async () => {
     const [block = ""] = blocks("## connect");

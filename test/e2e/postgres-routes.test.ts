@@ -27,6 +27,11 @@ import { type Finished, run } from "../support/run.ts";
 const dayMs = 86_400_000;
 const newest = newestLibpq === undefined ? "no Postgres from npm on this platform" : false;
 
+/** The records that docs/databases.md shows: of a connection, and of a statement. */
+const [shownConnection, shownStatement] = [
+  ...readFileSync("docs/databases.md", "utf8").matchAll(/^```json\n(.*)\n```/gm),
+].map(([, line = ""]) => JSON.parse(line));
+
 let site: Site;
 let server: Postgres;
 let router: TestRouter;
@@ -231,6 +236,10 @@ describe("Postgres by name", { skip: missing("psql", "initdb", "pgbench") || new
       const record = await router.record(({ route, outcome }) => route === "mapped" && outcome === "served");
       const { started: _, ...database } = record.database ?? { started: "" };
       assert.deepEqual(database, { user: "app", asked_user: "alice", name: "orders" });
+      const { database: shown, identity, route: _route, event } = shownConnection;
+      assert.deepEqual({ ...database, started: shown.started }, shown);
+      assert.deepEqual(Object.keys(record.database ?? {}), Object.keys(shown));
+      assert.deepEqual([record.identity?.subject, record.event], [identity.subject, event]);
       // Without a database the client means the one with its own name.
       await refused("mapped", "alice", /database "alice" does not exist/, { env: { PGDATABASE: "alice" } });
     });
@@ -739,6 +748,9 @@ describe("Postgres by name", { skip: missing("psql", "initdb", "pgbench") || new
         [first?.subject, first?.user, first?.database, first?.outcome, first?.cut],
         ["CN=alice,OU=payments", "app", "postgres", "ok", 0],
       );
+      assert.deepEqual(Object.keys(first ?? {}), Object.keys(shownStatement));
+      const { event, adapter, subject, user, cut, outcome, error } = shownStatement;
+      assert.deepEqual({ ...first, event, adapter, subject, user, cut, outcome, error }, first);
     });
 
     it("has COPY, both ways", async () => {

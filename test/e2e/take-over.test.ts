@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, beforeEach, describe, it } from "node:test";
@@ -25,6 +25,8 @@ const bounded = { timeout: 120_000 };
 const [command, ...args] = sallyport;
 /** Deno keeps sockets that share a port behind a flag. */
 const sharing = runtimeName === "deno" ? [command, "run", "--unstable-net", ...args.slice(1)] : sallyport;
+/** As docs/operating.md has it. */
+const [setting = ""] = /^sysctl .*$/m.exec(readFileSync("docs/operating.md", "utf8")) ?? [];
 const noNamespaces =
   process.getuid?.() === 0 && existsSync("/proc/sys/net/ipv4/tcp_migrate_req")
     ? missing("ip", "nsenter", "unshare")
@@ -125,11 +127,12 @@ describe("a router that another one relieves at a shared port", bounded, () => {
         { ...routeTo(load.servicePort), ...more },
         { through, on: sharing },
       );
-      const warns = /"level":"warn".*sysctl net\.ipv4\.tcp_migrate_req=1/;
+      const warns = new RegExp(`"level":"warn".*${setting.replaceAll(".", "\\.")}`);
       if (port > 0) assert.doesNotMatch(router.errors(), warns);
       else {
         assert.match(router.errors(), warns);
-        const on = "echo 1 > /proc/sys/net/ipv4/tcp_migrate_req";
+        const [, name = "", value] = /^sysctl (\S+)=(\d+)$/.exec(setting) ?? [];
+        const on = `echo ${value} > /proc/sys/${name.replaceAll(".", "/")}`;
         await run(through[0] ?? "", [...through.slice(1), "sh", "-c", on], { ms: 10_000 });
       }
       port = router.port;

@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { atEnd } from "./at-end.ts";
 import { answers, freePort } from "./ports.ts";
@@ -25,6 +25,22 @@ export const noEdge: string | false =
     ? "workerd or the bundler has no binary for this platform"
     : false;
 
+/** What `wrangler.toml` says of the Worker. */
+export const worker = readWorker(readFileSync("wrangler.toml", "utf8"));
+
+function readWorker(toml: string) {
+  const [top = "", variables = ""] = toml.split(/^\[vars\]$/m);
+  const settings = (part: string): Readonly<Record<string, string>> =>
+    Object.fromEntries(
+      [...part.matchAll(/^(\w+) = ("[^"\\]*")$/gm)].map(([, name = "", value = '""']) => [
+        name,
+        JSON.parse(value),
+      ]),
+    );
+  const { main = "", compatibility_date: compatibilityDate = "" } = settings(top);
+  return { main, compatibilityDate, variables: settings(variables) };
+}
+
 export interface Edge {
   readonly port: number;
   stop(): void;
@@ -42,7 +58,7 @@ export async function startEdge(site: Site, variables: Readonly<Record<string, s
     bun,
     [
       "build",
-      "src/worker.ts",
+      worker.main,
       "--target=browser",
       "--external=cloudflare:sockets",
       `--outfile=${folder}/worker.js`,
@@ -73,7 +89,7 @@ const config :Workerd.Config = (
 );
 const edge :Workerd.Worker = (
   modules = [(name = "worker.js", esModule = embed "worker.js")],
-  compatibilityDate = "2025-09-01",
+  compatibilityDate = ${text(worker.compatibilityDate)},
   bindings = [${bindings.join(", ")}],
 );
 `,
