@@ -133,9 +133,11 @@ export class AdmittedSession implements Session {
   /** Connections to upstreams that are open. */
   readonly #dialled = new Set<Connection>();
   #ended = false;
+  #shownUris: readonly string[] | undefined;
 
   get shownUris(): readonly string[] {
-    return this.#parts.contexts.urisOf(this.serverName);
+    this.#shownUris ??= this.#parts.contexts.urisOf(this.serverName);
+    return this.#shownUris;
   }
 
   constructor(

@@ -9,9 +9,9 @@ export type HttpFields = readonly Field[];
 export interface HttpBody extends AsyncIterable<Uint8Array> {
   /**
    * All of it, where all of it is here already: whoever sends it on need not wait for its parts. Nothing is left to be
-   * read behind it.
+   * read behind it. `null`: it must be read.
    */
-  takeWhole?(): Uint8Array;
+  takeWhole?(): Uint8Array | null;
 }
 
 /** Fields that came behind a body; empty until it has been read to its end. */

@@ -1,4 +1,5 @@
 import type { OnReadOpts } from "node:net";
+import { copied } from "./pooled-reads.ts";
 
 /** What TLS hands over at most at once: the content of a record (RFC 8446 §5.1). */
 const record = 16 * 1024;
@@ -7,7 +8,7 @@ const large = 16 * record;
 const roomy = large + record;
 
 // Reads happen one at a time, so that one buffer serves every connection that says little.
-const shared = new Uint8Array(record);
+const shared = Buffer.allocUnsafeSlow(record);
 /** One that nobody needs any more, for the next connection that becomes busy. */
 let spare: Uint8Array<ArrayBuffer> | null = null;
 
@@ -27,7 +28,7 @@ export interface GatheredReads extends OnReadOpts {
  * @param take is given each chunk, and says whether it needs the bytes no more
  */
 export function gatheredReads(take: (chunk: Uint8Array) => boolean): GatheredReads {
-  let buffer = shared;
+  let buffer: Uint8Array<ArrayBuffer> = shared;
   /** What is gathered and not yet handed over. */
   let start = 0;
   let end = 0;
@@ -80,7 +81,7 @@ export function gatheredReads(take: (chunk: Uint8Array) => boolean): GatheredRea
 
   const filled = (count: number, into: Uint8Array): boolean => {
     if (buffer === shared) {
-      take(into.slice(0, count));
+      take(copied(shared, count));
       // More of the like is to come: from now on in a buffer of its own.
       if (count === record) change(fresh());
       return true;

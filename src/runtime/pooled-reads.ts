@@ -5,7 +5,14 @@ const bytes = 64 * 1024;
 const bulk = 16 * 1024;
 
 // Reads happen one at a time, so that one buffer serves every connection that says little.
-const shared = new Uint8Array(bytes);
+const shared = Buffer.allocUnsafeSlow(bytes);
+
+/** A copy of what stands first in a buffer; of little, in memory that others' copies have a part of, which costs least. */
+export function copied(from: Buffer, count: number): Uint8Array {
+  const copy = Buffer.allocUnsafe(count);
+  from.copy(copy, 0, 0, count);
+  return copy;
+}
 
 /**
  * Where a socket's reads go on Node, which would otherwise allocate 64 KiB for each: at full speed the
@@ -24,9 +31,8 @@ export function pooledReads(take: (chunk: Uint8Array) => boolean): OnReadOpts {
       return buffer;
     },
     callback: (count, buffer) => {
-      const chunk = buffer.subarray(0, count);
-      if (buffer === shared) take(chunk.slice());
-      else if (take(chunk)) spare = buffer;
+      if (buffer === shared) take(copied(shared, count));
+      else if (take(buffer.subarray(0, count))) spare = buffer;
       busy = count >= bulk;
       if (!busy) spare = null;
       return true;

@@ -184,16 +184,22 @@ const refusalOf = (error: unknown): Refusal =>
   error instanceof Refusal ? error : new Refusal("upstream_refused", String(error), { cause: error });
 
 /** The upstream's body; where it breaks off, the record says so, and whoever reads it cuts the response. */
-class Noted implements AsyncIterableIterator<Uint8Array> {
+class Noted implements AsyncIterableIterator<Uint8Array>, HttpBody {
+  readonly #whole: HttpBody;
   readonly #body: AsyncIterator<Uint8Array>;
   readonly #failed: (error: unknown) => never;
 
   constructor(body: HttpBody, signal: Cancellation, broke: (refusal: Refusal) => void) {
+    this.#whole = body;
     this.#body = body[Symbol.asyncIterator]();
     this.#failed = (error) => {
       if (!signal.aborted) broke(refusalOf(error));
       throw error;
     };
+  }
+
+  takeWhole(): Uint8Array | null {
+    return this.#whole.takeWhole?.() ?? null;
   }
 
   [Symbol.asyncIterator](): this {

@@ -12,7 +12,7 @@ import type { Field, HttpClient, HttpClientRequest, HttpClientResponse } from ".
 import { dialled } from "../../http/unsent.ts";
 import type { Connection } from "../../types.ts";
 import { ConnectionDuplex } from "./connection-duplex.ts";
-import { fieldsOf, grouped } from "./fields.ts";
+import { contentLength, fieldsOf, grouped } from "./fields.ts";
 import { sendBody } from "./request-body.ts";
 import { ResponseBody, refused } from "./response-body.ts";
 import { switchedConnection } from "./switched-connection.ts";
@@ -247,12 +247,15 @@ function responseOf(outgoing: ClientRequest, request: HttpClientRequest): Promis
     outgoing.on("error", (error) => reject(refused(error)));
     outgoing.once("response", (incoming: IncomingMessage) => {
       const fields = fieldsOf(incoming.rawHeaders);
+      const isCoded = fields.some(isCoding);
+      const complete = (): boolean => incoming.complete;
+      const silenceMs = limits?.silenceMs ?? null;
       answer({
         status: incoming.statusCode ?? 502,
         fields,
-        body: new ResponseBody(incoming, () => incoming.complete, limits?.silenceMs ?? null),
+        body: new ResponseBody(incoming, complete, silenceMs, isCoded ? null : contentLength(fields)),
         // Only chunks leave room for any (RFC 9112 §7.1.2).
-        ...(fields.some(isCoding) ? { trailers: () => fieldsOf(incoming.rawTrailers) } : {}),
+        ...(isCoded ? { trailers: () => fieldsOf(incoming.rawTrailers) } : {}),
         upgraded: null,
       });
     });

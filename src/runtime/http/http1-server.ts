@@ -5,6 +5,7 @@ import type { HttpBody, HttpExchange, HttpFields, HttpRequest, HttpResponse } fr
 
 import { contentLength, fieldsOf, flat, grouped } from "./fields.ts";
 import { maxHeaderBytes, RequestBody } from "./incoming.ts";
+import { smallBody } from "./response-body.ts";
 import { drained, endGently, endIfDone, headIsHere, internalError, type Served } from "./served.ts";
 import { switchedConnection } from "./switched-connection.ts";
 
@@ -205,9 +206,6 @@ function next({ waiting, stream }: Served): void {
 }
 
 const ignored = (): void => {};
-
-/** A body of so many bytes goes out in one string with its head, which costs less than two parts that are joined. */
-const smallBody = 8 * 1024;
 
 /** Sends all there is of a body, with the head. Resolves as `respond` does. */
 function endWith(outgoing: ServerResponse, { buffer, byteOffset, length }: Uint8Array): Promise<void> {

@@ -184,6 +184,8 @@ async function respond(
   // A head that ends the stream is not the same as one with an empty body behind it: gRPC tells its errors so.
   if (body === null) return stream.respond(headers, { endStream: true });
   stream.respond(headers, { waitForTrailers: trailers !== undefined });
+  const whole = trailers === undefined ? (body.takeWhole?.() ?? null) : null;
+  if (whole !== null) return endWith(stream, whole);
   try {
     for await (const chunk of body) {
       if (stream.destroyed) return;
@@ -196,8 +198,12 @@ async function respond(
     stream.destroy(new Error("cut"));
     return;
   }
-  await new Promise<void>((resolve) => {
-    stream.once("close", resolve);
-    stream.end(() => resolve());
-  });
+  await endWith(stream, null);
 }
+
+/** Resolves as `respond` does. */
+const endWith = (stream: ServerHttp2Stream, last: Uint8Array | null): Promise<void> =>
+  new Promise((resolve) => {
+    stream.once("close", resolve);
+    stream.end(last, () => resolve());
+  });
