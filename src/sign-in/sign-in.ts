@@ -30,6 +30,11 @@ export interface SignInParts {
 /** Logins that come back from a provider, a minute and source: each makes the router ask there. */
 const perSource = 120;
 const remembered = 10_000;
+/**
+ * Sessions that were signed out of. A copy of a cookie is good again once so many others have signed out since: that
+ * takes a login at the provider for each, and more than ten hours from one source.
+ */
+const rememberedSignOuts = 100_000;
 
 /** What is under way for somebody who signed in. */
 interface Held {
@@ -49,7 +54,7 @@ export class SignIn {
     string,
     { readonly provider: LoginProvider; readonly client: ProviderClient }
   >;
-  readonly #signedOut = new LruMap<string, true>(remembered);
+  readonly #signedOut = new LruMap<string, true>(rememberedSignOuts);
   #read = new LruMap<string, SignedIn>(1024);
   readonly #held = new Set<Held>();
 
