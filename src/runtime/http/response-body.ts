@@ -56,8 +56,9 @@ export class ResponseBody implements AsyncIterableIterator<Uint8Array>, HttpBody
     const length = this.#length;
     if (length === null || length > smallBody || stream.readableLength !== length) return null;
     if (this.#begun || this.#broke !== undefined || stream.destroyed) return null;
+    const whole = length === 0 ? nothing : (stream.read(length) as Uint8Array | null);
+    if (whole === null) return null;
     this.#begun = true;
-    const whole = length === 0 ? nothing : (stream.read(length) as Uint8Array);
     // Nothing comes behind it but its end, at which the connection is free again.
     stream.resume();
     return whole;
