@@ -109,10 +109,15 @@ export class AuditLog implements Recording {
 
   async #run(): Promise<void> {
     let retryMs = firstRetryMs;
-    if (!this.#closing) await this.#pause(this.#together < busyFrom ? gatherMs : busyGatherMs);
-    this.#together = this.#queue.length;
+    let left = 0;
     while (this.#queue.length > 0) {
-      const batch = this.#queue.slice(0, perWrite).map(({ record }) => record);
+      if (left === 0) {
+        // What came meanwhile waits for others as well: a write of few is no cheaper than one of many.
+        if (!this.#closing) await this.#pause(this.#together < busyFrom ? gatherMs : busyGatherMs);
+        left = this.#queue.length;
+        this.#together = left;
+      }
+      const batch = this.#queue.slice(0, Math.min(left, perWrite)).map(({ record }) => record);
       for (;;) {
         try {
           await this.#writer.write(batch);
@@ -129,6 +134,7 @@ export class AuditLog implements Recording {
         this.#bytes -= record.length;
         written?.();
       }
+      left -= batch.length;
       this.#succeeded();
     }
     this.#writing = null;

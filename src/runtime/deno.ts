@@ -48,6 +48,15 @@ const lastFlightMs = 1000;
 const peerIsGone = (error: unknown): boolean =>
   ["ENOTCONN", "ECONNABORTED", "ECONNRESET"].includes((error as { code?: string }).code ?? "");
 
+/**
+ * So many are taken, and everybody else has a turn: to accept one that waits already never leaves the microtasks, and
+ * the whole of a crowd's queue would come before the next word of anybody who is in.
+ */
+const takenAtOnce = 16;
+/** For so many turns those that wait come in when a listener closes. */
+const lastTurns = 64;
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
 const firstBackOffMs = 5;
 const longestBackOffMs = 1000;
 
@@ -72,6 +81,8 @@ export class DenoRuntime extends NodeRuntime {
           },
     );
     let open = true;
+    let closing = false;
+    let taken = 0;
     const accept = async (): Promise<void> => {
       let backOff = firstBackOffMs;
       while (open) {
@@ -79,27 +90,34 @@ export class DenoRuntime extends NodeRuntime {
           const conn = await listener.accept();
           backOff = firstBackOffMs;
           const { hostname, port } = conn.remoteAddr;
-          if (handlers.mayCome?.(endpoint(hostname, port)) === false) {
-            conn.close();
-            continue;
+          if (handlers.mayCome?.(endpoint(hostname, port)) === false) conn.close();
+          else {
+            if (!("path" in at)) conn.setNoDelay(true);
+            handlers.connection(adopt(conn));
           }
-          if (!("path" in at)) conn.setNoDelay(true);
-          handlers.connection(adopt(conn));
         } catch (error) {
           if (!open) return;
-          if (peerIsGone(error)) continue;
-          // Out of file descriptors, most often: accepting again at once would only spin.
-          handlers.acceptFailed(error instanceof Error ? error : new Error(String(error)));
-          await new Promise((resolve) => setTimeout(resolve, backOff));
-          backOff = Math.min(backOff * 2, longestBackOffMs);
+          if (!peerIsGone(error)) {
+            // Out of file descriptors, most often: accepting again at once would only spin.
+            handlers.acceptFailed(error instanceof Error ? error : new Error(String(error)));
+            await new Promise((resolve) => setTimeout(resolve, backOff));
+            backOff = Math.min(backOff * 2, longestBackOffMs);
+          }
         }
+        if (++taken % takenAtOnce === 0) await turn();
       }
     };
     void accept();
     return {
       address: endpoint(listener.addr.hostname, listener.addr.port),
       close: async () => {
-        if (!open) return;
+        if (closing) return;
+        closing = true;
+        // What waits when it closes is lost.
+        for (let turns = 0, before = -1; taken !== before && turns < lastTurns; turns++) {
+          before = taken;
+          await turn();
+        }
         open = false;
         listener.close();
       },

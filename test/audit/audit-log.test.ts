@@ -68,6 +68,22 @@ describe("audit records on their way", () => {
     await log.close();
   });
 
+  it("wait for others again that came while some were written", async () => {
+    const writer = new Writer();
+    const log = new AuditLog(writer, silentLog);
+    const written: (readonly string[])[] = [];
+    writer.write = async (records) => {
+      written.push(records);
+      if (written.length > 1) return;
+      log.write("b");
+      setImmediate(() => log.write("c"));
+    };
+    log.write("a");
+    while (log.waiting > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await log.close();
+    assert.deepEqual(written, [["a"], ["b", "c"]]);
+  });
+
   it("wait while they can't be written, each once", async () => {
     const writer = new Writer();
     writer.failures = 2;
