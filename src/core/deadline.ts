@@ -10,13 +10,15 @@ export interface Deadline {
 }
 
 class Entry implements Deadline {
-  readonly at: number;
+  readonly ms: number;
   readonly fire: () => void;
+  /** Its time begins with the first tick after it was started; none yet: `null`. */
+  at: number | null = null;
   before: Entry = this;
   after: Entry = this;
 
-  constructor(at: number, fire: () => void) {
-    this.at = at;
+  constructor(ms: number, fire: () => void) {
+    this.ms = ms;
     this.fire = fire;
   }
 
@@ -32,13 +34,16 @@ class Entry implements Deadline {
 /** Stands before the first and after the last, and is none itself. */
 const ring = new Entry(Number.POSITIVE_INFINITY, () => {});
 let interval: ReturnType<typeof setInterval> | undefined;
-// Read once a tick: asking the clock is dear beside the rest of starting a deadline.
-let now = 0;
 
+// The clock is read once a tick: asking it is dear beside the rest of starting a deadline. What the last tick read is of
+// no use to those that are started after it: the process may have been held up since, and they would be early.
 function tick(): void {
-  now = performance.now();
+  const now = performance.now();
   const due: Entry[] = [];
-  for (let entry = ring.after; entry !== ring; entry = entry.after) if (entry.at <= now) due.push(entry);
+  for (let entry = ring.after; entry !== ring; entry = entry.after) {
+    if (entry.at === null) entry.at = now + entry.ms;
+    else if (entry.at <= now) due.push(entry);
+  }
   for (const entry of due) {
     // Whoever fired before it may have cancelled it.
     if (entry.after === entry) continue;
@@ -52,12 +57,8 @@ function tick(): void {
 
 /** Calls `fire` once, not before `ms` have passed and at most about half a second later. */
 export function deadline(ms: number, fire: () => void): Deadline {
-  if (interval === undefined) {
-    now = performance.now();
-    interval = setInterval(tick, tickMs);
-  }
-  // `now` may be a tick old: a deadline must never be early.
-  const entry = new Entry(now + tickMs + ms, fire);
+  interval ??= setInterval(tick, tickMs);
+  const entry = new Entry(ms, fire);
   entry.before = ring.before;
   entry.after = ring;
   ring.before.after = entry;

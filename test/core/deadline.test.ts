@@ -39,4 +39,13 @@ describe("a deadline", () => {
     await new Promise<void>((resolve) => deadline(300, resolve));
     assert.ok(performance.now() - started >= 300);
   });
+
+  it("is not early either where the process was held up before it was started", async () => {
+    const earlier = deadline(60_000, () => {});
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1500);
+    const started = performance.now();
+    await new Promise<void>((resolve) => deadline(600, resolve));
+    assert.ok(performance.now() - started >= 600);
+    earlier.cancel();
+  });
 });
