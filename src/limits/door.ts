@@ -1,14 +1,22 @@
 const tickMs = 10;
-/** How many come in for a tick at the most, and at the least. */
+/** How many come in for a tick at the most. */
 const most = 16;
-const least = 4;
 /** A tick that comes so late says that the process has too much to do, one that comes sooner that it has not. */
 const lateMs = 5;
 const soonMs = 2;
-/** Over so long it is seen how much of a processor the process takes, and what part of one is too much, and little. */
+/** Over so long it is seen how much of a processor the process takes. */
 const lookMs = 50;
-const busy = 0.7;
-const free = 0.5;
+
+/** How many come in for a tick at the least; what part of a processor is too much, and little. */
+interface Bounds {
+  readonly least: number;
+  readonly busy: number;
+  readonly free: number;
+}
+
+/** Strangers among themselves, and where known sources come as well: those would wait behind all that there is to do. */
+const amongThemselves: Bounds = { least: 4, busy: 0.7, free: 0.5 };
+const besideKnown: Bounds = { least: 2, busy: 0.5, free: 0.35 };
 /** More than so many since the last look are a crowd. */
 const crowd = 32;
 
@@ -29,15 +37,18 @@ export class Door {
   #usedMs = 0;
   #lately = 0;
   readonly #cpuMs: () => number;
+  readonly #knownCome: () => boolean;
 
   /**
    * @param room how many may be under way
    * @param cpuMs the processor time that this process has taken
+   * @param knownCome whether known sources came lately
    */
-  constructor(room: number, now: () => number, cpuMs: () => number) {
+  constructor(room: number, now: () => number, cpuMs: () => number, knownCome: () => boolean) {
     this.#room = room;
     this.#now = now;
     this.#cpuMs = cpuMs;
+    this.#knownCome = knownCome;
     this.#credit = room;
   }
 
@@ -64,7 +75,8 @@ export class Door {
   #tick(): void {
     const passedMs = this.#now() - this.#ticked;
     const late = passedMs - tickMs;
-    const part = this.#look();
+    const { least, busy, free } = this.#knownCome() ? besideKnown : amongThemselves;
+    const part = this.#look(busy) ?? free;
     if (late > lateMs || part > busy) this.#each = Math.max(least, this.#each >> 1);
     else if (late < soonMs && part < free) this.#each = Math.min(most, this.#each + 1);
     this.#credit = Math.min(this.#room, this.#credit + (this.#each * passedMs) / tickMs);
@@ -73,10 +85,10 @@ export class Door {
     else this.#each = most;
   }
 
-  /** The part of a processor that was taken since the last look; between two looks, neither too much nor little. */
-  #look(): number {
+  /** The part of a processor that was taken since the last look; `null` between two looks. */
+  #look(busy: number): number | null {
     const passedMs = this.#now() - this.#looked;
-    if (passedMs < lookMs) return free;
+    if (passedMs < lookMs) return null;
     const usedMs = this.#cpuMs();
     const part = (usedMs - this.#usedMs) / passedMs;
     // As many as may come in after a rest would keep it busy for long.

@@ -93,7 +93,7 @@ export class Turnstile {
   constructor(most: number, cpuMs: () => number = () => 0, now: () => number = () => performance.now()) {
     this.#most = most;
     this.#now = now;
-    this.#door = new Door(most, now, cpuMs);
+    this.#door = new Door(most, now, cpuMs, () => this.#knownCameLately());
   }
 
   /** A handshake of this source was verified. */
@@ -136,6 +136,10 @@ export class Turnstile {
     return last !== undefined && this.#now() - last < knownMs;
   }
 
+  #knownCameLately(): boolean {
+    return this.#now() - this.#knownCame < latelyMs;
+  }
+
   /** Where nobody is known there is nobody to make way for. */
   #isShut(): boolean {
     return this.#anyKnown && (this.#waiting.size * this.#eachMs > patienceMs || this.#door.shut);
@@ -171,7 +175,7 @@ export class Turnstile {
     const now = this.#now();
     const tookMs = Math.min(now - this.#turned, longestPauseMs);
     // Timers are no more exact than a millisecond.
-    if (now - this.#knownCame < latelyMs && tookMs >= 1) setTimeout(() => this.#next(), tookMs);
+    if (this.#knownCameLately() && tookMs >= 1) setTimeout(() => this.#next(), tookMs);
     else this.#next();
   }
 

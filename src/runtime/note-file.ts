@@ -8,6 +8,8 @@ import type { Log } from "../observe/log.ts";
 const placeBytes = 2048;
 /** How often it is noted what connections have carried, and what more is known of new ones. */
 const renewEveryMs = 2000;
+/** Of those at a time, for a crowd of half-open ones must not keep everybody waiting. */
+const renewedAtOnce = 200;
 /** Of a place, in the file of what was carried: whose it is, bytes in, bytes out; and none, so that no place is in two pages. */
 const numbers = 4;
 const longestName = 255;
@@ -49,8 +51,8 @@ export class NoteFile implements OpenNotes {
   readonly #places: (Noted | undefined)[] = [];
   readonly #free: number[] = [];
   #numbers = 0;
-  /** Those that came since the last round. */
-  #fresh: Note[] = [];
+  /** Those that came since the last round, and have not gone. */
+  readonly #fresh = new Set<Note>();
   #failed = false;
   readonly #rounds: ReturnType<typeof setInterval>;
 
@@ -72,13 +74,14 @@ export class NoteFile implements OpenNotes {
       },
       erase: () => {
         if (this.#places[place] !== noted) return;
+        this.#fresh.delete(note);
         this.#places[place] = undefined;
         this.#free.push(place);
         this.#put(this.#notes, erased, place * placeBytes);
       },
     };
     this.#write(place, noted);
-    this.#fresh.push(note);
+    this.#fresh.add(note);
     return note;
   }
 
@@ -99,7 +102,12 @@ export class NoteFile implements OpenNotes {
   }
 
   #round(): void {
-    for (const note of this.#fresh.splice(0)) note.renew();
+    let left = renewedAtOnce;
+    for (const note of this.#fresh) {
+      if (left-- === 0) break;
+      this.#fresh.delete(note);
+      note.renew();
+    }
     const all = new Float64Array(this.#places.length * numbers);
     for (const [place, noted] of this.#places.entries()) {
       if (noted === undefined) continue;

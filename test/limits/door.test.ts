@@ -19,6 +19,7 @@ describe("the door for strangers", () => {
           100,
           () => performance.now(),
           () => 0,
+          () => false,
         ),
       ),
       100,
@@ -30,6 +31,7 @@ describe("the door for strangers", () => {
       1000,
       () => performance.now(),
       () => performance.now(),
+      () => false,
     );
     for (let i = 0; i < 100; i++) door.came();
     await pause(200);
@@ -42,16 +44,34 @@ describe("the door for strangers", () => {
       500,
       () => performance.now(),
       () => performance.now(),
+      () => false,
     );
     for (let i = 0; i < 20; i++) few.came();
     const idle = new Door(
       500,
       () => performance.now(),
       () => 0,
+      () => false,
     );
     for (let i = 0; i < 100; i++) idle.came();
     await pause(200);
     assert.ok(letIn(few) > 450);
     assert.ok(letIn(idle) > 400);
+  });
+
+  it("bears less of them where known sources come as well", async () => {
+    const doors = [false, true].map(
+      (knownCome) =>
+        new Door(
+          1000,
+          () => performance.now(),
+          () => performance.now() * 0.6,
+          () => knownCome,
+        ),
+    );
+    for (const door of doors) for (let i = 0; i < 100; i++) door.came();
+    await pause(200);
+    const [alone = 0, beside = 0] = doors.map(letIn);
+    assert.ok(alone > 800 && beside < 500, `${alone} and ${beside} came in`);
   });
 });

@@ -77,6 +77,31 @@ describe("notes of what is open", () => {
     assert.deepEqual(take(path), [], "a worker that never came so far");
   });
 
+  it("are renewed some at a time, for it keeps everybody waiting, and without those who have gone", async () => {
+    const notes = new NoteFile(nextPath(), silentLog, 20);
+    let written = 0;
+    let atOnce = 0;
+    const made = Array.from({ length: 300 }, (_, i) => {
+      const one = connection(String(i));
+      return notes.note({
+        traffic: one.traffic,
+        cutRecord: () => {
+          // A round is over before any promise is.
+          if (++written === 301)
+            queueMicrotask(() => {
+              atOnce = written - 300;
+            });
+          return one.cutRecord();
+        },
+      });
+    });
+    for (const note of made.slice(0, 10)) note.erase();
+    while (written < 590) await new Promise((resolve) => setTimeout(resolve, 10));
+    notes.stop();
+    assert.equal(atOnce, 200);
+    assert.equal(written, 590);
+  });
+
   it("know what was carried, each of its own", async () => {
     const path = nextPath();
     const notes = new NoteFile(path, silentLog, 20);
