@@ -2,7 +2,7 @@
 //   npm test -- [--only check,unit,e2e,soak] [--runtime node,node-newest,deno,bun] [--grep PATH]
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { join, relative } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { parseArgs } from "node:util";
 import {
   binary,
@@ -155,17 +155,34 @@ const forNode = (report) => [
   `--test-reporter-destination=${report}`,
 ];
 
+/** Whether a spec has, or imports, a hook for its whole file, which would be one for all files in a process. */
+function hasHooks(path, seen = new Set()) {
+  if (seen.has(path)) return false;
+  seen.add(path);
+  const text = readFileSync(join(root, path), "utf8");
+  if (/^(?:before|after)(?:Each)?\(/m.test(text)) return true;
+  const imported = [...text.matchAll(/ from "(\.[^"]+)";$/gm)].map(([, to]) => join(dirname(path), to));
+  return imported.some((to) => to.startsWith("test/") && existsSync(join(root, to)) && hasHooks(to, seen));
+}
+
 function unitOn({ name: runtime, command }, paths) {
   const report = join(reports, `unit-${runtime}.xml`);
+  const alone = paths.filter((path) => hasHooks(path));
+  const together = paths.filter((path) => !alone.includes(path));
   const args = {
     deno: () => ["test", "-A", "--no-check", `--junit-path=${report}`, ...paths],
     bun: () => [
       ...["test", "--timeout=60000", "--reporter=junit", `--reporter-outfile=${report}`],
       ...paths.map((path) => `./${path}`),
     ],
-    node: () => ["--test", "--test-timeout=120000", ...forNode(report), ...paths.map(compiled)],
+    // The time is one for whatever is in a process, too.
+    node: () => [
+      ...["--test", "--test-timeout=400000", ...forNode(report)],
+      ...[...(together.length > 0 ? ["test/runner/in-one-process.ts"] : []), ...alone].map(compiled),
+    ],
   };
-  return run({ stage: "unit", runtime, command, args: (args[runtime] ?? args.node)(), report });
+  const env = { SALLYPORT_TEST_TOGETHER: JSON.stringify(together.map(compiled)) };
+  return run({ stage: "unit", runtime, command, args: (args[runtime] ?? args.node)(), report, env });
 }
 
 /** A spec file on a runtime. The driver is always the Node that runs this; what it drives is the runtime under test. */
@@ -188,8 +205,9 @@ function drivenOn(stage, { name: runtime, command }, path) {
 }
 
 /**
- * Four at a time: end-to-end specs wait for their programs most of the time, and unit specs fill the gaps. More only
- * makes them wait for each other on a small machine.
+ * Four end-to-end specs at a time, which wait for their programs most of the time, and beside them the unit specs of
+ * one runtime after the other, which don't and fill the gaps. More only makes them wait for each other on a small
+ * machine.
  */
 async function runSpecs() {
   heading("specs");
@@ -197,19 +215,18 @@ async function runSpecs() {
     wants(values.only, stage)
       ? pieces.flatMap((piece) => present.map((runtime) => ({ stage, start: () => start(runtime, piece) })))
       : [];
-  const queue = [
-    ...on("unit", unitOn, unit.length > 0 ? [unit] : []),
-    ...on("e2e", (runtime, path) => drivenOn("e2e", runtime, path), endToEnd),
-  ];
+  const units = on("unit", unitOn, unit.length > 0 ? [unit] : []);
+  const ends = on("e2e", (runtime, path) => drivenOn("e2e", runtime, path), endToEnd);
   const soaks = on("soak", (runtime, path) => drivenOn("soak", runtime, path), soak);
-  const results = new Map([...soaks, ...queue].map(({ stage }) => [stage, []]));
-  const worker = async () => {
-    for (let next = queue.shift(); next !== undefined; next = queue.shift())
+  const results = new Map([...soaks, ...units, ...ends].map(({ stage }) => [stage, []]));
+  const worker = async (first, then) => {
+    const take = () => first.shift() ?? then.shift();
+    for (let next = take(); next !== undefined; next = take())
       results.get(next.stage).push(await next.start());
   };
   // Little work for long: beside everything else.
   const soaking = soaks.map(({ start }) => start());
-  await Promise.all([worker(), worker(), worker(), worker()]);
+  await Promise.all([worker(units, ends), ...Array.from({ length: 4 }, () => worker(ends, units))]);
   results.get("soak")?.push(...(await Promise.all(soaking)));
   for (const stage of ["e2e", "unit", "soak"]) if (results.has(stage)) count(stage, results.get(stage));
 }
