@@ -195,7 +195,7 @@ describe("logging in with the router's credentials", () => {
     const error = message("E", "SFATAL\0VFATAL\0C53300\0Msorry, too many clients already\0\0");
     await login.server.write(error);
     await assert.rejects(login.done, (refusal: Refusal & { packet?: Uint8Array }) => {
-      assert.deepEqual(refusal.packet, error);
+      assert.deepEqual(Buffer.from(refusal.packet ?? []), Buffer.from(error));
       assert.match(refusal.message, /FATAL 53300 sorry/);
       return true;
     });
