@@ -1,8 +1,10 @@
 import type { LimitReached } from "../limits/limit-reached.ts";
 import type { Endpoint } from "../types.ts";
+import { connectionRecord } from "./connection-record.ts";
 import { Progress } from "./progress.ts";
 import type { RouterParts } from "./router-parts.ts";
-import { endpointText } from "./source.ts";
+
+const traffic = { bytesIn: 0, bytesOut: 0 };
 
 /** A connection that was refused unread, before anything was made of it: as cheap as its record can be. */
 export function recordTurnedAway(
@@ -12,32 +14,20 @@ export function recordTurnedAway(
   { reason, limit, message }: LimitReached,
 ): void {
   const id = crypto.randomUUID();
-  const record = {
-    time: new Date().toISOString(),
+  const known = {
+    // Spelled out: to spread it takes three times as long as all of this (Node 20).
     id,
-    event: "connection",
-    outcome: "refused",
-    reason,
-    source: endpointText(source),
+    source,
     listener,
-    sni: null,
-    alpn: null,
+    hello: null,
+    hit: null,
     tls: null,
-    ja4: null,
-    resumed: false,
-    route: null,
-    adapter: null,
-    upstream: null,
-    database: null,
-    agent: null,
-    software: null,
+    session: null,
     identity: null,
-    logins: null,
-    bytes_in: 0,
-    bytes_out: 0,
-    duration_ms: 0,
-    detail: message,
-  } as const;
+    traffic,
+    since: performance.now(),
+  };
+  const record = connectionRecord(known, { outcome: "refused", reason, detail: message });
   audit(record);
   if (traces !== null) {
     const progress = new Progress();

@@ -29,6 +29,7 @@ const curves: Readonly<Record<string, { readonly name: string; readonly bytes: n
   "1.3.132.0.34": { name: "P-384", bytes: 48 },
   "1.3.132.0.35": { name: "P-521", bytes: 66 },
 };
+const sha1 = ["1.2.840.113549.1.1.5", "1.3.14.3.2.29", "1.2.840.10045.4.1"];
 const rsaKey = "1.2.840.113549.1.1.1";
 const ecKey = "1.2.840.10045.2.1";
 const rsaPss = "1.2.840.113549.1.1.10";
@@ -193,6 +194,9 @@ function ecdsaSignature(der: Uint8Array, size: number): Uint8Array | undefined {
   }
   return raw;
 }
+
+/** Whether an AlgorithmIdentifier is RSA or ECDSA with SHA-1, whose collisions can be bought. */
+export const isBySha1 = (algorithm: Uint8Array): boolean => sha1.includes(algorithmId(algorithm)?.oid ?? "");
 
 /** What an issuer signs: a certificate, or a list of those it has revoked. */
 export type Signed = Pick<Certificate, "algorithm" | "innerAlgorithm" | "signature" | "tbs">;

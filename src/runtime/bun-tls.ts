@@ -7,6 +7,7 @@ import { BunConnection, type NativeSocket, type SocketOwner, socketHandlers } fr
 import type { Ends } from "./endpoint.ts";
 import { clientOptions, noneWithin, untrustedUpstream } from "./node.ts";
 import { chainOf, type NodeTlsContext } from "./tls-connection.ts";
+import { weakSignature } from "./weak-signature.ts";
 
 interface NativeTlsSocket extends NativeSocket {
   readonly alpnProtocol: string | false | null;
@@ -177,7 +178,7 @@ function whyUntrusted(tls: NativeTlsSocket, name: string, unverified: Error | nu
   if (unverified !== null) return unverified;
   const shown = tls.getPeerCertificate(false);
   if (!tls.authorized || shown?.raw === undefined) return new Error("its certificate was not verified");
-  return checkServerIdentity(name, shown);
+  return weakSignature(() => shown) ?? checkServerIdentity(name, shown);
 }
 
 /**

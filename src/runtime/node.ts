@@ -42,6 +42,7 @@ import { pooledReads } from "./pooled-reads.ts";
 import { eventRelay, portableRelay } from "./relay.ts";
 import { type FlowControl, SocketConnection } from "./socket-connection.ts";
 import { handshake, NodeTlsConnection, NodeTlsContext } from "./tls-connection.ts";
+import { weakSignature } from "./weak-signature.ts";
 
 const backlog = 4096;
 
@@ -204,10 +205,12 @@ export const dialUnixSocket = (path: string): Promise<Socket> =>
   });
 
 /** Why a server that the runtime let through is none to trust under that name or address. */
-const whyUntrusted = (tls: TLSSocket, name: string): Error | undefined =>
-  tls.authorized
-    ? checkServerIdentity(name, tls.getPeerCertificate())
-    : new Error(String(tls.authorizationError));
+function whyUntrusted(tls: TLSSocket, name: string): Error | undefined {
+  if (!tls.authorized) return new Error(String(tls.authorizationError));
+  return (
+    checkServerIdentity(name, tls.getPeerCertificate()) ?? weakSignature(() => tls.getPeerCertificate(true))
+  );
+}
 
 /** TLS over a socket that is connected first. */
 export async function dialTlsOverSocket(

@@ -98,7 +98,7 @@ export class NodeTlsConnection extends SocketConnection implements TlsConnection
   }
 }
 
-interface LinkedCertificate {
+export interface LinkedCertificate {
   readonly raw?: Uint8Array;
   readonly issuerCertificate?: LinkedCertificate | undefined;
 }

@@ -1,15 +1,11 @@
-import type { LiveConnection } from "../core/live.ts";
 import type { ServerState } from "../upstream/balanced-client.ts";
 import type { LastDial } from "./health.ts";
-import { counted, type RecentRefusal } from "./recent-refusals.ts";
-import type { RouteTotals } from "./snapshot.ts";
+import { counted } from "./recent-refusals.ts";
+import type { Doing, RouteNow } from "./snapshot.ts";
 import type { Sample } from "./throughput.ts";
 
 /** What one process knows of a route. */
-export interface RouteHere extends RouteTotals {
-  readonly name: string;
-  /** Connections that are open. */
-  readonly open: number;
+export interface RouteHere extends RouteNow {
   /** The last dial of each server that was dialled, the most recent at the end. */
   readonly dials: readonly LastDial[];
   /** Of servers that HTTP is spoken with. */
@@ -17,20 +13,8 @@ export interface RouteHere extends RouteTotals {
 }
 
 /** What one of a router's processes knows by itself. Plain data. */
-export interface StatusHere {
-  /** Milliseconds since 1970. */
-  readonly started: number;
-  /** Why it takes no new work; `null`: it does. */
-  readonly unready: string | null;
-  /** Connections that are open, those without a route among them. */
-  readonly open: number;
+export interface StatusHere extends Doing {
   readonly routes: readonly RouteHere[];
-  /** The newest connections, the last to come first. */
-  readonly newest: readonly LiveConnection[];
-  /** The most recent first. */
-  readonly refusals: readonly RecentRefusal[];
-  /** The oldest first. */
-  readonly throughput: readonly Sample[];
 }
 
 /** How much of each list is kept. */

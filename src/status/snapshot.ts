@@ -14,8 +14,14 @@ export interface RouteTotals {
   readonly bytesOut: number;
 }
 
-export interface RouteStatus extends RouteTotals {
+/** One of the routes. */
+export interface RouteNow extends RouteTotals {
   readonly name: string;
+  /** Connections that are open. */
+  readonly open: number;
+}
+
+export interface RouteStatus extends RouteNow {
   readonly scheme: string;
   /** Exact names, wildcards and captures as they are configured. */
   readonly names: readonly string[];
@@ -25,32 +31,34 @@ export interface RouteStatus extends RouteTotals {
   readonly upstream: string;
   /** `null` for the router's own. */
   readonly health: Health | null;
-  /** Connections that are open. */
+}
+
+/** What one of a router's processes does, or all of them. */
+export interface Doing {
+  /** Milliseconds since 1970, as are all times here that are numbers. */
+  readonly started: number;
+  /** Why it takes no new work; `null`: it does. */
+  readonly unready: string | null;
+  /** Connections that are open, those without a route among them. */
   readonly open: number;
+  /** The newest connections, the last to come first. */
+  readonly newest: readonly LiveConnection[];
+  /** The most recent first. */
+  readonly refusals: readonly RecentRefusal[];
+  /** The oldest first. */
+  readonly throughput: readonly Sample[];
 }
 
 /** What the router does, at one moment. Plain data. */
-export interface Snapshot {
-  /** Milliseconds since 1970, as are all times here that are numbers. */
+export interface Snapshot extends Doing {
   readonly at: number;
-  readonly started: number;
   readonly version: string;
   /** Such as `node 20.20.2`. */
   readonly runtime: string;
   /** Its processes, and of how many what they know is here; `null` where it is one. */
   readonly workers: { readonly of: number; readonly shown: number } | null;
-  /** Why it takes no new work; `null`: it does. */
-  readonly unready: string | null;
-  /** Connections that are open, those without a route among them. */
-  readonly open: number;
   readonly routes: readonly RouteStatus[];
-  /** The newest connections, the last to come first. */
-  readonly newest: readonly LiveConnection[];
   readonly agents: readonly AgentInfo[];
   /** The first to expire first. */
   readonly certificates: readonly ExpiringCertificate[];
-  /** The most recent first. */
-  readonly refusals: readonly RecentRefusal[];
-  /** The oldest first. */
-  readonly throughput: readonly Sample[];
 }

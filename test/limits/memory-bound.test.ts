@@ -35,14 +35,16 @@ describe("the bound on memory", () => {
     assert.equal(bound.refusal(true), null);
     state.has = 1000;
     bound.look(250);
+    assert.equal(bound.refusal(true), null, "what nobody needs is still to go");
+    bound.look(500);
     const refusal: unknown = bound.refusal(true);
     assert.ok(refusal instanceof LimitReached);
     assert.deepEqual([refusal.reason, refusal.limit], ["limit_reached", "memory"]);
     state.has = 960;
-    bound.look(500);
+    bound.look(750);
     assert.notEqual(bound.refusal(true), null, "not well below");
     state.has = 949;
-    bound.look(750);
+    bound.look(1000);
     assert.equal(bound.refusal(true), null);
     assert.deepEqual(told, [true, false]);
   });
@@ -51,6 +53,7 @@ describe("the bound on memory", () => {
     const state = { has: 1100, open: 100, frees: 200 };
     const { bound, told, collected } = watched(state);
     bound.look(0);
+    bound.look(250);
     assert.equal(bound.refusal(true), null, "that was enough");
     assert.deepEqual(told, []);
     state.frees = 0;
@@ -67,6 +70,7 @@ describe("the bound on memory", () => {
     const state = { has: 2000, open: 15 };
     const { bound } = watched(state);
     bound.look(0);
+    bound.look(250);
     assert.equal(bound.refusal(true), null);
     state.open = 16;
     assert.equal(bound.refusal(false), null, "the sixteenth itself");

@@ -6,6 +6,7 @@ import { Authority, createAuthority } from "../../src/authority/authority.ts";
 import { selectRuntime } from "../../src/runtime/select.ts";
 import type { Connection, Runtime, TlsClientOptions, TlsConnection } from "../../src/types.ts";
 import { Pairs, readSome } from "../support/pairs.ts";
+import { sha1Server } from "../support/sha1-server.ts";
 
 const size = 48 * 1024 * 1024;
 
@@ -99,6 +100,28 @@ describe("a TLS connection that we open", () => {
         const secured = runtime.secure(plain, tls, 10_000);
         if (trusted) (await secured).abort();
         else await assert.rejects(secured, { name: "Refusal", reason: "upstream_refused" });
+      } finally {
+        from.close();
+      }
+    });
+  }
+
+  for (const serverName of ["upstream.test", "127.0.0.1"]) {
+    it(`to ${serverName} is not made to one whose certificate was signed by SHA-1`, async () => {
+      const runtime = await selectRuntime();
+      const { ca, ...pair } = sha1Server;
+      // Node's own servers would not show it either.
+      const from = await source({
+        ...pair,
+        ...(runtime.name === "node" ? { ciphers: "DEFAULT@SECLEVEL=0" } : {}),
+      });
+      const tls: TlsClientOptions = { serverName, verify: true, ca: [ca], cert: null, key: null };
+      const target = { host: "127.0.0.1", port: from.port, withinMs: 10_000 };
+      try {
+        const refusal = { name: "Refusal", reason: "upstream_refused" };
+        await assert.rejects(runtime.dial({ ...target, tls }), refusal);
+        await assert.rejects(runtime.secure(await runtime.dial(target), tls, 10_000), refusal);
+        (await runtime.dial({ ...target, tls: { ...tls, verify: false } })).abort();
       } finally {
         from.close();
       }
