@@ -489,7 +489,7 @@ describe("a request to switch protocols", () => {
     );
     const client = await connect(await proxy({ upstreamPort: upstream.port }));
     client.socket.write(ask());
-    const text = await client.all(10_000);
+    const text = await client.all();
     assert.match(text.slice(0, 200), /^HTTP\/1\.1 401 /);
     assert.equal(text.length - text.indexOf("\r\n\r\n") - 4, body.length);
   });

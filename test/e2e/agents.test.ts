@@ -88,7 +88,7 @@ describe("an agent's connection", () => {
   });
 
   it("ends when its certificate expires", async () => {
-    site.save("brief", await site.authority.client(person("brief"), 4000));
+    site.save("brief", await site.authority.client(person("brief"), 8000));
     const from = router.now();
     const { answer, socket } = await greet(site, router.port, "brief", "solo");
     assert.equal(answer, null);

@@ -282,7 +282,7 @@ describe("the plain listener for connection upgrades", () => {
         crowd.push(socket);
       }
       // The oldest of them have given way to the newest: all have been looked at.
-      for (let i = 0; i < 400 && crowd[1]?.closed === false; i++)
+      for (let i = 0; i < 2400 && crowd[1]?.closed === false; i++)
         await new Promise((resolve) => setTimeout(resolve, 25));
       assert.equal(crowd[1]?.closed, true);
       tls.write("after");

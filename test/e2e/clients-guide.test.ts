@@ -108,7 +108,7 @@ describe("docs/clients.md", {
     try {
       if (port !== null) await answers(port);
       const socket = /--unix (\S+)/.exec(first)?.[1] ?? "";
-      for (let i = 0; i < 400 && !existsSync(`${home}/${socket}`); i++)
+      for (let i = 0; i < 2400 && !existsSync(`${home}/${socket}`); i++)
         await new Promise((next) => setTimeout(next, 25));
       return await bash(here(second));
     } finally {

@@ -119,7 +119,7 @@ describe("drivers of other languages, with TLS and a certificate of their own an
   });
 
   const says = async (command: string, args: readonly string[]): Promise<void> => {
-    const { out, err } = await run(command, args, { ms: 30_000 });
+    const { out, err } = await run(command, args, { ms: 60_000 });
     assert.equal(out, "app\n", err);
   };
 

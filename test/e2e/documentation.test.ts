@@ -109,7 +109,7 @@ describe("the demo", { skip: missing("curl", "openssl", "bash") }, () => {
     });
     let said = "";
     const until = async (text: RegExp): Promise<void> => {
-      for (let i = 0; i < 600 && !text.test(said); i++) await new Promise((next) => setTimeout(next, 25));
+      for (let i = 0; i < 2400 && !text.test(said); i++) await new Promise((next) => setTimeout(next, 25));
       assert.match(said, text);
     };
     child.stdout.on("data", (chunk) => {

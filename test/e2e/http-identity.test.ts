@@ -154,7 +154,7 @@ describe("Sallyport-Identity", { skip: missing("curl") }, () => {
       const asked = (text: string) =>
         run(command, args, {
           env: environment({ TOKEN: text, NODE_EXTRA_CA_CERTS: ca, SSL_CERT_FILE: ca }),
-          ms: 20_000,
+          ms: 60_000,
         });
       const [good, ...bad] = await Promise.all(
         [

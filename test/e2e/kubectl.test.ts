@@ -75,7 +75,7 @@ describe("kubectl", { skip: missing("kubectl", "script", "tar") }, () => {
     (args, more = {}, input) =>
       run(program("kubectl"), args, {
         env: environment(config(), more),
-        ms: 30_000,
+        ms: 60_000,
         ...(input === undefined ? {} : { input: [input] }),
       });
 
@@ -139,7 +139,7 @@ describe("kubectl", { skip: missing("kubectl", "script", "tar") }, () => {
           const quoted = `${program("kubectl")} exec -it web-0 -- sh -c 'test -t 0 && echo on a terminal; exit 4'`;
           const { status, out } = await run("script", ["-qefc", quoted, "/dev/null"], {
             env: { ...environment(config(), env), SHELL: "/bin/sh", TERM: "dumb" },
-            ms: 30_000,
+            ms: 60_000,
             input: [""],
           });
           assert.match(out, /on a terminal/);
@@ -174,7 +174,7 @@ describe("kubectl", { skip: missing("kubectl", "script", "tar") }, () => {
             said += data;
           });
           try {
-            for (let i = 0; i < 400 && !said.includes("Forwarding from 127.0.0.1"); i++)
+            for (let i = 0; i < 2400 && !said.includes("Forwarding from 127.0.0.1"); i++)
               await new Promise((resolve) => setTimeout(resolve, 25));
             for (const text of ["one", "two"]) {
               const socket = connect(local, "127.0.0.1");

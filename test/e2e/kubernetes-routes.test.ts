@@ -404,11 +404,11 @@ describe("a kubernetes route", () => {
     assert.equal(await bearer(), "authorization: Bearer first");
     writeFileSync(`${site.folder}/token.new`, "second");
     renameSync(`${site.folder}/token.new`, `${site.folder}/token`);
-    for (let i = 0; i < 40 && (await bearer()) !== "authorization: Bearer second"; i++)
+    for (let i = 0; i < 600 && (await bearer()) !== "authorization: Bearer second"; i++)
       await new Promise((next) => setTimeout(next, 100));
     assert.equal(await bearer(), "authorization: Bearer second");
     writeFileSync(`${site.folder}/token`, "no token, but words\n");
-    for (let i = 0; i < 80 && !router.errors().includes("the token can't be read"); i++) {
+    for (let i = 0; i < 1200 && !router.errors().includes("the token can't be read"); i++) {
       assert.equal(await bearer(), "authorization: Bearer second");
       await new Promise((next) => setTimeout(next, 50));
     }
@@ -419,7 +419,7 @@ describe("a kubernetes route", () => {
   it("bears with a watch that is silent for longer than connections may be idle", async () => {
     const socket = await dial(site, router.port, "idle.test", { as: "bob", ALPNProtocols: ["http/1.1"] });
     const watches = () => requests().filter(({ verb, resource }) => verb === "watch" && resource === "pods");
-    const said = readAll(socket, 20_000);
+    const said = readAll(socket);
     socket.write(`GET /api/v1/pods?watch=true HTTP/1.1\r\nHost: kube\r\n\r\n`);
     await router.record(() => watches().length > 0);
     assert.deepEqual(

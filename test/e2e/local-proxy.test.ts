@@ -41,7 +41,7 @@ function psql(
       ...[sql].flat().map((one) => `--command=${one}`),
       `host=localhost port=${port} user=postgres dbname=postgres ${connection}`,
     ],
-    { env: { PATH: process.env.PATH, HOME: site.folder, ...env }, ms: 30_000 },
+    { env: { PATH: process.env.PATH, HOME: site.folder, ...env }, ms: 60_000 },
   );
 }
 
@@ -121,7 +121,7 @@ describe("a local proxy for Postgres", { skip: missing("psql", "initdb", "pgbenc
         err += chunk;
       });
       const gone = new Promise((resolve) => child.once("close", resolve));
-      for (let i = 0; i < 200; i++) {
+      for (let i = 0; i < 600; i++) {
         const { out } = await psql(
           postgres.port,
           "select count(*) from pg_stat_activity where query = 'select pg_sleep(60)'",
@@ -178,7 +178,7 @@ describe("a local proxy for Postgres", { skip: missing("psql", "initdb", "pgbenc
     try {
       const script = `${site.folder}/script.sql`;
       writeFileSync(script, "select pg_sleep(0.005);\n");
-      const bench = run(program("pgbench"), ["-n", "-c", "8", "-T", "30", "-f", script], {
+      const bench = run(program("pgbench"), ["-n", "-c", "8", "-T", "120", "-f", script], {
         env: {
           PATH: process.env.PATH,
           PGHOST: "localhost",
@@ -186,10 +186,10 @@ describe("a local proxy for Postgres", { skip: missing("psql", "initdb", "pgbenc
           PGUSER: "postgres",
           PGDATABASE: "postgres",
         },
-        ms: 40_000,
+        ms: 150_000,
       });
       const busy = "select count(*) from pg_stat_activity where query like '%pg_sleep(0.005)%'";
-      for (let i = 0; i < 200 && Number((await psql(postgres.port, busy)).out) < 8; i++);
+      for (let i = 0; i < 600 && Number((await psql(postgres.port, busy)).out) < 8; i++);
       await own.stop();
       const { err } = await bench;
       assert.match(err, /perhaps the backend died/);
@@ -267,7 +267,7 @@ describe("a local proxy for Postgres", { skip: missing("psql", "initdb", "pgbenc
     });
     const gone = new Promise<number | null>((resolve) => child.once("close", resolve));
     const asked = "select count(*) from pg_stat_activity where query = 'select pg_sleep(61)'";
-    for (let i = 0; i < 200 && (await psql(postgres.port, asked)).out !== "1\n"; i++)
+    for (let i = 0; i < 2400 && (await psql(postgres.port, asked)).out !== "1\n"; i++)
       await new Promise((resolve) => setTimeout(resolve, 25));
     // As a terminal does: to everything in front.
     process.kill(-(child.pid ?? 0), "SIGINT");

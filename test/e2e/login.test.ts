@@ -69,7 +69,7 @@ class Login {
   }
 
   async until(words: RegExp): Promise<string> {
-    for (let i = 0; i < 1200; i++) {
+    for (let i = 0; i < 2400; i++) {
       const [, found] = words.exec(this.said) ?? [];
       if (found !== undefined) return found;
       await new Promise((next) => setTimeout(next, 25));
@@ -209,7 +209,7 @@ describe("login in a real browser", () => {
     );
     const login = new Login([], { BROWSER: at("browser") });
     const url = await login.until(address);
-    for (let i = 0; i < 400 && !existsSync(at("opened")); i++)
+    for (let i = 0; i < 2400 && !existsSync(at("opened")); i++)
       await new Promise((next) => setTimeout(next, 25));
     login.kill();
     assert.equal(readFileSync(at("opened"), "utf8"), url);
@@ -380,8 +380,8 @@ describe("a certificate that runs out while a local proxy is open", () => {
   });
 
   it("is renewed by an agent, which dials anew with it while a stream goes on", async () => {
-    // Due in three seconds: in the last third of a life that began five minutes back.
-    const brief = await made(154_500);
+    // Due in six seconds: in the last third of a life that began five minutes back.
+    const brief = await made(157_500);
     hold(brief);
     const serialOf = ({ certificate }: ClientPair): string =>
       new X509Certificate(certificate).serialNumber.toLowerCase();

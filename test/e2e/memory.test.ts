@@ -45,7 +45,7 @@ describe("memory has a bound", () => {
       open.push(socket);
     }
     const said = (): boolean => router.errors().includes("memory is at its bound (SALLYPORT_MAX_MEMORY)");
-    for (let i = 0; i < 200 && !said(); i++) await new Promise((resolve) => setTimeout(resolve, 25));
+    for (let i = 0; i < 2400 && !said(); i++) await new Promise((resolve) => setTimeout(resolve, 25));
     assert.ok(said(), router.errors());
     for (let i = 0; i < 3; i++) assert.equal(await knock(router.port), 0);
     const refused = await router.record(({ reason }) => reason === "limit_reached");

@@ -92,7 +92,7 @@ describe("mongodb routes", () => {
   async function using<T>(
     host: string,
     use: (client: MongoClient) => Promise<T>,
-    { query = "", login = "", as = "alice", port = router.port, withinMs = 20_000 }: Use = {},
+    { query = "", login = "", as = "alice", port = router.port, withinMs = 60_000 }: Use = {},
   ): Promise<T> {
     const client = new MongoClient(
       `mongodb://${login}${host}:${port}/?directConnection=true&tls=true${query}`,
@@ -579,7 +579,7 @@ class Raw {
   /** So many answers, by what they answer. */
   async answers(count: number): Promise<Map<number, BSON.Document>> {
     const answers = new Map<number, BSON.Document>();
-    for (let i = 0; i < 400; i++) {
+    for (let i = 0; i < 2400; i++) {
       const over = this.#ended;
       while (this.#heard.length >= 16 && this.#heard.length >= this.#heard.readInt32LE(0)) {
         const length = this.#heard.readInt32LE(0);
@@ -593,7 +593,7 @@ class Raw {
   }
 
   async ended(): Promise<boolean> {
-    for (let i = 0; i < 400 && !this.#ended; i++) await new Promise((resolve) => setTimeout(resolve, 25));
+    for (let i = 0; i < 2400 && !this.#ended; i++) await new Promise((resolve) => setTimeout(resolve, 25));
     this.end();
     return this.#ended;
   }

@@ -600,7 +600,7 @@ describe("MySQL routes", { skip: missing("mysql", "mariadbd", "mariadb-install-d
         `use orders; load data local infile '${data}' into table t; select id from t where id > 10; do sleep(0)`,
       );
       assert.equal(err, "");
-      for (let i = 0; i < 100 && statements().length < before + 4; i++)
+      for (let i = 0; i < 2400 && statements().length < before + 4; i++)
         await new Promise((resolve) => setTimeout(resolve, 25));
       const lines = statements()
         .slice(before)

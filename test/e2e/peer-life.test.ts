@@ -91,7 +91,7 @@ async function says(socket: Socket, text: string): Promise<void> {
 }
 
 async function logged(router: TestRouter, words: RegExp): Promise<void> {
-  for (let i = 0; i < 600 && !words.test(router.errors()); i++)
+  for (let i = 0; i < 2400 && !words.test(router.errors()); i++)
     await new Promise((resolve) => setTimeout(resolve, 25));
   assert.match(router.errors(), words);
 }
@@ -130,7 +130,7 @@ describe("routers that know each other", () => {
     assert.equal(record.reason, "upstream_refused");
     assert.match(record.detail ?? "", /revoked|denied|deny/);
     write("deny", "# nobody again\n");
-    for (let i = 0; i < 200; i++) {
+    for (let i = 0; i < 1200; i++) {
       const again = await dial(site, b.port, "who.example.com", tcp);
       const said = await firstBytes(again);
       again.destroy();
@@ -177,7 +177,7 @@ describe("routers that know each other", () => {
     // Unless the agent has come back already.
     if (said === null) assert.equal(record.reason, "upstream_unreachable");
     await agent.until(/^lost/);
-    for (let i = 0; i < 400 && agent.said.filter((line) => line.startsWith("connected")).length < 2; i++)
+    for (let i = 0; i < 2400 && agent.said.filter((line) => line.startsWith("connected")).length < 2; i++)
       await new Promise((resolve) => setTimeout(resolve, 25));
     await says(await open(), "by b");
   });

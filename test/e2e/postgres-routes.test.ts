@@ -94,7 +94,7 @@ const psql = (
 ): Promise<Finished> =>
   run(program("psql"), [...psqlArgs(route, user, how), ...[sql].flat().map((one) => `--command=${one}`)], {
     env: psqlEnv(how),
-    ms: 30_000,
+    ms: 60_000,
   });
 
 async function good(
@@ -497,7 +497,7 @@ describe("Postgres by name", { skip: missing("psql", "initdb", "pgbench") || new
   /** Until so many queries with that label run at the server. */
   const running = async (label: string, count: number): Promise<void> => {
     const asked = `select count(*) from pg_stat_activity where state = 'active' and query like 'select ''${label}''%'`;
-    for (let i = 0; i < 200; i++) {
+    for (let i = 0; i < 1200; i++) {
       const { out } = await run(
         program("psql"),
         ["-XtAc", asked, `host=127.0.0.1 port=${server.port} user=postgres dbname=postgres`],
@@ -524,7 +524,7 @@ describe("Postgres by name", { skip: missing("psql", "initdb", "pgbench") || new
       child.stderr.on("data", (chunk) => {
         err += chunk;
       });
-      const late = setTimeout(() => child.kill("SIGKILL"), 30_000);
+      const late = setTimeout(() => child.kill("SIGKILL"), 60_000);
       const ended = new Promise<string>((resolve) =>
         child.once("close", () => {
           clearTimeout(late);
@@ -679,7 +679,7 @@ describe("Postgres by name", { skip: missing("psql", "initdb", "pgbench") || new
       run(
         program("psql"),
         ["-XtAc", sql, `host=localhost port=${proxy.port} user=alice dbname=orders sslmode=disable ${more}`],
-        { env: { PATH: process.env.PATH, HOME: site.folder }, ms: 30_000 },
+        { env: { PATH: process.env.PATH, HOME: site.folder }, ms: 60_000 },
       );
     it("psql without TLS, password or certificate", async () => {
       const { out, err } = await local(who);
@@ -699,7 +699,7 @@ describe("Postgres by name", { skip: missing("psql", "initdb", "pgbench") || new
         ],
         { env: { PATH: process.env.PATH, HOME: site.folder } },
       );
-      const late = setTimeout(() => child.kill("SIGKILL"), 30_000);
+      const late = setTimeout(() => child.kill("SIGKILL"), 60_000);
       let err = "";
       child.stderr.on("data", (chunk) => {
         err += chunk;
@@ -718,7 +718,7 @@ describe("Postgres by name", { skip: missing("psql", "initdb", "pgbench") || new
       (router.records() as unknown as StatementRecord[]).filter(({ event }) => event === "statement");
     /** Those of the session in which this ran last; written once they are over. */
     const after = async (mark: string): Promise<StatementRecord[]> => {
-      for (let i = 0; i < 200; i++) {
+      for (let i = 0; i < 2400; i++) {
         const last = statements().findLast(({ statement }) => statement === mark);
         if (last !== undefined) return statements().filter(({ id }) => id === last.id);
         await new Promise((resolve) => setTimeout(resolve, 25));

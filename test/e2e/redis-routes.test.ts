@@ -699,7 +699,7 @@ class Raw {
 
   /** Everything that comes until it looks so. */
   async until(looks: RegExp): Promise<string> {
-    for (let i = 0; i < 400 && !looks.test(this.#heard) && !this.#ended; i++)
+    for (let i = 0; i < 2400 && !looks.test(this.#heard) && !this.#ended; i++)
       await new Promise((resolve) => setTimeout(resolve, 25));
     const heard = this.#heard;
     this.#heard = "";
@@ -713,7 +713,7 @@ class Raw {
   }
 
   async toEnd(): Promise<string> {
-    for (let i = 0; i < 400 && !this.#ended; i++) await new Promise((resolve) => setTimeout(resolve, 25));
+    for (let i = 0; i < 2400 && !this.#ended; i++) await new Promise((resolve) => setTimeout(resolve, 25));
     assert.ok(this.#ended, this.#heard);
     return this.#heard;
   }

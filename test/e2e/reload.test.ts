@@ -42,7 +42,7 @@ const told = (router: TestRouter): readonly Record<string, unknown>[] =>
 async function reload(router: TestRouter, cause: () => void): Promise<Record<string, unknown>> {
   const before = told(router).length;
   cause();
-  for (let i = 0; i < 400; i++) {
+  for (let i = 0; i < 2400; i++) {
     const line = told(router)[before];
     if (line !== undefined) return line;
     await new Promise((resolve) => setTimeout(resolve, 25));
@@ -238,7 +238,7 @@ describe("several workers", () => {
     test.after(() => router.stop());
     write("shared", `B=${toUpstream("sni=b.test")}\n`);
     router.process.kill("SIGHUP");
-    for (let i = 0; i < 400 && told(router).length < 2; i++)
+    for (let i = 0; i < 2400 && told(router).length < 2; i++)
       await new Promise((resolve) => setTimeout(resolve, 25));
     assert.deepEqual(
       told(router).map(({ routes_added }) => routes_added),
@@ -328,7 +328,7 @@ describe("reloads under load", () => {
       assert.deepEqual((await reload(router, hangUp(router))).routes_changed, ["b"]);
     }
     // On a machine that is busy with other things, too.
-    for (let i = 0; i < 400 && count <= 30; i++) await new Promise((resolve) => setTimeout(resolve, 25));
+    for (let i = 0; i < 2400 && count <= 30; i++) await new Promise((resolve) => setTimeout(resolve, 25));
     over = true;
     await Promise.all(workers);
     assert.deepEqual(failures, []);

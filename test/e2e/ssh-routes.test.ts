@@ -90,7 +90,7 @@ describe("docs/ssh.md", { skip: missing("ssh", "sshd", "ssh-keygen", "scp", "sft
   });
 
   const openssh = (name: string, args: readonly string[], input: readonly string[] = []): Promise<Finished> =>
-    run(program(name), ["-F", at("ssh_config"), ...args], { ms: 30_000, input });
+    run(program(name), ["-F", at("ssh_config"), ...args], { ms: 60_000, input });
   const ssh = (...args: readonly string[]): Promise<Finished> => openssh("ssh", args);
   const sum = (data: Uint8Array): string => createHash("sha256").update(data).digest("hex");
 
@@ -147,7 +147,7 @@ describe("docs/ssh.md", { skip: missing("ssh", "sshd", "ssh-keygen", "scp", "sft
       stdio: "ignore",
     });
     const gone = new Promise((resolve) => master.once("exit", resolve));
-    for (let i = 0; i < 400 && !existsSync(at("master")); i++)
+    for (let i = 0; i < 2400 && !existsSync(at("master")); i++)
       await new Promise((next) => setTimeout(next, 25));
     const said = await Promise.all([1, 2, 3, 4, 5].map((i) => ssh(...shared, `echo ${i}`)));
     assert.equal(said.map(({ out }) => out).join(""), "1\n2\n3\n4\n5\n", said.map(({ err }) => err).join(""));
@@ -212,7 +212,7 @@ describe("docs/ssh.md", { skip: missing("ssh", "sshd", "ssh-keygen", "scp", "sft
       const from = router.now();
       const { status, err } = await run(program("ssh"), ["-F", at(name), "six.ssh.example.com", "true"], {
         env,
-        ms: 30_000,
+        ms: 60_000,
       });
       assert.equal(status, 255);
       assert.match(

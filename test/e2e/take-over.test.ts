@@ -21,7 +21,7 @@ import {
 import { run } from "../support/run.ts";
 import { echo, tcpUpstream, type Upstream } from "../support/upstreams.ts";
 
-const bounded = { timeout: 120_000 };
+const bounded = { timeout: 240_000 };
 const [command, ...args] = sallyport;
 /** Deno keeps sockets that share a port behind a flag. */
 const sharing = runtimeName === "deno" ? [command, "run", "--unstable-net", ...args.slice(1)] : sallyport;
@@ -81,7 +81,7 @@ async function relieve(
 ): Promise<readonly TestRouter[]> {
   const first = await begin();
   load.begin(first.port);
-  await pause(300);
+  while (first.records().length < 20) await pause(25);
   const second = await begin();
   assert.equal(second.port, first.port);
   await pause(300);
@@ -91,7 +91,7 @@ async function relieve(
   while (second.records().length < before + 20) await pause(25);
   const { done, failures } = await load.end();
   assert.deepEqual(failures, []);
-  assert.ok(done > 40, String(done));
+  assert.ok(done >= 40, String(done));
   await second.stop();
   for (const router of [first, second])
     assert.ok(router.records().some(({ outcome, reason }) => outcome === "served" && reason === "ok"));
@@ -105,7 +105,7 @@ describe("a router that another one relieves at a shared port", bounded, () => {
     if (["node", "deno"].includes(runtimeName)) {
       const without = await run(command, [...args, "serve"], {
         env: environment({ SALLYPORT_REUSE_PORT: "on", SALLYPORT_LISTEN: "127.0.0.1:0" }),
-        ms: 30_000,
+        ms: 60_000,
       });
       assert.equal(without.status, 2);
       const takes =
@@ -133,7 +133,7 @@ describe("a router that another one relieves at a shared port", bounded, () => {
         assert.match(router.errors(), warns);
         const [, name = "", value] = /^sysctl (\S+)=(\d+)$/.exec(setting) ?? [];
         const on = `echo ${value} > /proc/sys/${name.replaceAll(".", "/")}`;
-        await run(through[0] ?? "", [...through.slice(1), "sh", "-c", on], { ms: 10_000 });
+        await run(through[0] ?? "", [...through.slice(1), "sh", "-c", on], { ms: 60_000 });
       }
       port = router.port;
       return router;
@@ -199,7 +199,7 @@ describe("a router at a socket that was opened for it", { ...bounded, skip: miss
     const given = `$ENV{LISTEN_PID} = $$; $ENV{LISTEN_FDS} = 1; open(my $f, "<", "/dev/null"); POSIX::dup2(fileno($f), 3); exec @ARGV;`;
     const [perl, ...rest] = [program("perl"), "-MPOSIX", "-e", given, "--", ...sallyport, "serve"];
     const env = environment({ SALLYPORT_LISTEN: "127.0.0.1:0", SALLYPORT_ADMIN_LISTEN: "off" });
-    const { status, err } = await run(perl ?? "", rest, { env, ms: 30_000 });
+    const { status, err } = await run(perl ?? "", rest, { env, ms: 60_000 });
     assert.equal(status, 2, err);
     assert.match(
       err,
@@ -220,7 +220,7 @@ while (defined recv($s, my $said, 4096, 0)) { $said =~ s/\\n/ /g; print "$said\\
     const heard: string[] = [];
     createInterface({ input: child.stdout }).on("line", (line) => heard.push(line));
     const hears = async (words: RegExp): Promise<string> => {
-      for (let i = 0; i < 800; i++) {
+      for (let i = 0; i < 2400; i++) {
         const found = heard.find((line) => words.test(line));
         if (found !== undefined) return found;
         await pause(25);

@@ -117,7 +117,8 @@ describe("sallyport top", () => {
     let counted = Number.NaN;
     let sum = 0;
     // What was written a moment ago may be on its way.
-    for (let i = 0; i < 20 && counted !== sum; i++) {
+    for (let i = 0; i < 600 && counted !== sum; i++) {
+      if (i > 0) await new Promise((resolve) => setTimeout(resolve, 100));
       const text = await (await fetch(`http://127.0.0.1:${router.adminPort}/metrics`)).text();
       counted = Number(/^sallyport_bytes_total\{route="a",direction="in"\} (\d+)$/m.exec(text)?.[1]);
       const { connections } = JSON.parse((await asked({})).text) as Told;
@@ -148,7 +149,7 @@ describe("sallyport top", () => {
       stdio: ["pipe", "pipe", "inherit"],
     });
     atEnd(() => child.kill("SIGKILL"));
-    const late = setTimeout(() => child.kill("SIGKILL"), 20_000);
+    const late = setTimeout(() => child.kill("SIGKILL"), 60_000);
     let shown = "";
     const exit = new Promise<number | null>((resolve) => child.once("exit", resolve));
     child.stdout.on("data", (chunk: Buffer) => {

@@ -104,7 +104,7 @@ const get = async (path: string): Promise<readonly [number, string]> => {
 };
 
 async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 600; i++) {
+  for (let i = 0; i < 2400; i++) {
     if (await holds()) return;
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
@@ -126,7 +126,7 @@ async function opened(name: string, count: number): Promise<TLSSocket[]> {
 /** Connections of which each worker has some. Where all share one socket, a burst may go to one of them. */
 async function everywhere(open: () => Promise<readonly TLSSocket[]>): Promise<readonly TLSSocket[]> {
   const held: TLSSocket[] = [];
-  for (let i = 0; i < 10 && !dealt(held).every((count) => count > 0); i++) held.push(...(await open()));
+  for (let i = 0; i < 30 && !dealt(held).every((count) => count > 0); i++) held.push(...(await open()));
   return held;
 }
 
@@ -146,7 +146,7 @@ async function over(connections: readonly TLSSocket[]): Promise<void> {
   );
 }
 
-describe("several workers", { timeout: 120_000 }, () => {
+describe("several workers", { timeout: 240_000 }, () => {
   it("all take connections, and are counted together", async () => {
     assert.equal(pids(router).length, 2);
     const held = await everywhere(() => opened("a.test", many));
@@ -344,7 +344,7 @@ describe("several workers", { timeout: 120_000 }, () => {
   });
 });
 
-describe("several workers whose Redis is away", { timeout: 120_000, skip: missing("redis-server") }, () => {
+describe("several workers whose Redis is away", { timeout: 240_000, skip: missing("redis-server") }, () => {
   it("tell one that takes another's place what routers share", async () => {
     const redis = await startRedis(site.folder);
     const bob = await site.authority.client({ commonName: "bob", groups: [] }, 86_400_000);
@@ -382,7 +382,7 @@ describe("several workers whose Redis is away", { timeout: 120_000, skip: missin
   });
 });
 
-describe("a router with workers", { timeout: 120_000 }, () => {
+describe("a router with workers", { timeout: 240_000 }, () => {
   it("drains, and ends with all of its workers", async () => {
     router = await startRouter(site, {
       ...routes(),

@@ -99,7 +99,7 @@ export function agentBy(
         const late = setTimeout(() => {
           waiting.delete(look);
           reject(new Error(`it never said ${words}: ${said.join("; ")}`));
-        }, 15_000);
+        }, 60_000);
         const look = (): void => {
           if (!said.some((line) => words.test(line))) return;
           clearTimeout(late);

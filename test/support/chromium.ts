@@ -111,7 +111,7 @@ export class Chromium {
 
   /** Evaluates it in the page until it is true, while pages come and go. */
   async until(expression: string): Promise<void> {
-    for (let i = 0; i < 600; i++) {
+    for (let i = 0; i < 1200; i++) {
       try {
         const { result } = await this.#send("Runtime.evaluate", { expression });
         if ((result as { readonly value?: unknown } | undefined)?.value === true) return;

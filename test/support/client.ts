@@ -51,7 +51,7 @@ export function dial(
 }
 
 /** Everything that comes until the other side has ended, or `ms` have passed. */
-export function readAll(socket: Socket, ms = 20_000): Promise<Buffer> {
+export function readAll(socket: Socket, ms = 60_000): Promise<Buffer> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     const done = (): void => {
@@ -70,7 +70,7 @@ export function readAll(socket: Socket, ms = 20_000): Promise<Buffer> {
 }
 
 /** What comes first, or `null` when the other side closes without a word. */
-export function firstBytes(socket: Socket, ms = 20_000): Promise<Buffer | null> {
+export function firstBytes(socket: Socket, ms = 60_000): Promise<Buffer | null> {
   return new Promise((resolve) => {
     const late = setTimeout(() => resolve(null), ms);
     const done = (answer: Buffer | null): void => {

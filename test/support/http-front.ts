@@ -265,7 +265,7 @@ export class RawClient {
   }
 
   /** Waits until `fits`, the end, or `ms`; gives all that came. */
-  async until(fits: (text: string) => boolean, ms = 5000): Promise<string> {
+  async until(fits: (text: string) => boolean, ms = 60_000): Promise<string> {
     const late = performance.now() + ms;
     while (!fits(this.text) && !this.ended) {
       const left = late - performance.now();
@@ -282,7 +282,7 @@ export class RawClient {
   }
 
   /** All until the other side has ended. Rejects when it does not. */
-  async all(ms = 5000): Promise<string> {
+  async all(ms = 60_000): Promise<string> {
     const text = await this.until(() => false, ms);
     if (!this.ended) throw new Error(`still open after: ${text.slice(0, 2000)}`);
     return text;
@@ -292,7 +292,7 @@ export class RawClient {
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Waits until it holds, bounded. */
-export async function eventually(holds: () => boolean, ms = 5000): Promise<boolean> {
+export async function eventually(holds: () => boolean, ms = 60_000): Promise<boolean> {
   for (const late = performance.now() + ms; performance.now() < late; await pause(10))
     if (holds()) return true;
   return holds();

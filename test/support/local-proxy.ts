@@ -88,14 +88,14 @@ export async function startProxy(
     process: child,
     said: () => said,
     until: async (words) => {
-      for (let i = 0; i < 800 && !words.test(said); i++)
+      for (let i = 0; i < 2400 && !words.test(said); i++)
         await new Promise((resolve) => setTimeout(resolve, 25));
       if (!words.test(said)) throw new Error(`it never said ${words}: ${said}`);
     },
     stop: () =>
       new Promise((resolve) => {
         if (child.exitCode !== null || child.signalCode !== null) return resolve(child.exitCode);
-        const late = setTimeout(() => child.kill("SIGKILL"), 5000);
+        const late = setTimeout(() => child.kill("SIGKILL"), 60_000);
         child.once("exit", (status) => {
           clearTimeout(late);
           resolve(status);
@@ -132,14 +132,14 @@ export async function startAgent(
     process: child,
     said: () => said,
     until: async (words, from = 0) => {
-      for (let i = 0; i < 800 && !words.test(said.slice(from)); i++)
+      for (let i = 0; i < 2400 && !words.test(said.slice(from)); i++)
         await new Promise((resolve) => setTimeout(resolve, 25));
       if (!words.test(said.slice(from))) throw new Error(`it never said ${words}: ${said}`);
     },
     stop: () =>
       new Promise((resolve) => {
         if (child.exitCode !== null || child.signalCode !== null) return resolve(child.exitCode);
-        const late = setTimeout(() => child.kill("SIGKILL"), 5000);
+        const late = setTimeout(() => child.kill("SIGKILL"), 60_000);
         child.once("exit", (status) => {
           clearTimeout(late);
           resolve(status);

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Holder, pem } from "./crafted-certificates.ts";
-import { tcpUpstream } from "./upstreams.ts";
+import { freePort } from "./ports.ts";
 
 /** What an authority says of the certificates it issued, by serial number in hexadecimal. */
 export type Index = Readonly<Record<string, "good" | "revoked">>;
@@ -52,9 +52,8 @@ export class OpensslResponder {
 
   /** Answers over HTTP until it is stopped. */
   async listen(): Promise<{ readonly url: string; stop(): Promise<void> }> {
-    const probe = await tcpUpstream(() => {});
-    probe.close();
-    const child = spawn("openssl", [...this.#args, "-port", String(probe.port), "-ignore_err"], {
+    const port = await freePort();
+    const child = spawn("openssl", [...this.#args, "-port", String(port), "-ignore_err"], {
       stdio: ["ignore", "ignore", "pipe"],
     });
     await new Promise<void>((resolve, reject) => {
@@ -68,7 +67,7 @@ export class OpensslResponder {
       });
     });
     return {
-      url: `http://127.0.0.1:${probe.port}/`,
+      url: `http://127.0.0.1:${port}/`,
       stop: () =>
         new Promise((resolve) => {
           child.once("exit", () => resolve());

@@ -44,7 +44,7 @@ function canDial(port: number): Promise<boolean> {
 
 /** Resolves once somebody listens there. */
 export async function answers(port: number): Promise<void> {
-  for (let i = 0; i < 1200; i++) {
+  for (let i = 0; i < 2400; i++) {
     if (await canDial(port)) return;
     await new Promise((resolve) => setTimeout(resolve, 25));
   }

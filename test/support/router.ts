@@ -191,7 +191,7 @@ export async function startRouter(
     now: () => ({ lines: lines().length, dialled: dialledSoFar(), time: Date.now() }),
     records,
     record: async (fits, from) => {
-      for (let i = 0; i < 800; i++) {
+      for (let i = 0; i < 2400; i++) {
         const found = records(from).find(fits);
         if (found !== undefined) return found;
         await new Promise((resolve) => setTimeout(resolve, 25));
