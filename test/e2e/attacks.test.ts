@@ -50,7 +50,7 @@ before(async () => {
   const to = `tcp://127.0.0.1:${upstream.port}`;
   router = await startRouter(site, {
     SALLYPORT_CLIENT_CA: `${site.folder}/anchors.crt`,
-    SALLYPORT_HANDSHAKE_TIMEOUT: "2s",
+    SALLYPORT_HANDSHAKE_TIMEOUT: "5s",
     SALLYPORT_MAX_CONNECTIONS_PER_IDENTITY: "3",
     SALLYPORT_ROUTE_A: `${to}?sni=a.test`,
     SALLYPORT_ROUTE_B: `${to}?sni=b.test`,

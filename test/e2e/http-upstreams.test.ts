@@ -90,7 +90,7 @@ before(async () => {
     SALLYPORT_ROUTE_SLOW: `http://${a}?sni=slow.test&client=none&answer_timeout=300ms`,
     SALLYPORT_ROUTE_FEW: `http://${a}?sni=few.test&client=none&max_requests=1`,
     SALLYPORT_ROUTE_TLS: `https://${c}?sni=tls.test&client=none&upstream_ca=${site.folder}/ca.crt&upstream_sni=localhost`,
-    SALLYPORT_CONNECT_TIMEOUT: "1s",
+    SALLYPORT_CONNECT_TIMEOUT: "5s",
   });
 });
 after(async () => {

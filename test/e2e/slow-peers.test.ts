@@ -147,7 +147,7 @@ describe("whoever is slow", () => {
     router = await startRouter(site, {
       SALLYPORT_PROXY_PROTOCOL: "optional",
       SALLYPORT_PROXY_PROTOCOL_FROM: "127.0.0.0/8",
-      SALLYPORT_HANDSHAKE_TIMEOUT: "2s",
+      SALLYPORT_HANDSHAKE_TIMEOUT: "5s",
       SALLYPORT_HALF_CLOSE_TIMEOUT: "1s",
       SALLYPORT_IDLE_TIMEOUT: "2s",
       SALLYPORT_ROUTE_ECHO: `tcp://${mirror}?sni=echo.test`,

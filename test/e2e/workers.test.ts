@@ -387,7 +387,7 @@ describe("a router with workers", { timeout: 240_000 }, () => {
     router = await startRouter(site, {
       ...routes(),
       SALLYPORT_WORKERS: "2",
-      SALLYPORT_DRAIN_DELAY: "1s",
+      SALLYPORT_DRAIN_DELAY: "3s",
       SALLYPORT_DRAIN_TIMEOUT: "60s",
     });
     const workers = pids(router);
