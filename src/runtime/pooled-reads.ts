@@ -11,7 +11,8 @@ const shared = Buffer.allocUnsafeSlow(bytes);
 export function copied(from: Buffer, count: number): Uint8Array {
   const copy = Buffer.allocUnsafe(count);
   from.copy(copy, 0, 0, count);
-  return copy;
+  // Not a Buffer, whose `slice` copies nothing.
+  return new Uint8Array(copy.buffer, copy.byteOffset, count);
 }
 
 /**
