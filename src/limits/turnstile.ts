@@ -104,7 +104,9 @@ export class Turnstile {
 
   /** Whether a connection of this source is to be turned away, were it to come now. */
   turnsAway(source: string): boolean {
-    return this.#isShut() && !this.#isKnown(source);
+    const away = this.#isShut() && !this.#isKnown(source);
+    if (away) this.#door.knocked();
+    return away;
   }
 
   /**
@@ -117,6 +119,7 @@ export class Turnstile {
       this.#knownCame = this.#now();
       return free;
     }
+    this.#door.knocked();
     const shut = this.#isShut();
     const many = this.#underWay.size + this.#waiting.size;
     if (shut || many >= this.#most) {

@@ -4,6 +4,13 @@ import { Door } from "../../src/limits/door.ts";
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
+const come = (door: Door, count: number): void => {
+  for (let i = 0; i < count; i++) {
+    door.knocked();
+    door.came();
+  }
+};
+
 /** How many come in until it is shut, or a thousand. */
 function letIn(door: Door): number {
   let count = 0;
@@ -33,7 +40,7 @@ describe("the door for strangers", () => {
       () => performance.now(),
       () => false,
     );
-    for (let i = 0; i < 100; i++) door.came();
+    come(door, 100);
     await pause(200);
     const count = letIn(door);
     assert.ok(count > 0 && count < 500, `${count} came in`);
@@ -46,14 +53,14 @@ describe("the door for strangers", () => {
       () => performance.now(),
       () => false,
     );
-    for (let i = 0; i < 20; i++) few.came();
+    come(few, 20);
     const idle = new Door(
       500,
       () => performance.now(),
       () => 0,
       () => false,
     );
-    for (let i = 0; i < 100; i++) idle.came();
+    come(idle, 100);
     await pause(200);
     assert.ok(letIn(few) > 450);
     assert.ok(letIn(idle) > 400);
@@ -69,9 +76,28 @@ describe("the door for strangers", () => {
           () => knownCome,
         ),
     );
-    for (const door of doors) for (let i = 0; i < 100; i++) door.came();
+    for (const door of doors) come(door, 100);
     await pause(200);
     const [alone = 0, beside = 0] = doors.map(letIn);
     assert.ok(alone > 800 && beside < 500, `${alone} and ${beside} came in`);
+  });
+
+  it("counts those in that were turned away, and bears any that are no crowd on a busy processor", async () => {
+    const [crowded, busy] = [0, 1].map(
+      () =>
+        new Door(
+          1000,
+          () => performance.now(),
+          () => performance.now(),
+          () => true,
+        ),
+    ) as [Door, Door];
+    for (const door of [crowded, busy]) while (!door.shut) door.came();
+    for (let turn = 0; turn < 20; turn++) {
+      for (let i = 0; i < 100; i++) crowded.knocked();
+      await pause(10);
+    }
+    const [few, many] = [letIn(crowded), letIn(busy)];
+    assert.ok(few > 0 && few < many / 2, `${few} and ${many} came in`);
   });
 });
