@@ -6,7 +6,7 @@ const lateMs = 5;
 const soonMs = 2;
 /** Over so long it is seen how much of a processor the process takes, and how many come. */
 const lookMs = 50;
-/** More than so many in that time are a crowd. */
+/** More than so many from one look to the next are a crowd. */
 const crowd = 64;
 
 /** How many of a crowd come in for a tick at the least; what part of a processor is too much then, and little. */
@@ -99,7 +99,7 @@ export class Door {
     if (passedMs < lookMs) return null;
     const usedMs = this.#cpuMs();
     const part = (usedMs - this.#usedMs) / passedMs;
-    this.#crowded = (this.#knocked / passedMs) * lookMs > crowd;
+    this.#crowded = this.#knocked > crowd;
     // As many as may come in after a rest would keep it busy for long.
     if (this.#crowded && part > busy) this.#credit = Math.min(this.#credit, 0);
     this.#looked += passedMs;
