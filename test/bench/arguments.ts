@@ -4,7 +4,7 @@ import { isFloor, subjectNames } from "./subjects.ts";
 import { allWorks, byDefault } from "./works.ts";
 
 export const usage =
-  "Usage: npm run bench -- [--only WORK,…] [--subject NAME,…] [--rounds N] [--size MIB] [--json FILE]";
+  "Usage: npm run bench -- [--only WORK,…] [--subject NAME,…] [--rounds N] [--size MIB] [--cold] [--json FILE]";
 const verification = "verify";
 const clientSide = "client";
 const agents = "agent";
@@ -56,11 +56,12 @@ export function readArguments(args: readonly string[]) {
       rounds: { type: "string", default: "3" },
       size: { type: "string", default: "1024" },
       json: { type: "string" },
+      cold: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
   });
   const size = positive("--size", values.size) * 1024 * 1024;
-  const works = allWorks(size);
+  const works = allWorks(size, values.cold);
   const asked = values.only?.split(",");
   const onServers = asked?.filter((name) => !others.includes(name));
   return {

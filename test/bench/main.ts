@@ -75,6 +75,9 @@ const measures: Readonly<
       await firstOutput(beside, "the load client", oneJobMs);
       await pause(2 * settleMs);
     }
+    for (let times = 0; times < (one.warmUp ?? 0); times++)
+      await finished(load(bench, subject, one), "the load client", oneJobMs);
+    await pause(settleMs);
     const before = cpuSeconds(pid);
     await work(bench, subject, one);
     const spent = cpuSeconds(pid) - before;

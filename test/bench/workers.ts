@@ -13,13 +13,16 @@ export interface Shares {
 
 type Job = (subject: Subject) => Promise<void>;
 
+/** Of both workers together, so that each gets as warm as the one process does. */
+const warmUp = 10;
+
 async function spent(name: string, bench: Bench, workers: number, job: Job): Promise<readonly number[]> {
   const subject = await startSubject(name, bench, { SALLYPORT_WORKERS: String(workers) });
   try {
     const pid = subject.process.pid ?? 0;
     // The first to be ready takes all that comes before the others are; then each compiles what it runs often.
     await pause(3000);
-    await job(subject);
+    for (let times = 0; times < warmUp; times++) await job(subject);
     const before = cpuByProcess(pid);
     await job(subject);
     return [...cpuByProcess(pid)].map(([id, seconds]) => seconds - (before.get(id) ?? 0));
