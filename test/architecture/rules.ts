@@ -13,6 +13,8 @@ const under =
 
 const parser = (path: string): boolean =>
   under("src/wire")(path) || (under("src")(path) && path.endsWith("/wire.ts"));
+/** Around a library, whose memory it looks into. */
+const llhttp = "src/wire/http1/llhttp.ts";
 const adapterOf = (path: string): string | undefined => /^src\/adapters\/([^/]+)\//.exec(path)?.[1];
 const builtIn = (specifier: string): boolean => specifier.startsWith("node:");
 const workersOwn = (specifier: string): boolean => specifier.startsWith("cloudflare:");
@@ -57,11 +59,20 @@ export function rules(dependencies: readonly string[]): readonly Rule[] {
     imports(
       "parsers import only parsers and errors",
       parser,
-      (specifier) => !under("src/wire", "src/errors.ts")(specifier),
+      (specifier, path) =>
+        !under("src/wire", "src/errors.ts")(specifier) &&
+        !(path === llhttp && packageOf(specifier) === "undici"),
+    ),
+    imports(
+      "one place knows undici, and of that the parser alone",
+      shipped,
+      (specifier, path) =>
+        packageOf(specifier) === "undici" &&
+        !(path === llhttp && specifier === "undici/lib/llhttp/llhttp_simd-wasm.js"),
     ),
     code(
       "parsers are pure: no waiting, no clock, no globals",
-      parser,
+      (path) => parser(path) && path !== llhttp,
       /\b(?:async|await|Promise|Buffer|process|console|performance|crypto|globalThis|fetch)\b|\bDate\s*\.\s*now\b|\bnew Date\b(?!\s*\(\s*[^)\s])|\bset(?:Timeout|Interval|Immediate)\b/g,
     ),
     imports(
