@@ -1,28 +1,25 @@
 import type { Readable } from "node:stream";
 import { type Deadline, deadline } from "../../core/deadline.ts";
 import { Refusal } from "../../errors.ts";
-import type { HttpBody } from "../../http/exchange.ts";
 
 /** What went wrong with an upstream, as a refusal. */
 export const refused = (error: Error): Refusal =>
   error instanceof Refusal ? error : new Refusal("upstream_refused", error.message, { cause: error });
 
 const done: IteratorReturnResult<undefined> = { done: true, value: undefined };
-const nothing = new Uint8Array(0);
 
 /** A body of so many bytes goes out in one string with its head, which costs less than two parts that are joined. */
 export const smallBody = 8 * 1024;
 
 /**
- * A response's body, with an error where it was cut: runtimes disagree on whether the stream itself says so. Not by
- * the stream's own iterator: to that, an HTTP/2 stream whose frames have all arrived before it is first asked has
+ * An HTTP/2 response's body, with an error where it was cut: runtimes disagree on whether the stream itself says so.
+ * Not by the stream's own iterator: to that, a stream whose frames have all arrived before it is first asked has
  * closed too early.
  */
-export class ResponseBody implements AsyncIterableIterator<Uint8Array>, HttpBody {
+export class ResponseBody implements AsyncIterableIterator<Uint8Array> {
   readonly #stream: Readable;
   readonly #complete: () => boolean;
   readonly #silenceMs: number | null;
-  readonly #length: number | null;
   /** Whether somebody has taken anything of it. */
   #begun = false;
   #broke: Error | undefined;
@@ -30,38 +27,14 @@ export class ResponseBody implements AsyncIterableIterator<Uint8Array>, HttpBody
   #waiting: { resolve(next: IteratorResult<Uint8Array>): void; reject(error: Error): void } | undefined;
   #late: Deadline | undefined;
 
-  /** @param length as announced where nothing can come behind it; `null` without */
-  constructor(
-    stream: Readable,
-    complete: () => boolean,
-    silenceMs: number | null,
-    length: number | null = null,
-  ) {
+  constructor(stream: Readable, complete: () => boolean, silenceMs: number | null) {
     this.#stream = stream;
     this.#complete = complete;
     this.#silenceMs = silenceMs;
-    this.#length = length;
     stream.on("error", (error: Error) => {
       this.#broke ??= error;
       this.#look();
     });
-  }
-
-  /**
-   * By the length that its head announced: that many bytes are all there is (RFC 9112 §6.3), whether or not a runtime
-   * has said so, and fewer are not the whole of it.
-   */
-  takeWhole(): Uint8Array | null {
-    const stream = this.#stream;
-    const length = this.#length;
-    if (length === null || length > smallBody || stream.readableLength !== length) return null;
-    if (this.#begun || this.#broke !== undefined || stream.destroyed) return null;
-    const whole = length === 0 ? nothing : (stream.read(length) as Uint8Array | null);
-    if (whole === null) return null;
-    this.#begun = true;
-    // Nothing comes behind it but its end, at which the connection is free again.
-    stream.resume();
-    return whole;
   }
 
   #begin(): void {

@@ -4,24 +4,20 @@ import type { Connection, EventedConnection, PushedConnection } from "../../type
 import { ConnectionDuplex } from "./connection-duplex.ts";
 import { DuplexConnection } from "./duplex-connection.ts";
 
-/** What an HTTP library leaves after 101: the connection itself, without the streams that the library had between. */
+/** What is left after 101: the connection itself, behind what was read of it already. */
 class SwitchedConnection implements Connection {
   readonly closed: Promise<void>;
   bytesRead = 0;
   bytesWritten = 0;
   protected readonly below: Connection;
-  readonly #stream: ConnectionDuplex;
   readonly #left: (Uint8Array | null)[];
   #underWay: Promise<Uint8Array | null> | null;
 
-  constructor(stream: ConnectionDuplex, head: Uint8Array) {
-    this.#stream = stream;
-    this.below = stream.connection;
-    this.closed = this.below.closed;
-    const { left, underWay } = stream.handOver();
+  constructor(below: Connection, left: (Uint8Array | null)[], underWay: Promise<Uint8Array | null> | null) {
+    this.below = below;
+    this.closed = below.closed;
     this.#left = left;
     this.#underWay = underWay;
-    this.unread(head);
   }
 
   get remote(): Connection["remote"] {
@@ -66,7 +62,7 @@ class SwitchedConnection implements Connection {
   }
 
   abort(how: "close" | "reset" = "close"): void {
-    this.#stream.destroy(how === "reset" ? new Error("cut") : undefined);
+    this.below.abort(how);
   }
 }
 
@@ -87,11 +83,26 @@ class SwitchedEventedConnection extends SwitchedConnection implements PushedConn
   }
 }
 
+/**
+ * A connection that HTTP has let go of.
+ *
+ * @param left comes first. Grows until the connection is read by its new owner; `null`: the peer's end
+ * @param underWay a read that nobody waits for yet: it comes next
+ */
+export const takenOver = (
+  below: Connection,
+  left: (Uint8Array | null)[],
+  underWay: Promise<Uint8Array | null> | null,
+): Connection =>
+  isEvented(below)
+    ? new SwitchedEventedConnection(below, left, underWay)
+    : new SwitchedConnection(below, left, underWay);
+
 /** The connection under the stream of an HTTP library that has switched protocols, and what it read too much. */
 export function switchedConnection(stream: Duplex, head: Uint8Array): Connection {
   if (!(stream instanceof ConnectionDuplex)) return new DuplexConnection(stream, head);
   stream.on("error", () => {});
-  return isEvented(stream.connection)
-    ? new SwitchedEventedConnection(stream, head)
-    : new SwitchedConnection(stream, head);
+  const { left, underWay } = stream.handOver();
+  if (head.length > 0) left.unshift(head);
+  return takenOver(stream.connection, left, underWay);
 }
