@@ -1,9 +1,11 @@
 /**
  * The least that Bun needs for the benchmark's work: two listeners, one upstream each, dialled once the client has
- * said something (which tells a router where to), bytes there and back. No routing, no verification, no records, no
+ * said something (which tells a router where to), bytes there and back. TLS begins when the client's hello has been
+ * read, for it tells a router which certificate to show. No routing, no verification, no records, no
  * limits and no patience: what it costs is the runtime's and the kernel's.
  */
 import { readFileSync } from "node:fs";
+import { createSecureContext } from "node:tls";
 
 interface NativeSocket {
   data: Pair;
@@ -12,6 +14,7 @@ interface NativeSocket {
   end(): void;
   pause(): void;
   resume(): void;
+  upgradeTLS(options: object): unknown;
 }
 
 interface Pair {
@@ -84,31 +87,47 @@ function dial(client: NativeSocket, port: number): void {
   );
 }
 
-function forward(port: string | undefined, upstream: string | undefined, tls: object): void {
-  Bun.listen({
-    hostname: "127.0.0.1",
-    port: Number(port),
-    allowHalfOpen: true,
-    ...tls,
-    socket: {
-      ...events,
-      open(client: NativeSocket) {
-        client.data = { peer: null, waiting: [], upstream: Number(upstream) };
-      },
-    },
-  });
+function listen(port: string | undefined, socket: object): void {
+  Bun.listen({ hostname: "127.0.0.1", port: Number(port), allowHalfOpen: true, socket });
 }
 
-const pem = (name: string): string => readFileSync(`${folder}/${name}`, "utf8");
-forward(passPort, passUpstream, {});
-forward(termPort, termUpstream, {
-  tls: {
-    cert: pem("server.crt"),
-    key: pem("server.key"),
-    ca: pem("ca.crt"),
-    requestCert: true,
-    rejectUnauthorized: true,
+const pairTo = (upstream: string | undefined): Pair => ({
+  peer: null,
+  waiting: [],
+  upstream: Number(upstream),
+});
+
+listen(passPort, {
+  ...events,
+  open(client: NativeSocket) {
+    client.data = pairTo(passUpstream);
   },
+});
+
+const pem = (name: string): string => readFileSync(`${folder}/${name}`, "utf8");
+const { context: secureContext } = createSecureContext({
+  cert: pem("server.crt"),
+  key: pem("server.key"),
+  ca: pem("ca.crt"),
+});
+const secured = {
+  ...events,
+  handshake(client: NativeSocket, success: boolean) {
+    if (!success) client.end();
+  },
+};
+listen(termPort, {
+  binaryType: "uint8array",
+  data(client: NativeSocket, initialData: Uint8Array) {
+    client.upgradeTLS({
+      isServer: true,
+      initialData,
+      data: pairTo(termUpstream),
+      tls: { secureContext, requestCert: true, rejectUnauthorized: true },
+      socket: secured,
+    });
+  },
+  error() {},
 });
 
 // HTTP by Bun's own server and client, which speak HTTP/1.1.
