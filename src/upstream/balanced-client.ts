@@ -171,6 +171,12 @@ class OnceBody implements HttpBody {
     this.#body = body;
   }
 
+  takeWhole(): Uint8Array | null {
+    const whole = this.#body.takeWhole?.() ?? null;
+    if (whole !== null) this.begun = true;
+    return whole;
+  }
+
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
     this.begun = true;
     return this.#body[Symbol.asyncIterator]();

@@ -185,13 +185,12 @@ const refusalOf = (error: unknown): Refusal =>
 
 /** The upstream's body; where it breaks off, the record says so, and whoever reads it cuts the response. */
 class Noted implements AsyncIterableIterator<Uint8Array>, HttpBody {
-  readonly #whole: HttpBody;
-  readonly #body: AsyncIterator<Uint8Array>;
+  readonly #body: HttpBody;
+  #parts: AsyncIterator<Uint8Array> | undefined;
   readonly #failed: (error: unknown) => never;
 
   constructor(body: HttpBody, signal: Cancellation, broke: (refusal: Refusal) => void) {
-    this.#whole = body;
-    this.#body = body[Symbol.asyncIterator]();
+    this.#body = body;
     this.#failed = (error) => {
       if (!signal.aborted) broke(refusalOf(error));
       throw error;
@@ -199,7 +198,7 @@ class Noted implements AsyncIterableIterator<Uint8Array>, HttpBody {
   }
 
   takeWhole(): Uint8Array | null {
-    return this.#whole.takeWhole?.() ?? null;
+    return this.#body.takeWhole?.() ?? null;
   }
 
   [Symbol.asyncIterator](): this {
@@ -207,11 +206,13 @@ class Noted implements AsyncIterableIterator<Uint8Array>, HttpBody {
   }
 
   next(): Promise<IteratorResult<Uint8Array>> {
-    return this.#body.next().catch(this.#failed);
+    this.#parts ??= this.#body[Symbol.asyncIterator]();
+    return this.#parts.next().catch(this.#failed);
   }
 
   async return(): Promise<IteratorResult<Uint8Array>> {
-    await this.#body.return?.();
+    this.#parts ??= this.#body[Symbol.asyncIterator]();
+    await this.#parts.return?.();
     return { done: true, value: undefined };
   }
 }

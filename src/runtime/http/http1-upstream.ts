@@ -43,6 +43,7 @@ export interface Pool {
 const idempotent: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
 
 const once = { once: true };
+const nothing = new Uint8Array(0);
 
 const broken = (): Refusal =>
   new Refusal("upstream_refused", "the upstream closed the connection without a response");
@@ -297,6 +298,8 @@ export class Http1Upstream implements BodySource {
     this.#asked = null;
     this.#next = "nothing";
     this.#sending = false;
+    // Large as it may be, it would wait with an idle connection.
+    this.#heads.bytes = nothing;
     this.#late?.cancel();
     request?.signal.removeEventListener("abort", this.#aborted);
     return request;
