@@ -60,24 +60,31 @@ async function timedDial(
   secure: SecureOptions | null,
   facts: () => ProxyFacts,
 ): Promise<Connection> {
-  const { route, captures } = who;
   const started = performance.now();
-  const done = (failure: Refusal | null): number => {
-    const ms = performance.now() - started;
-    const text = serverText(route, captures, server);
-    parts.dialled(route, text, ms, failure);
-    parts.traces?.dialled(who.id, text, ms, failure);
-    return ms;
-  };
-  let connection: Connection;
   try {
-    connection = await dialUpstream(parts, who, server, secure, facts);
+    const connection = await dialUpstream(parts, who, server, secure, facts);
+    const ms = dialled(parts, who, server, started, null);
+    parts.metrics.upstreamConnect.observe(ms / 1000, who.route.name);
+    return connection;
   } catch (error) {
-    if (error instanceof Refusal) done(error);
+    if (error instanceof Refusal) dialled(parts, who, server, started, error);
     throw error;
   }
-  parts.metrics.upstreamConnect.observe(done(null) / 1000, route.name);
-  return connection;
+}
+
+/** Says how a dial went; gives the milliseconds that it took. */
+function dialled(
+  parts: RouterParts,
+  { route, captures, id }: Dialling,
+  server: UpstreamServer,
+  started: number,
+  failure: Refusal | null,
+): number {
+  const ms = performance.now() - started;
+  const text = serverText(route, captures, server);
+  parts.dialled(route, text, ms, failure);
+  parts.traces?.dialled(id, text, ms, failure);
+  return ms;
 }
 
 /** The client that all sessions of a route have in common: whoever asks first makes it, and none of them ends it. */
@@ -121,8 +128,8 @@ export class AdmittedSession implements Session {
   software: Software | null = null;
   /** Who signed in first of those for whom requests were let in. */
   visitor: Identity | null = null;
-  /** The logins of all of them, as far as there is room. */
-  readonly logins = new Set<string>();
+  /** The logins of all of them, as far as there is room; made for the first. */
+  logins: Set<string> | null = null;
   /** What went wrong without ending it. */
   noted: Refusal | undefined;
   /** How it ended because the router drains. */
@@ -295,6 +302,7 @@ export class AdmittedSession implements Session {
 
   signedIn(identity: Identity, login: string): void {
     this.visitor ??= identity;
+    this.logins ??= new Set();
     if (this.logins.size < maxLogins) this.logins.add(login);
   }
 

@@ -51,7 +51,7 @@ export function connectionRecord(
     agent: session?.agent ?? null,
     software: session?.software ?? null,
     identity: identity === null ? null : recorded(identity),
-    logins: session === null || session.logins.size === 0 ? null : [...session.logins],
+    logins: session?.logins == null ? null : [...session.logins],
     bytes_in: traffic.bytesIn,
     bytes_out: traffic.bytesOut,
     duration_ms: Math.round(performance.now() - since),

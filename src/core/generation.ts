@@ -1,5 +1,5 @@
 import type { Arrival } from "./arrival.ts";
-import type { OpeningHere } from "./hello.ts";
+import type { OpeningHere, Openings } from "./hello.ts";
 import { RouteTable } from "./match.ts";
 import type { Route } from "./route.ts";
 import type { RouterParts } from "./router-parts.ts";
@@ -11,18 +11,23 @@ export class Generation {
   open = 0;
   readonly #routes: ReadonlySet<Route>;
   readonly #tables = new Map<string, RouteTable>();
-  readonly #openings: OpeningHere[] = [];
+  /** Those of one adapter alone; under `null`, those that may begin on the one port. */
+  readonly #openings = new Map<string | null, Openings>();
 
   constructor(parts: RouterParts) {
     this.parts = parts;
     const { routes } = parts.table;
     this.#routes = new Set(routes);
+    const told: OpeningHere[] = [];
     for (const adapter of parts.adapters.values()) {
       const served = routes.filter((route) => route.adapter === adapter.name);
       this.#tables.set(adapter.name, new RouteTable(served));
-      if (adapter.opening !== undefined && served.length > 0)
-        this.#openings.push({ adapter, opening: adapter.opening });
+      const { opening } = adapter;
+      const here = opening !== undefined && served.length > 0 ? [{ adapter, opening }] : [];
+      this.#openings.set(adapter.name, openingsOf(here));
+      told.push(...here.filter(({ opening: { begins } }) => begins !== null));
     }
+    this.#openings.set(null, openingsOf(told));
   }
 
   /** Whether the route is one of these, as it stands. */
@@ -39,9 +44,14 @@ export class Generation {
   }
 
   /** The protocols that may begin in the clear where this connection came in. */
-  openingsAt({ own, only }: Arrival): readonly OpeningHere[] {
-    const adapter = only ?? own?.adapter;
-    if (adapter === undefined) return this.#openings.filter(({ opening }) => opening.begins !== null);
-    return this.#openings.filter((one) => one.adapter.name === adapter);
+  openingsAt({ own, only }: Arrival): Openings {
+    return this.#openings.get(only ?? own?.adapter ?? null) ?? none;
   }
 }
+
+const none: Openings = { serverFirst: null, others: [] };
+
+const openingsOf = (here: readonly OpeningHere[]): Openings => ({
+  serverFirst: here.find(({ opening }) => opening.begins === null) ?? null,
+  others: here,
+});

@@ -4,7 +4,7 @@ import { type AlertName, alertRecord } from "../wire/alert.ts";
 import { type ClientHello, clientHelloParser } from "../wire/client-hello.ts";
 import { no, type Parsed } from "../wire/cursor.ts";
 import { parseNotTls, plainHttpAnswer } from "../wire/not-tls.ts";
-import { inspect } from "./inspect.ts";
+import { type Inspected, inspect, inspectFrom } from "./inspect.ts";
 import { lingeringClose } from "./linger.ts";
 import type { Adapter, Clear, Handler, Opening } from "./session.ts";
 
@@ -36,26 +36,54 @@ export interface Begun {
   readonly led: { readonly adapter: string; readonly handler: Handler } | null;
 }
 
+/** The protocols that begin in the clear on one listener. */
+export interface Openings {
+  /** The one whose server speaks first, if there is one: it is spoken with everybody then. */
+  readonly serverFirst: OpeningHere | null;
+  /** Those that are told by their first bytes. */
+  readonly others: readonly OpeningHere[];
+}
+
 /**
  * Reads up to the ClientHello, which is put back; `null` where the connection came for something else, and that is
- * done. Throws a `Refusal`, once the client was told as far as it can be.
+ * done. Throws a `Refusal`, once the client was told as far as it can be. At once where the hello is whole.
  *
+ * @param first what was read of the connection, of which nobody has had anything yet
  * @param proxied whether PROXY headers are believed from anybody
  */
-export async function readHello(
+export function readHello(
+  connection: Connection,
+  first: Uint8Array | null,
+  { others }: Openings,
+  clear: Clear,
+  proxied: boolean,
+): Begun | Promise<Begun | null> {
+  const hello = inspectFrom(first, connection, clientHelloParser());
+  if (hello instanceof Promise)
+    return hello.then((inspected) => begunBy(inspected, connection, others, clear, proxied));
+  return begunBy(hello, connection, others, clear, proxied);
+}
+
+function begunBy(
+  first: Inspected<ClientHello>,
+  connection: Connection,
+  openings: readonly OpeningHere[],
+  clear: Clear,
+  proxied: boolean,
+): Begun | Promise<Begun | null> {
+  if (first.kind !== "ok") return notHello(first, connection, openings, clear, proxied);
+  connection.unread(first.head);
+  return { hello: first.value, led: null };
+}
+
+/** What the first bytes are the beginning of, if not of a ClientHello. */
+async function notHello(
+  first: Exclude<Inspected<ClientHello>, { kind: "ok" }>,
   connection: Connection,
   openings: readonly OpeningHere[],
   clear: Clear,
   proxied: boolean,
 ): Promise<Begun | null> {
-  const serverFirst = openings.find(({ opening }) => opening.begins === null);
-  if (serverFirst !== undefined) return lead(connection, serverFirst, clear);
-
-  const first = await inspect(connection, clientHelloParser());
-  if (first.kind === "ok") {
-    connection.unread(first.head);
-    return { hello: first.value, led: null };
-  }
   if (first.kind === "closed") throw await cutShort(connection, first.head);
   if (first.code !== "not_tls")
     throw await refuseInClear(connection, new Refusal("bad_client_hello", first.detail));
@@ -80,7 +108,8 @@ export async function readHello(
   throw new Refusal("not_tls", kind === "ssh" ? "SSH without TLS" : first.detail);
 }
 
-async function lead(
+/** Speaks another protocol up to the ClientHello, as `readHello` does. */
+export async function lead(
   connection: Connection,
   { adapter, opening }: OpeningHere,
   clear: Clear,

@@ -1,6 +1,5 @@
 import { type Reason, Refusal } from "../errors.ts";
 import { Gone } from "../http/cancellation.ts";
-import { admittedBy, brokenLimit } from "../identity/policy.ts";
 import type { VerifiedClient } from "../identity/verifier.ts";
 import { LimitReached } from "../limits/limit-reached.ts";
 import type { Passage } from "../limits/turnstile.ts";
@@ -10,10 +9,11 @@ import type { Place } from "./admission.ts";
 import { AdmittedSession } from "./admitted-session.ts";
 import type { Arrival } from "./arrival.ts";
 import { asRefusal } from "./as-refusal.ts";
+import { admit, expiry, verifiedClient } from "./authorise.ts";
 import { connectionRecord } from "./connection-record.ts";
-import { deadline } from "./deadline.ts";
+import { type Deadline, deadline } from "./deadline.ts";
 import type { Generation } from "./generation.ts";
-import { type Begun, readHello, refuseInClear } from "./hello.ts";
+import { type Begun, lead, type Openings, readHello, refuseInClear } from "./hello.ts";
 import { lingeringClose } from "./linger.ts";
 import type { LiveConnection, Traffic } from "./live.ts";
 import type { Match } from "./match.ts";
@@ -54,11 +54,15 @@ export class Visit implements Notable {
   #onRoute = false;
   #established = false;
   #note: Note | null = null;
+  /** Of the handshake, then of the session where that has one. */
+  #late: Deadline | undefined;
   readonly #id = crypto.randomUUID();
   /** Why it was ended from outside, if it was: said instead of the broken connection that follows. */
   #verdict: Refusal | undefined;
   /** What the record says where nothing went wrong. */
   #said: string | null = null;
+
+  readonly #evict = (refusal: Refusal): void => this.#end(refusal);
 
   constructor(router: Router, generation: Generation, connection: Connection, arrival: Arrival) {
     this.#router = router;
@@ -69,33 +73,55 @@ export class Visit implements Notable {
     this.#progress = generation.parts.traces === null ? null : new Progress();
   }
 
+  /**
+   * All of its way. What need not be waited for is not: where nothing is out of the ordinary, that is the first bytes,
+   * the dial and the end alone.
+   */
   async run(): Promise<void> {
-    const { admission, timeouts, traces, notes } = this.#generation.parts;
+    const { admission, timeouts, traces, notes, proxyProtocol } = this.#generation.parts;
     if (this.#progress !== null) traces?.began(this.#id, this.#progress.began);
     this.#note = notes?.note(this) ?? null;
-    const late = deadline(timeouts.handshakeMs, () => {
+    this.#late = deadline(timeouts.handshakeMs, () => {
       this.#end(new Refusal("handshake_timeout", `no finished handshake within ${timeouts.handshakeMs} ms`));
     });
     let failure: Refusal | undefined;
     try {
-      this.#place = await admission.enter((refusal) => this.#end(refusal));
-      await this.#greet();
-      const hello = await this.#readHello();
-      if (hello !== null) this.#progress?.reached("hello");
+      const place = admission.enter(this.#evict);
+      this.#place = place instanceof Promise ? await place : place;
+      // Whoever opened a tunnel writes what is in it: the address that counts is the tunnel's.
+      if (!this.#arrival.tunnelled && proxyProtocol.mode !== "off")
+        this.#source = await readSource(this.#connection, proxyProtocol);
+      const counted = this.#arrive();
+      if (counted !== undefined) await counted;
+
+      const openings = this.#generation.openingsAt(this.#arrival);
+      const first = openings.serverFirst === null ? await this.#connection.read() : null;
+      const begun = this.#readHello(openings, first);
+      const hello = this.#begin(begun instanceof Promise ? await begun : begun);
       const validated = hello === null || this.#led !== null ? null : validatedName(hello);
       if (hello !== null && (validated === null || !(await this.#validated(validated)))) {
-        const hit = await this.#match(hello);
-        if (hit.route.terminates) await this.#terminate(hit);
-        late.cancel();
+        const hit = this.#match(hello);
+        if (!hit.ok) throw await this.#refuse(new Refusal(hit.reason, hit.detail));
+        const { route } = hit;
+        this.#hit = hit;
+        if (route.maxConnections !== null) await this.#enterRoute(route, route.maxConnections);
+        this.#router.countOn(route, 1);
+        this.#onRoute = true;
+        if (route.terminates) await this.#terminate(hit);
+        this.#late.cancel();
         this.#place.established();
         this.#note?.renew();
         this.#passage?.leave();
-        await this.#serve(hit);
+
+        const session = this.#serves(hit);
+        await this.#handler(route).handle(session);
+        const worst = this.#verdict ?? session.noted;
+        if (worst !== undefined) throw worst;
       }
     } catch (error) {
       failure = this.#verdict ?? asRefusal(error, this.#established);
     }
-    late.cancel();
+    this.#late.cancel();
     this.#record(failure);
     if (this.#onRoute && this.#hit !== undefined) this.#router.countOn(this.#hit.route, -1);
     this.#passage?.leave();
@@ -157,9 +183,9 @@ export class Visit implements Notable {
     const client = this.#client;
     const route = this.#hit?.route;
     if (client === undefined || route === undefined) return;
-    if (now > client.notAfter + route.expiryGraceMs) {
-      const detail = `its certificate expired at ${new Date(client.notAfter).toISOString()}`;
-      this.#end(new Refusal("client_cert_expired", detail));
+    const expired = expiry(route, client, now);
+    if (expired !== null) {
+      this.#end(expired);
       return;
     }
     const verifier = this.#generation.parts.verifierFor(route);
@@ -181,27 +207,30 @@ export class Visit implements Notable {
     this.#session?.end();
   }
 
-  /** Who is the client? A PROXY header says it where one is due. */
-  async #greet(): Promise<void> {
-    const { proxyProtocol, forwardedFrom, limits } = this.#generation.parts;
-    // Whoever opened a tunnel writes what is in it: the address that counts is the tunnel's.
-    if (!this.#arrival.tunnelled && proxyProtocol.mode !== "off")
-      this.#source = await readSource(this.#connection, proxyProtocol);
-    const { address } = this.#source;
+  /** Whose connection it is, is known: its source counts it. */
+  #arrive(): void | Promise<void> {
+    const { forwardedFrom, limits } = this.#generation.parts;
     // A balancer's address stands for all of its clients.
     if (isIn(forwardedFrom, this.#source)) return;
-    this.#passage = limits.arrived(address, (refusal) => this.#end(refusal));
-    await this.#place?.enterSource(address);
+    const { address } = this.#source;
+    this.#passage = limits.arrived(address, this.#evict);
+    return this.#place?.enterSource(address);
   }
 
-  async #readHello(): Promise<ClientHello | null> {
-    const { proxyProtocol } = this.#generation.parts;
+  /** @param first what was read already, where the client speaks first */
+  #readHello(openings: Openings, first: Uint8Array | null): Begun | Promise<Begun | null> {
     const clear = { own: this.#arrival.own, source: this.#source };
-    const openings = this.#generation.openingsAt(this.#arrival);
-    const begun = await readHello(this.#connection, openings, clear, proxyProtocol.mode !== "off");
-    this.#hello = begun?.hello;
-    this.#led = begun?.led ?? null;
-    return begun?.hello ?? null;
+    if (openings.serverFirst !== null) return lead(this.#connection, openings.serverFirst, clear);
+    const proxied = this.#generation.parts.proxyProtocol.mode !== "off";
+    return readHello(this.#connection, first, openings, clear, proxied);
+  }
+
+  #begin(begun: Begun | null): ClientHello | null {
+    if (begun === null) return null;
+    this.#hello = begun.hello;
+    this.#led = begun.led;
+    this.#progress?.reached("hello");
+    return begun.hello;
   }
 
   /** An authority that validates a name is shown that it is ours (RFC 8737 §3), and let in to nothing. */
@@ -220,25 +249,18 @@ export class Visit implements Notable {
     return refuseInClear(this.#connection, refusal);
   }
 
-  async #match(hello: ClientHello): Promise<Hit> {
-    const table = this.#generation.tableOf(this.#led?.adapter ?? this.#arrival.only);
-    const match = table.match({
-      serverName: hello.serverName,
-      alpn: hello.alpn,
-      source: ipOf(this.#source),
-      own: this.#arrival.own,
-    });
-    if (!match.ok) throw await this.#refuse(new Refusal(match.reason, match.detail));
-    this.#hit = match;
-    const { name, maxConnections } = match.route;
+  #match({ serverName, alpn }: ClientHello): Match {
+    const { own, only } = this.#arrival;
+    const table = this.#generation.tableOf(this.#led?.adapter ?? only);
+    return table.match({ serverName, alpn, source: ipOf(this.#source), own });
+  }
+
+  async #enterRoute({ name }: Route, cap: number): Promise<void> {
     try {
-      if (maxConnections !== null) await this.#place?.enterRoute(name, maxConnections);
+      await this.#place?.enterRoute(name, cap);
     } catch (error) {
       throw error instanceof Refusal ? await this.#refuse(error) : error;
     }
-    this.#router.countOn(match.route, 1);
-    this.#onRoute = true;
-    return match;
   }
 
   async #terminate(hit: Hit): Promise<void> {
@@ -253,35 +275,18 @@ export class Visit implements Notable {
     if (hit.route.client !== "none") await this.#verify(hit, this.#tls);
   }
 
-  /** Every connection anew, resumed ones too: dates and rules may have changed since the session was made. */
   async #verify(hit: Hit, tls: TlsConnection): Promise<void> {
-    const { route } = hit;
-    const { verifierFor, metrics, limits } = this.#generation.parts;
+    const { parts } = this.#generation;
     try {
-      const leaf = tls.peerLeaf();
-      if (leaf === null) {
-        if (route.client === "required" || (route.allow.length > 0 && route.login === null)) {
-          throw new Refusal("client_cert_missing", "the client sent no certificate");
-        }
-        return;
-      }
-      const started = performance.now();
-      try {
-        this.#client = await verifierFor(route).verify({ leaf, chain: () => tls.peerChain() }, Date.now());
-      } finally {
-        metrics.verify.observe((performance.now() - started) / 1000);
-      }
-      const { identity } = this.#client;
-      if (admittedBy(route.allow, identity) === null) {
-        throw new Refusal(
-          "identity_not_allowed",
-          `no allow rule of route ${route.name} admits ${identity.subject}`,
-        );
-      }
-      const limit = brokenLimit(identity, route.upstream === null ? null : route.name, ipOf(this.#source));
-      if (limit !== null) throw new Refusal(limit.reason, `${identity.subject}: ${limit.detail}`);
-      limits.identified(this.#source.address, identity.keyFingerprint);
-      await this.#place?.enterIdentity(identity.keyFingerprint);
+      const client = await verifiedClient(parts, hit.route, tls);
+      if (client === null) return;
+      // Known from here on, let in or not.
+      this.#client = client;
+      admit(hit.route, client, this.#source);
+      const key = client.identity.keyFingerprint;
+      parts.limits.identified(this.#source.address, key);
+      const counted = this.#place?.enterIdentity(key);
+      if (counted !== undefined) await counted;
       this.#progress?.reached("verified");
     } catch (error) {
       const refusal = this.#verdict ?? asRefusal(error, false);
@@ -303,27 +308,20 @@ export class Visit implements Notable {
     await lingeringClose(session.client);
   }
 
-  async #serve(hit: Hit): Promise<void> {
-    const { route } = hit;
+  /** It is let in: from here on its time is the route's. */
+  #serves(hit: Hit): AdmittedSession {
     const session = this.#admitted(hit);
     this.#progress?.reached("served");
     this.#established = true;
-    const { sessionTimeoutMs } = route;
-    const late =
-      sessionTimeoutMs === null
-        ? null
-        : deadline(sessionTimeoutMs, () => {
-            this.#end(
-              new Refusal("limit_reached", `it was open for ${sessionTimeoutMs} ms, and may be no longer`),
-            );
-          });
-    try {
-      await this.#handler(route).handle(session);
-    } finally {
-      late?.cancel();
+    const { sessionTimeoutMs } = hit.route;
+    if (sessionTimeoutMs !== null) {
+      this.#late = deadline(sessionTimeoutMs, () => {
+        this.#end(
+          new Refusal("limit_reached", `it was open for ${sessionTimeoutMs} ms, and may be no longer`),
+        );
+      });
     }
-    const worst = this.#verdict ?? session.noted;
-    if (worst !== undefined) throw worst;
+    return session;
   }
 
   #handler(route: Route): Handler {

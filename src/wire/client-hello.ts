@@ -37,15 +37,6 @@ const extension = {
   supportedVersions: 43,
 } as const;
 
-/** The types that are looked into. */
-const read: ReadonlySet<number> = new Set([
-  extension.serverName,
-  extension.supportedGroups,
-  extension.signatureAlgorithms,
-  extension.alpn,
-  extension.supportedVersions,
-]);
-
 const malformed = (detail: string): Parsed<never> => no("malformed", detail);
 
 /**
@@ -82,8 +73,7 @@ export function clientHelloParser(): (bytes: Uint8Array) => Parsed<ClientHello> 
       if (length === 0) return malformed("an empty handshake record (RFC 8446 §5.1)");
       if (length > maxRecord) return malformed("a record longer than 2^14 bytes (RFC 8446 §5.1)");
       const end = start + length;
-      const known =
-        head.length === 4 ? head : [...head, ...bytes.subarray(start, Math.min(end, start + 4))].slice(0, 4);
+      const known = head.length === 4 ? head : messageHead(head, bytes, start, end);
       if (known.length > 0 && known[0] !== clientHelloType)
         return malformed("the handshake does not begin with a ClientHello");
       const total = messageLength(known);
@@ -92,7 +82,7 @@ export function clientHelloParser(): (bytes: Uint8Array) => Parsed<ClientHello> 
       // What is missing takes at least its own length: no need to read 64 KiB to see that it won't fit.
       if (end > maxHelloBytes || (known.length === 4 && end + missing > maxHelloBytes)) return tooLarge();
       if (bytes.length < end) return more(end);
-      if (missing === 0) return parseBody(messageIn(bytes.subarray(0, end), total), end);
+      if (missing === 0) return parseBody(messageIn(bytes, end, total), end);
       at = end;
       have += length;
       head = known;
@@ -100,20 +90,27 @@ export function clientHelloParser(): (bytes: Uint8Array) => Parsed<ClientHello> 
   };
 }
 
+/** Type and length of the message, as far as they are there: in the records before, and in this one. */
+function messageHead(before: readonly number[], bytes: Uint8Array, start: number, end: number): number[] {
+  const head = before.slice();
+  for (let i = start; i < end && i < bytes.length && head.length < 4; i++) head.push(bytes[i] ?? 0);
+  return head;
+}
+
 /** With its own four bytes; infinite as long as those are not there. */
-const messageLength = ([, high, middle, low]: readonly number[]): number =>
-  high === undefined || middle === undefined || low === undefined
+const messageLength = (head: readonly number[]): number =>
+  head.length < 4
     ? Number.POSITIVE_INFINITY
-    : 4 + ((high << 16) | (middle << 8) | low);
+    : 4 + (((head[1] ?? 0) << 16) | ((head[2] ?? 0) << 8) | (head[3] ?? 0));
 
 const tooLarge = (): Parsed<never> => no("too_large", `a ClientHello of more than ${maxHelloBytes} bytes`);
 
-/** The handshake message out of its records, which are known to be whole. */
-function messageIn(bytes: Uint8Array, length: number): Uint8Array {
-  if (bytes.length === recordHeader + length) return bytes.subarray(recordHeader);
+/** The handshake message out of its records, which are known to be whole, and to end with it. */
+function messageIn(bytes: Uint8Array, end: number, length: number): Uint8Array {
+  if (end === recordHeader + length) return bytes.subarray(recordHeader, end);
   const message = new Uint8Array(length);
   let have = 0;
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < end; ) {
     const start = at + recordHeader;
     at = start + (((bytes[at + 3] ?? 0) << 8) | (bytes[at + 4] ?? 0));
     message.set(bytes.subarray(start, at), have);
@@ -122,41 +119,38 @@ function messageIn(bytes: Uint8Array, length: number): Uint8Array {
   return message;
 }
 
+/** In one pass, by one cursor: a view for each list would cost more than reading it, and every connection comes here. */
 function parseBody(message: Uint8Array, used: number): Parsed<ClientHello> {
   const cursor = new Cursor(message, 4);
   const legacyVersion = cursor.u16();
-  const random = cursor.bytes(32);
+  cursor.skip(32);
   const sessionId = cursor.vector(1);
-  const suites = cursor.vector(2);
-  const compression = cursor.vector(1);
-  if (legacyVersion === undefined || random === undefined || sessionId === undefined)
-    return malformed("cut short");
-  if (suites === undefined || compression === undefined) return malformed("cut short");
+  if (legacyVersion === undefined || sessionId === undefined) return malformed("cut short");
   if (legacyVersion >> 8 !== 3) return malformed("no TLS version");
   if (sessionId.length > 32) return malformed("a session id longer than 32 bytes");
-  const cipherSuites = u16List(suites);
-  if (cipherSuites === undefined) return malformed("the cipher suites are empty or of odd length");
+  const cipherSuites = cursor.u16List(2);
+  if (cipherSuites === undefined) return malformed("the cipher suites are cut short, empty or of odd length");
+  const compression = cursor.vector(1);
+  if (compression === undefined) return malformed("cut short");
   if (!compression.includes(0)) return malformed("the null compression method is not offered");
 
-  const found: Found = {
+  const hello: Reading = {
+    legacyVersion,
+    sessionId: sessionId.slice(),
     versions: [legacyVersion],
+    cipherSuites,
+    extensions: [],
     serverName: null,
     alpn: [],
     signatureAlgorithms: [],
     supportedGroups: [],
   };
-  const extensions: number[] = [];
-  if (!cursor.done) {
-    const block = cursor.vector(2);
-    if (block === undefined) return malformed("the extensions are cut short");
-    if (!cursor.done) return malformed("bytes after the extensions");
-    const problem = parseExtensions(block, extensions, found);
-    if (problem !== undefined) return malformed(problem);
-  }
-  return ok({ legacyVersion, sessionId: sessionId.slice(), cipherSuites, extensions, ...found }, used);
+  const problem = cursor.done ? undefined : parseExtensions(cursor, hello);
+  return problem === undefined ? ok(hello, used) : malformed(problem);
 }
 
-interface Found {
+interface Reading extends ClientHello {
+  readonly extensions: number[];
   serverName: string | null;
   alpn: readonly string[];
   signatureAlgorithms: readonly number[];
@@ -164,62 +158,70 @@ interface Found {
   versions: readonly number[];
 }
 
-function parseExtensions(block: Uint8Array, types: number[], found: Found): string | undefined {
-  const cursor = new Cursor(block);
+function parseExtensions(cursor: Cursor, hello: Reading): string | undefined {
+  const size = cursor.u16();
+  if (size === undefined || size > cursor.left) return "the extensions are cut short";
+  if (size < cursor.left) return "bytes after the extensions";
+  const types = hello.extensions;
   const seen = new Set<number>();
+  let last = -1;
   while (!cursor.done) {
     const type = cursor.u16();
     const length = cursor.u16();
     if (type === undefined || length === undefined || length > cursor.left)
       return "an extension is cut short";
     if (seen.has(type)) return `extension ${type} twice (RFC 8446 §4.2)`;
-    if (types.at(-1) === extension.preSharedKey)
-      return "pre_shared_key is not the last extension (RFC 8446 §4.2.11)";
+    if (last === extension.preSharedKey) return "pre_shared_key is not the last extension (RFC 8446 §4.2.11)";
     seen.add(type);
     types.push(type);
-    const start = cursor.at;
-    cursor.skip(length);
-    // Most types are of no interest here.
-    if (!read.has(type)) continue;
-    const problem = parseExtension(type, new Cursor(block, start, cursor.at), found);
+    last = type;
+    const end = cursor.at + length;
+    const problem = parseExtension(type, cursor, end, hello);
     if (problem !== undefined) return problem;
   }
   return undefined;
 }
 
-function parseExtension(type: number, cursor: Cursor, found: Found): string | undefined {
+/**
+ * Reads one extension, or passes over it. What is read has to end where the extension does: a list whose length says
+ * otherwise leaves the cursor elsewhere, or spoilt.
+ */
+function parseExtension(type: number, cursor: Cursor, end: number, hello: Reading): string | undefined {
   switch (type) {
     case extension.serverName: {
-      const name = parseServerName(cursor);
+      const name = parseServerName(cursor, end);
       if (name === undefined) return "a malformed server_name (RFC 6066 §3)";
-      found.serverName = name;
+      hello.serverName = name;
       return undefined;
     }
     case extension.alpn: {
-      const ids = parseAlpn(cursor);
+      const ids = parseAlpn(cursor, end);
       if (ids === undefined) return "a malformed protocol list (RFC 7301 §3.1)";
-      found.alpn = ids;
+      hello.alpn = ids;
       return undefined;
     }
     case extension.supportedGroups: {
-      const values = wholeU16List(cursor, 2);
-      if (values === undefined) return "malformed supported_groups (RFC 8446 §4.2.7)";
-      found.supportedGroups = values;
+      const values = cursor.u16List(2);
+      if (values === undefined || cursor.at !== end) return "malformed supported_groups (RFC 8446 §4.2.7)";
+      hello.supportedGroups = values;
       return undefined;
     }
     case extension.signatureAlgorithms: {
-      const values = wholeU16List(cursor, 2);
-      if (values === undefined) return "malformed signature_algorithms (RFC 8446 §4.2.3)";
-      found.signatureAlgorithms = values;
+      const values = cursor.u16List(2);
+      if (values === undefined || cursor.at !== end)
+        return "malformed signature_algorithms (RFC 8446 §4.2.3)";
+      hello.signatureAlgorithms = values;
       return undefined;
     }
     case extension.supportedVersions: {
-      const values = wholeU16List(cursor, 1);
-      if (values === undefined) return "malformed supported_versions (RFC 8446 §4.2.1)";
-      found.versions = values;
+      const values = cursor.u16List(1);
+      if (values === undefined || cursor.at !== end) return "malformed supported_versions (RFC 8446 §4.2.1)";
+      hello.versions = values;
       return undefined;
     }
     default:
+      // Most types are of no interest here.
+      cursor.skip(end - cursor.at);
       return undefined;
   }
 }
@@ -228,44 +230,25 @@ function parseExtension(type: number, cursor: Cursor, found: Found): string | un
  * One `host_name` and nothing else: no other type was ever defined, and two of one type are forbidden.
  * Its bytes are taken as they are, NUL included: what is no DNS name matches no route and is refused there.
  */
-function parseServerName(cursor: Cursor): string | undefined {
-  const list = cursor.vector(2);
-  if (list === undefined || !cursor.done) return undefined;
-  const entry = new Cursor(list);
-  const type = entry.u8();
-  const name = entry.vector(2);
-  if (type !== 0 || name === undefined || name.length === 0 || !entry.done) return undefined;
-  return latin1(name);
+function parseServerName(cursor: Cursor, end: number): string | undefined {
+  const list = cursor.u16();
+  if (list === undefined || cursor.at + list !== end) return undefined;
+  const type = cursor.u8();
+  const length = cursor.u16();
+  if (type !== 0 || length === undefined || length === 0 || cursor.at + length !== end) return undefined;
+  return cursor.latin1(length);
 }
 
-function parseAlpn(cursor: Cursor): string[] | undefined {
-  const list = cursor.vector(2);
-  if (list === undefined || list.length === 0 || !cursor.done) return undefined;
-  const entries = new Cursor(list);
+function parseAlpn(cursor: Cursor, end: number): string[] | undefined {
+  const list = cursor.u16();
+  if (list === undefined || list === 0 || cursor.at + list !== end) return undefined;
   const ids: string[] = [];
-  while (!entries.done) {
-    const id = entries.vector(1);
-    if (id === undefined || id.length === 0) return undefined;
-    ids.push(latin1(id));
+  while (cursor.at < end) {
+    const length = cursor.u8();
+    if (length === undefined || length === 0 || cursor.at + length > end) return undefined;
+    const id = cursor.latin1(length);
+    if (id === undefined) return undefined;
+    ids.push(id);
   }
   return ids;
-}
-
-/** A list behind its length that is all there is. */
-function wholeU16List(cursor: Cursor, size: 1 | 2): number[] | undefined {
-  const list = cursor.vector(size);
-  return list === undefined || !cursor.done ? undefined : u16List(list);
-}
-
-function u16List(bytes: Uint8Array): number[] | undefined {
-  if (bytes.length === 0 || bytes.length % 2 !== 0) return undefined;
-  const values: number[] = [];
-  for (let i = 0; i < bytes.length; i += 2) values.push(((bytes[i] ?? 0) << 8) | (bytes[i + 1] ?? 0));
-  return values;
-}
-
-function latin1(bytes: Uint8Array): string {
-  let text = "";
-  for (let i = 0; i < bytes.length; i++) text += String.fromCharCode(bytes[i] ?? 0);
-  return text;
 }

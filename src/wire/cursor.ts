@@ -94,4 +94,26 @@ export class Cursor {
     const length = size === 1 ? this.u8() : size === 2 ? this.u16() : this.u24();
     return length === undefined ? undefined : this.bytes(length);
   }
+
+  /** 16-bit values behind their length in bytes, a prefix of `size` bytes; neither none nor half a one. */
+  u16List(size: 1 | 2): number[] | undefined {
+    const length = size === 1 ? this.u8() : this.u16();
+    if (length === undefined || length === 0 || length % 2 !== 0) return undefined;
+    const start = this.#take(length);
+    if (start === undefined) return undefined;
+    const bytes = this.#bytes;
+    const values: number[] = [];
+    for (let i = start; i < start + length; i += 2) values.push(((bytes[i] ?? 0) << 8) | (bytes[i + 1] ?? 0));
+    return values;
+  }
+
+  /** The next `count` bytes as text, a character a byte. */
+  latin1(count: number): string | undefined {
+    const start = this.#take(count);
+    if (start === undefined) return undefined;
+    const bytes = this.#bytes;
+    let text = "";
+    for (let i = start; i < start + count; i++) text += String.fromCharCode(bytes[i] ?? 0);
+    return text;
+  }
 }
