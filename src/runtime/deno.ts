@@ -18,6 +18,7 @@ import type {
 } from "../types.ts";
 import { withoutGoaway } from "./deno-http2.ts";
 import { DenoConnection, DenoDuplex, type NativeAddress, type NativeConn } from "./deno-socket.ts";
+import { DenoTlsConnection, type EngineConstructor, findEngine, terminateNatively } from "./deno-tls.ts";
 import { endpoint } from "./endpoint.ts";
 import { clientHandshake, NodeRuntime, tooLate, unreachable } from "./node.ts";
 import { type Chunks, portableRelay } from "./relay.ts";
@@ -66,6 +67,13 @@ export class DenoRuntime extends NodeRuntime {
   override readonly version: string = Deno.version.deno;
   /** rustls reads what it is given to show, and knows few critical extensions (2.9.6). */
   override readonly showsAnyCertificate = false;
+  readonly #Engine: EngineConstructor | null;
+
+  /** @param Engine what TLS is done by; `null`: by `node:tls` */
+  constructor(Engine: EngineConstructor | null = findEngine()) {
+    super();
+    this.#Engine = Engine;
+  }
 
   override async listen(at: ListenAddress | SharedAddress, handlers: ListenHandlers): Promise<Listener> {
     // No native listener takes one.
@@ -156,6 +164,7 @@ export class DenoRuntime extends NodeRuntime {
     alpn: string | null,
   ): Promise<TlsConnection> {
     if (!(context instanceof NodeTlsContext)) throw new TypeError("the context must come from this runtime");
+    if (this.#Engine !== null) return terminateNatively(this.#Engine, connection, context, alpn);
     const duplex = new DenoDuplex(connection);
     // Deno's TLS waits for more where the client has ended before the handshake is over.
     let late: Deadline | undefined;
@@ -164,7 +173,7 @@ export class DenoRuntime extends NodeRuntime {
     };
     duplex.once("end", endedEarly);
     try {
-      const tls = await handshake(duplex, connection, context, alpn, duplex.flow, DenoTlsConnection);
+      const tls = await handshake(duplex, connection, context, alpn, duplex.flow, StreamedTlsConnection);
       duplex.off("end", endedEarly);
       if (duplex.readableEnded) noticeEnd(tls);
       else duplex.once("end", () => noticeEnd(tls));
@@ -197,17 +206,21 @@ export class DenoRuntime extends NodeRuntime {
 /** Below that a copy costs less than a new buffer might. */
 const smallChunk = 16 * 1024;
 
+async function readFor(from: DenoConnection): Promise<Uint8Array | null> {
+  const view = await from.readView();
+  return view === null || view.length > smallChunk ? view : view.slice();
+}
+
 /**
  * A native write is done with its bytes when it resolves, and TLS once nothing waits in its socket: what is read for
  * them may stand in one buffer, again and again.
  */
 const reused: Chunks<Connection> = {
-  read: async (from, to) => {
+  read: (from, to) => {
     if (!(from instanceof DenoConnection)) return from.read();
-    if (to instanceof DenoConnection || to instanceof TunnelStream) return from.readView();
-    if (!(to instanceof NodeTlsConnection)) return from.read();
-    const view = await from.readView();
-    return view === null || view.length > smallChunk ? view : view.slice();
+    if (to instanceof DenoConnection || to instanceof DenoTlsConnection || to instanceof TunnelStream)
+      return from.readView();
+    return to instanceof NodeTlsConnection ? readFor(from) : from.read();
   },
   written: (from, to) => {
     if (from instanceof DenoConnection && to instanceof NodeTlsConnection && to.socket.writableLength > 0)
@@ -255,7 +268,7 @@ interface Keeping {
   } | null;
 }
 
-class DenoTlsConnection extends NodeTlsConnection {
+class StreamedTlsConnection extends NodeTlsConnection {
   // An object for a certificate costs ten times as much, and is asked for its bytes alone; it is there if that is not.
   override peerLeaf(): Uint8Array | null {
     const { _handle } = this.socket as unknown as Keeping;

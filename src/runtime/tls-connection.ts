@@ -104,7 +104,7 @@ export interface LinkedCertificate {
 }
 
 /** More than anybody sends on purpose are cut. */
-const maxChain = 128;
+export const maxChain = 128;
 
 /**
  * The certificates of a runtime's linked list, whose last one may name itself as its issuer. One that was sent twice,

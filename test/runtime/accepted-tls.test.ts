@@ -6,8 +6,8 @@ import { certificatesFromPem } from "../../src/authority/pem.ts";
 import type { CertificateAndKey } from "../../src/core/contexts.ts";
 import { isEvented } from "../../src/core/evented.ts";
 import { placeReads } from "../../src/runtime/placed-reads.ts";
-import type { TlsConnection } from "../../src/types.ts";
-import { Pairs } from "../support/pairs.ts";
+import type { Runtime, TlsConnection } from "../../src/types.ts";
+import { Pairs, readAll } from "../support/pairs.ts";
 
 const size = 24 * 1024 * 1024;
 const byteAt = (at: number): number => (at * 7 + (at >> 12)) & 255;
@@ -24,8 +24,8 @@ after(() => pairs?.close());
 /** @param shown the client's certificate, for a server that asks for one; absent: it doesn't */
 async function terminated(
   shown?: CertificateAndKey | null,
+  runtime: Runtime = pairs.runtime,
 ): Promise<[client: TlsConnection, server: TlsConnection]> {
-  const { runtime } = pairs;
   const context = runtime.tlsContext({
     ...(await authority.server(["accepted.test"], dayMs)),
     clientCas: shown === undefined ? null : [authority.certificate.toString("pem")],
@@ -87,6 +87,40 @@ describe("a TLS connection that we accept", () => {
     });
   }
 
+  it("takes writes that don't wait for each other, in their order, while it is read", async () => {
+    const [client, server] = await terminated();
+    const sent = Buffer.alloc(3 * 1024 * 1024, "0123456789abcdef");
+    const writes = Promise.all(
+      Array.from({ length: 24 }, (_, i) => server.write(sent.subarray(i * 131_072, (i + 1) * 131_072))),
+    ).then(() => server.closeWrite());
+    const asked = server.read();
+    const heard = await readAll(client);
+    await writes;
+    assert.ok(sent.equals(heard));
+    await client.write(Buffer.from("and on"));
+    assert.equal(Buffer.from((await asked) ?? []).toString(), "and on");
+    await client.closeWrite();
+    assert.equal(await server.read(), null);
+    await server.closed;
+  });
+
+  it("gives what was put back first, and nothing after it was cut", async () => {
+    const [client, server] = await terminated();
+    await client.write(Buffer.from("b"));
+    const b = await server.read();
+    server.unread(b ?? new Uint8Array(0));
+    server.unread(Buffer.from("a"));
+    assert.equal(Buffer.from((await server.read()) ?? []).toString(), "a");
+    assert.equal(Buffer.from((await server.read()) ?? []).toString(), "b");
+    const waiting = assert.rejects(server.read());
+    server.abort();
+    await waiting;
+    await assert.rejects(server.read());
+    await assert.rejects(server.write(Buffer.from("x")));
+    await server.closeWrite();
+    await server.closed;
+  });
+
   it("knows the client's certificate and what came with it, byte by byte", async () => {
     const above = await Authority.open(await createAuthority("Above", { authoritiesBelow: 1 }));
     const issuing = await Authority.open(await above.authority("Issuing"), { above: above.chain });
@@ -105,9 +139,14 @@ describe("a TLS connection that we accept", () => {
     other.abort();
   });
 
-  it("on Deno has certificates as they came", async () => {
+  it("on Deno stands on what node:tls stands on, and on that where it is not as expected", async () => {
     if (pairs.runtime.name !== "deno") return;
-    const [, server] = await terminated(await authority.client({ commonName: "alice" }, dayMs));
+    // Where it runs alone: the file names globals that are not elsewhere.
+    const { DenoRuntime } = await import("../../src/runtime/deno.ts");
+    const { findEngine } = await import("../../src/runtime/deno-tls.ts");
+    assert.ok(findEngine() !== null, "Deno keeps it somewhere else: see deno-tls.ts");
+    const shown = await authority.client({ commonName: "alice" }, dayMs);
+    const [client, server] = await terminated(shown, new DenoRuntime(null));
     assert.ok("socket" in server && server.socket instanceof TLSSocket);
     const { _handle: handle } = server.socket as unknown as {
       _handle: { getPeerCertificateChain(): { certificates: readonly Uint8Array[] } };
@@ -117,6 +156,10 @@ describe("a TLS connection that we accept", () => {
       server.peerLeaf(),
       "Deno keeps them somewhere else: see deno.ts",
     );
+    await client.write(Buffer.from("there"));
+    assert.equal(Buffer.from((await server.read()) ?? []).toString(), "there");
+    await server.write(Buffer.from("and back"));
+    assert.equal(Buffer.from((await client.read()) ?? []).toString(), "and back");
     server.abort();
   });
 

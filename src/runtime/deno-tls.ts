@@ -1,0 +1,353 @@
+import { Duplex } from "node:stream";
+import { createSecureContext, TLSSocket } from "node:tls";
+import { Refusal } from "../errors.ts";
+import type { Connection, Endpoint, TlsConnection } from "../types.ts";
+import { alertRecord } from "../wire/alert.ts";
+import { DenoConnection } from "./deno-socket.ts";
+import { connectionClosed } from "./relay.ts";
+import { maxChain, type NodeTlsContext } from "./tls-connection.ts";
+
+/** What `node:tls` stands on in Deno (2.8 to 2.9): rustls, with no stream and no socket on either side of it. */
+interface Engine {
+  initServerTls(context: object): number;
+  attachJsStream(): number;
+  /** The object whose `onhandshakedone` and `onerror` are called, and which is `this` in what reads are given to. */
+  setHandle(owner: object): void;
+  setOnread(take: (this: Session, plaintext: ArrayBuffer | undefined) => void): void;
+  setAlpnProtocols(ids: readonly string[]): void;
+  start(): number;
+  /** Takes in ciphertext. Everything that comes of it is called within. */
+  receive(ciphertext: Uint8Array): void;
+  /** No more ciphertext is to come. */
+  emitEof(): void;
+  /** Encrypts, some of it now and the rest with each `receive`; calls the request's `oncomplete` after all of it. */
+  writeBuffer(request: Sealing, plaintext: Uint8Array): number;
+  /** Encrypts a close_notify. */
+  shutdown(request: object): number;
+  /** Ciphertext that is to go out; none: empty. */
+  drainEncOut(): Uint8Array;
+  destroySsl(): void;
+  getProtocol(into: { protocol?: string }): void;
+  getAlpnNegotiatedProtocol(into: { alpnProtocol?: string | false }): void;
+  isSessionReused(): boolean;
+  getPeerCertificateChain(): { readonly certificates?: readonly Uint8Array[] } | undefined;
+}
+
+export type EngineConstructor = new (kind: number, provider: number) => Engine;
+
+const needed: Readonly<Record<keyof Engine, true>> = {
+  initServerTls: true,
+  attachJsStream: true,
+  setHandle: true,
+  setOnread: true,
+  setAlpnProtocols: true,
+  start: true,
+  receive: true,
+  emitEof: true,
+  writeBuffer: true,
+  shutdown: true,
+  drainEncOut: true,
+  destroySsl: true,
+  getProtocol: true,
+  getAlpnNegotiatedProtocol: true,
+  isSessionReused: true,
+  getPeerCertificateChain: true,
+};
+
+/**
+ * The class of what a TLS socket has beneath it, or `null` where that is not as expected: there is no public way to it.
+ * Through `node:tls` every connection is two sockets more, whose making takes up to half of a handshake's CPU.
+ */
+export function findEngine(): EngineConstructor | null {
+  const none = new Duplex({ read: () => {}, write: (_chunk, _encoding, done) => done() });
+  const socket = new TLSSocket(none, { isServer: true, secureContext: createSecureContext() });
+  socket.on("error", () => {});
+  const found = (socket as { readonly _handle?: object | null })._handle?.constructor;
+  socket.destroy();
+  const prototype: unknown = found?.prototype;
+  if (typeof prototype !== "object" || prototype === null) return null;
+  const has = (name: string): boolean => typeof Reflect.get(prototype, name) === "function";
+  return Object.keys(needed).every(has) ? (found as EngineConstructor) : null;
+}
+
+/** As `wrap` of Deno's own `tls_wrap` has it. */
+const serverSide = 1;
+
+const nothing = new Uint8Array(0);
+
+/** One write: whether all of it is ciphertext by now. */
+class Sealing {
+  done = false;
+
+  oncomplete(): void {
+    this.done = true;
+  }
+}
+
+/** One side's TLS, and none of its bytes' ways: ciphertext in and out, plaintext in and out. */
+class Session {
+  readonly engine: Engine;
+  readonly plain: Uint8Array[] = [];
+  readonly sealing = new Sealing();
+  established = false;
+  /** The peer has said that nothing more comes, or its connection has. */
+  ended = false;
+  error: Error | undefined;
+  bytesRead = 0;
+  #free = false;
+
+  constructor(engine: Engine) {
+    this.engine = engine;
+    engine.setHandle(this);
+    engine.setOnread(onread);
+  }
+
+  onhandshakedone(): void {
+    this.established = true;
+  }
+
+  onerror(error: Error): void {
+    this.error ??= error;
+  }
+
+  /** `null`: no more is to come. */
+  take(ciphertext: Uint8Array | null): void {
+    if (this.#free) throw connectionClosed;
+    if (ciphertext !== null) this.engine.receive(ciphertext);
+    else {
+      this.engine.emitEof();
+      this.ended = true;
+    }
+  }
+
+  /** What is the first ciphertext of it; the next is given by `more`. */
+  seal(plaintext: Uint8Array): Uint8Array {
+    this.sealing.done = false;
+    if (this.#free || this.engine.writeBuffer(this.sealing, plaintext) !== 0) throw connectionClosed;
+    return this.engine.drainEncOut();
+  }
+
+  /** The next ciphertext of what is being sealed; `null`: that was all. */
+  more(): Uint8Array | null {
+    if (this.#free) throw connectionClosed;
+    if (!this.sealing.done) this.engine.receive(nothing);
+    if (this.sealing.done) return null;
+    const ciphertext = this.engine.drainEncOut();
+    // Nothing comes of it, and it is not done: the engine takes no more.
+    if (ciphertext.length === 0) throw connectionClosed;
+    return ciphertext;
+  }
+
+  /** Breaks the circle of it and its engine, too. */
+  free(): void {
+    if (this.#free) return;
+    this.#free = true;
+    this.engine.destroySsl();
+  }
+}
+
+/** One for all sessions. */
+function onread(this: Session, plaintext: ArrayBuffer | undefined): void {
+  if (plaintext === undefined) this.ended = true;
+  else {
+    this.bytesRead += plaintext.byteLength;
+    this.plain.push(new Uint8Array(plaintext));
+  }
+}
+
+/** What is encrypted at once: as much as the engine does. */
+const mostSealed = 48 * 1024;
+
+/** A finished handshake. Nothing is read of the connection beneath before somebody wants it, which sets the pace. */
+export class DenoTlsConnection implements TlsConnection {
+  readonly version: string;
+  readonly alpn: string | null;
+  readonly resumed: boolean;
+  bytesWritten = 0;
+
+  readonly #beneath: Connection;
+  readonly #session: Session;
+  #writeDone = false;
+  #gone = false;
+  #unsent = 0;
+  #lastWrite: Promise<void> = Promise.resolve();
+
+  constructor(beneath: Connection, session: Session) {
+    this.#beneath = beneath;
+    this.#session = session;
+    const protocol: { protocol?: string } = {};
+    session.engine.getProtocol(protocol);
+    this.version = protocol.protocol ?? "";
+    const alpn: { alpnProtocol?: string | false } = {};
+    session.engine.getAlpnNegotiatedProtocol(alpn);
+    this.alpn = alpn.alpnProtocol || null;
+    this.resumed = session.engine.isSessionReused();
+    void beneath.closed.then(() => this.abort());
+  }
+
+  get remote(): Endpoint {
+    return this.#beneath.remote;
+  }
+
+  get local(): Endpoint {
+    return this.#beneath.local;
+  }
+
+  get closed(): Promise<void> {
+    return this.#beneath.closed;
+  }
+
+  get bytesRead(): number {
+    return this.#session.bytesRead;
+  }
+
+  peerLeaf(): Uint8Array | null {
+    return this.#certificates()[0] ?? null;
+  }
+
+  peerChain(): readonly Uint8Array[] {
+    const all = this.#certificates();
+    // One that was sent twice counts once.
+    return all.filter((each, i) => i === 0 || Buffer.compare(each, all[i - 1] ?? nothing) !== 0);
+  }
+
+  #certificates(): readonly Uint8Array[] {
+    return (this.#session.engine.getPeerCertificateChain()?.certificates ?? []).slice(0, maxChain);
+  }
+
+  read(): Promise<Uint8Array | null> {
+    const chunk = this.#session.plain.shift();
+    if (chunk !== undefined) return Promise.resolve(chunk);
+    return this.#session.ended ? Promise.resolve(null) : this.#next();
+  }
+
+  async #next(): Promise<Uint8Array | null> {
+    const session = this.#session;
+    for (;;) {
+      session.take(await nextBytes(this.#beneath));
+      const chunk = session.plain.shift();
+      if (session.error !== undefined) {
+        // Its alert, unless it would have to wait for what the peer may never read.
+        if (this.#unsent === 0) await this.#inTurn(nothing).catch(() => {});
+        this.abort();
+        throw session.error;
+      }
+      // TLS 1.2 has answers of its own, and TLS 1.3 none that could not wait for the next write.
+      if (chunk === undefined || this.version !== "TLSv1.3") await this.#inTurn(nothing);
+      if (session.ended && this.#writeDone) this.abort();
+      if (chunk !== undefined) return chunk;
+      if (session.ended) return null;
+    }
+  }
+
+  unread(bytes: Uint8Array): void {
+    if (bytes.length > 0) this.#session.plain.unshift(bytes);
+  }
+
+  write(bytes: Uint8Array): Promise<void> {
+    this.bytesWritten += bytes.length;
+    return this.#inTurn(bytes);
+  }
+
+  /** Records go out in the order in which they were made. Of no bytes: what TLS has to say by itself. */
+  #inTurn(bytes: Uint8Array): Promise<void> {
+    if (this.#unsent++ === 0) this.#lastWrite = this.#send(bytes);
+    else {
+      const next = (): Promise<void> => this.#send(bytes);
+      this.#lastWrite = this.#lastWrite.then(next, next);
+    }
+    return this.#lastWrite;
+  }
+
+  async #send(bytes: Uint8Array): Promise<void> {
+    const session = this.#session;
+    try {
+      if (bytes.length === 0) await sendOut(this.#beneath, session);
+      for (let at = 0; at < bytes.length; at += mostSealed) {
+        const part = bytes.length <= mostSealed ? bytes : bytes.subarray(at, at + mostSealed);
+        for (let out: Uint8Array | null = session.seal(part); out !== null; out = session.more())
+          await this.#beneath.write(out);
+      }
+    } catch (error) {
+      this.abort();
+      throw error;
+    } finally {
+      this.#unsent--;
+    }
+  }
+
+  async closeWrite(): Promise<void> {
+    if (this.#writeDone || this.#gone) return;
+    this.#writeDone = true;
+    try {
+      await this.#lastWrite;
+      if (this.#gone) return;
+      this.#session.engine.shutdown({});
+      await sendOut(this.#beneath, this.#session);
+    } catch {
+      this.abort();
+      return;
+    }
+    await this.#beneath.closeWrite();
+    if (this.#session.ended) this.abort();
+  }
+
+  /** Without a close_notify the peer knows that the stream was cut (RFC 8446 §6.1); no TCP reset is needed. */
+  abort(): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    this.#session.free();
+    this.#beneath.abort();
+  }
+}
+
+const nextBytes = (connection: Connection): Promise<Uint8Array | null> =>
+  connection instanceof DenoConnection ? connection.readView() : connection.read();
+
+/** Sends what the session has to say, if it has. */
+async function sendOut(connection: Connection, session: Session): Promise<void> {
+  const ciphertext = session.engine.drainEncOut();
+  if (ciphertext.length > 0) await connection.write(ciphertext);
+}
+
+/** The server's handshake; the ClientHello is already put back in the connection. */
+export async function terminateNatively(
+  Engine: EngineConstructor,
+  beneath: Connection,
+  context: NodeTlsContext,
+  alpn: string | null,
+): Promise<DenoTlsConnection> {
+  const session = new Session(new Engine(serverSide, 0));
+  let cause: unknown;
+  try {
+    begin(session.engine, context, alpn);
+    for (let more = true; more && session.error === undefined; ) {
+      const ciphertext = await nextBytes(beneath);
+      session.take(ciphertext);
+      await sendOut(beneath, session);
+      if (session.established && session.error === undefined) return new DenoTlsConnection(beneath, session);
+      more = ciphertext !== null;
+    }
+  } catch (error) {
+    cause = error;
+  }
+  session.free();
+  // Without a word of the engine's own the alert is still ours to send.
+  if (beneath.bytesWritten === 0) await beneath.write(alertRecord("handshake_failure")).catch(() => {});
+  beneath.abort();
+  const why = session.error?.message ?? "the client went away during the handshake";
+  throw new Refusal("handshake_failed", why, { cause: session.error ?? cause });
+}
+
+function begin(engine: Engine, context: NodeTlsContext, alpn: string | null): void {
+  const options = {
+    ...context.secureContext.context,
+    requestCert: context.requestsCertificate,
+    // The chain is verified by us, and only by us: runtimes disagree on what they check.
+    rejectUnauthorized: false,
+  };
+  if (engine.initServerTls(options) !== 0) throw new Error("the runtime refuses the TLS context");
+  engine.attachJsStream();
+  if (alpn !== null) engine.setAlpnProtocols([alpn]);
+  engine.start();
+}
