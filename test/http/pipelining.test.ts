@@ -114,14 +114,21 @@ describe("a client that sends requests and does not wait for answers", () => {
     await served.over;
   });
 
-  it("is cut where it hides a flood of them behind a body", async () => {
+  it("is heard one at a time where it hides a flood of them behind a body", async () => {
     const post = "POST /it HTTP/1.1\r\nHost: a.test\r\nContent-Length: 8000\r\n\r\n";
     const client = flooding([
-      Buffer.concat([Buffer.from(post + "b".repeat(8000)), Buffer.from(one.repeat(5000))]),
+      Buffer.concat([Buffer.from(post + "b".repeat(8000)), Buffer.from(one.repeat(2000))]),
+      ...Array.from({ length: 100 }, () => Buffer.from(one.repeat(10))),
     ]);
     const served = serve(client.connection);
-    await served.over;
+    await turns(() => served.heard() === 1);
+    for (let i = 0; i < 100; i++) await new Promise((resolve) => setImmediate(resolve));
     assert.equal(served.heard(), 1);
-    assert.equal(client.answers(), 0);
+    assert.ok(client.taken() <= 2, `${client.taken()} chunks were read while one request was under way`);
+    served.go();
+    await turns(() => client.answers() === 3001);
+    assert.equal(client.answers(), 3001);
+    client.end();
+    await served.over;
   });
 });

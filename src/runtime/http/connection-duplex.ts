@@ -6,36 +6,18 @@ import { connectionClosed } from "../relay.ts";
 /** Parts of one message up to so many bytes are put together before they go out: to copy them is cheaper. */
 const smallMessage = 16 * 1024;
 
-/** What was read of a connection before it was given away. */
-export interface HandedOver {
-  /** Comes first. Grows until the connection is read by its new owner; `null`: the peer's end. */
-  readonly left: (Uint8Array | null)[];
-  /** A read that nobody waits for yet: it comes next. */
-  readonly underWay: Promise<Uint8Array | null> | null;
-}
-
 /** Any connection as a Node stream, for the HTTP libraries. */
 export class ConnectionDuplex extends Duplex {
   readonly connection: Connection;
   /** The same connection where it gives its bytes as events, which cost less than a promise for each. */
   readonly #evented: EventedConnection | null;
   #started = false;
-  #full: (() => boolean) | null = null;
-  #atOnce: (() => number) | null = null;
-  /** Read, and to be handed over when it is asked for. */
-  #rest: Uint8Array | null = null;
-  #wanted = false;
   #reading = false;
   #ended = false;
   #gone = false;
   #unwritten: ((error?: Error | null) => void) | null = null;
-  #underWay: Promise<Uint8Array | null> | null = null;
-  /** What came after the connection was given away, or was not taken before. */
-  #left: (Uint8Array | null)[] | null = null;
   /** Told of every chunk that is about to go out. */
   sees: ((chunk: Uint8Array) => void) | null = null;
-  /** Told before every chunk that has come. */
-  hears: (() => void) | null = null;
 
   /** @param byEvents whether it may take bytes as events, and say that they are written within the call */
   constructor(connection: Connection, byEvents = true) {
@@ -48,7 +30,6 @@ export class ConnectionDuplex extends Duplex {
 
   readonly #closed = (): void => {
     this.#gone = true;
-    if (this.#left !== null) return void this.destroy();
     if (this.#evented === null) {
       // Whoever reads nothing for now would not notice: what came before the end is little, and then comes the end.
       this.#pull();
@@ -60,17 +41,8 @@ export class ConnectionDuplex extends Duplex {
   };
 
   readonly #take = (chunk: Uint8Array | null): boolean => {
-    if (this.#left !== null) {
-      this.#left.push(chunk);
-      return false;
-    }
     if (chunk === null) this.#ended = true;
-    else this.hears?.();
     if (!this.destroyed && !this.push(chunk) && chunk !== null) this.#evented?.hold();
-    else if (chunk !== null && this.#full?.() === true) {
-      this.#wanted = true;
-      this.#evented?.hold();
-    }
     return false;
   };
 
@@ -82,68 +54,18 @@ export class ConnectionDuplex extends Duplex {
   #pull(): void {
     if (this.#reading || this.destroyed || this.readableEnded) return;
     this.#reading = true;
-    this.#underWay = this.#rest === null ? this.connection.read() : Promise.resolve(this.#rest);
-    this.#underWay.then(
+    this.connection.read().then(
       (chunk) => {
         this.#reading = false;
-        if (this.#left !== null) return;
-        if (chunk !== null) this.hears?.();
-        this.push(this.#part(chunk));
+        this.push(chunk);
         if (this.#gone && chunk !== null) this.#pull();
       },
       (error: Error) => this.destroy(error),
     );
   }
 
-  /** As much as may be handed over now; the rest is next. */
-  #part(chunk: Uint8Array | null): Uint8Array | null {
-    const most = this.#atOnce?.() ?? Number.POSITIVE_INFINITY;
-    this.#rest = chunk === null || chunk.length <= most ? null : chunk.subarray(most);
-    return this.#rest === null ? chunk : (chunk?.subarray(0, most) ?? null);
-  }
-
-  /**
-   * Reads on only while `full` says no; asked before every read, and again at every `wake`. For what reads this
-   * stream without making it wait, as HTTP servers do with heads, and Bun's with bodies.
-   *
-   * @param atOnce bytes that are handed over before `full` is asked again
-   */
-  holdWhile(full: () => boolean, atOnce: () => number): void {
-    this.#full = full;
-    this.#atOnce = atOnce;
-  }
-
-  /** Whoever reads from now on makes it wait as any other stream. */
-  holdNoMore(): void {
-    this.#full = null;
-    this.#atOnce = null;
-    this.wake();
-  }
-
-  /**
-   * Gives the connection away: whoever has switched protocols needs nothing of a stream any more, which lives on only
-   * to be destroyed with it. What was written must be out.
-   */
-  handOver(): HandedOver {
-    const left: (Uint8Array | null)[] = [];
-    this.#left = left;
-    this.#evented?.hold();
-    for (let chunk: Uint8Array | null = this.read(); chunk !== null; chunk = this.read()) left.push(chunk);
-    if (this.#rest !== null && !this.#reading) left.push(this.#rest);
-    if (this.#ended || this.readableEnded) left.push(null);
-    return { left, underWay: this.#reading ? this.#underWay : null };
-  }
-
-  wake(): void {
-    if (this.destroyed || !this.#wanted || this.#full?.() === true) return;
-    this.#wanted = false;
-    this._read();
-  }
-
   override _read(): void {
-    if (this.#left !== null) return;
-    if (this.#full?.() === true) this.#wanted = true;
-    else if (this.#evented === null) this.#pull();
+    if (this.#evented === null) this.#pull();
     else if (this.#started) this.#evented.release();
     else this.#start(this.#evented);
   }

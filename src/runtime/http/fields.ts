@@ -10,8 +10,8 @@ export function fieldsOf(raw: readonly string[]): [string, string][] {
 /** No prototype: `constructor` is a field name like any other. */
 const empty = <T>(): Record<string, T> => Object.create(null) as Record<string, T>;
 
-/** As HTTP/1.1 libraries take them: every field a line of its own. */
-export function grouped(fields: HttpFields): Record<string, string[]> {
+/** By their names. */
+function grouped(fields: HttpFields): Record<string, string[]> {
   const headers = empty<string[]>();
   for (const [name, value] of fields) {
     const values = headers[name];
@@ -19,13 +19,6 @@ export function grouped(fields: HttpFields): Record<string, string[]> {
     else values.push(value);
   }
   return headers;
-}
-
-/** One behind the other, as HTTP/1.1 libraries take them with the least work: every field a line of its own. */
-export function flat(fields: HttpFields): string[] {
-  const raw: string[] = [];
-  for (const [name, value] of fields) raw.push(name, value);
-  return raw;
 }
 
 /** What a comma would tear apart (RFC 9110 §5.3, RFC 9113 §8.2.3) or readers don't expect in one field. */

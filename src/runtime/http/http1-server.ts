@@ -1,317 +1,306 @@
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { Duplex } from "node:stream";
-import { Gone } from "../../http/cancellation.ts";
-import type { HttpBody, HttpExchange, HttpFields, HttpRequest, HttpResponse } from "../../http/exchange.ts";
+import { type Deadline, deadline } from "../../core/deadline.ts";
+import { Refusal } from "../../errors.ts";
+import type { Cancellation, HttpServing } from "../../http/exchange.ts";
+import type { Connection, ServingLimits } from "../../types.ts";
+import { parseRequestHead, type RequestHead } from "../../wire/http1/head.ts";
+import { HeadReader } from "../../wire/http1/head-reader.ts";
+import { IdleWatch } from "../relay.ts";
+import { type Carrier, Http1Exchange } from "./http1-exchange.ts";
+import { Http1RequestBody, highWater } from "./http1-request-body.ts";
+import { maxHeaderBytes } from "./incoming.ts";
+import { Intake } from "./intake.ts";
+import { Outlet } from "./outlet.ts";
+import { internalError, lingerMs, longestHeadMs, quietMs } from "./served.ts";
 
-import { contentLength, fieldsOf, flat, grouped } from "./fields.ts";
-import { maxHeaderBytes, RequestBody } from "./incoming.ts";
-import { smallBody } from "./response-body.ts";
-import { drained, endGently, endIfDone, headIsHere, internalError, type Served } from "./served.ts";
-import { switchedConnection } from "./switched-connection.ts";
+/** Of what comes behind a request that is not answered yet, until the client is made to wait. */
+const readAhead = 4 * 1024;
 
-const servedBy = new WeakMap<Duplex, Served>();
+const parse = (bytes: Uint8Array) => parseRequestHead(bytes, maxHeaderBytes);
+const nothing = new Uint8Array(0);
 
-const server = createServer({
-  maxHeaderSize: maxHeaderBytes,
-  keepAliveTimeout: 0,
-  requestTimeout: 0,
-  headersTimeout: 0,
-});
-// Beyond such a count fields would be dropped without a word; their bytes are bounded.
-server.maxHeadersCount = 0;
-// A client may close its sending half and then read the answer.
-Object.defineProperty(server, "httpAllowHalfOpen", { value: true });
-// It never listens: connections are handed to it. Some runtimes drop every connection after its first response
-// where a server does not listen (any more), so it says that it does.
-Object.defineProperty(server, "listening", { value: true });
-
-const onRequest =
-  (waits: boolean) =>
-  (request: IncomingMessage, response: ServerResponse): void => {
-    // Parsers know more versions than those whose framing is this one (RFC 9112 §2.3).
-    if (request.httpVersion !== "1.1" && request.httpVersion !== "1.0") {
-      response.writeHead(505, { "content-length": 0, connection: "close" });
-      response.end();
-      return;
-    }
-    const stream: Duplex = request.socket;
-    const served = servedBy.get(stream);
-    if (served === undefined) stream.destroy();
-    else void answer(served, request, response, waits);
-  };
-server.on("request", onRequest(false));
-server.on("checkContinue", onRequest(true));
-// Any other expectation (RFC 9110 §10.1.1).
-server.on("checkExpectation", (_request: IncomingMessage, response: ServerResponse) => {
-  response.writeHead(417, { "content-length": 0 });
-  response.end();
-});
-server.on("upgrade", (request: IncomingMessage, stream: Duplex, head: Uint8Array) => {
-  const served = servedBy.get(stream);
-  if (served === undefined) stream.destroy();
-  else void answerUpgrade(served, request, stream, head);
-});
-server.on("connect", (_request: IncomingMessage, stream: Duplex) => {
-  // This is no forward proxy.
-  endGently(stream, "HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-});
-server.on("clientError", (error: Error & { readonly code?: string }, stream: Duplex) => {
-  const served = servedBy.get(stream);
-  // In the middle of another request's answer there is no place for one of its own.
-  if (served === undefined || served.active > 0 || !stream.writable) return void stream.destroy(error);
-  const status =
-    error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
-  endGently(stream, `HTTP/1.1 ${status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
-});
-
-/** Requests that wait for the answer to the one before, until the client is made to wait: a head costs far more than its bytes. */
-const maxWaiting = 16;
-/** What is read of heads at once has as many as fit into it; where more wait than that, somebody fills the memory. */
-const headsAtOnce = 4096;
-const flood = 512;
+const short = (status: string): string =>
+  `HTTP/1.1 ${status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`;
 
 /** Serves HTTP/1.1 on a connection until it closes. */
-export function serveHttp1(served: Served): void {
-  const { stream, draining } = served;
-  servedBy.set(stream, served);
-  stream.holdWhile(
-    () => served.waiting.length >= maxWaiting || served.bodyFull?.() === true,
-    () => (served.unfinished?.() === true ? Number.POSITIVE_INFINITY : headsAtOnce),
-  );
-  const drain = (): void => endIfDone(served);
-  draining.addEventListener("abort", drain, { once: true });
-  stream.once("close", () => draining.removeEventListener("abort", drain));
-  stream.once("close", () => {
-    served.quiet?.cancel();
-    for (const go of served.waiting.splice(0)) go();
-  });
-  server.emit("connection", stream);
-}
-
-function requestOf(incoming: IncomingMessage, body: HttpBody | null): HttpRequest {
-  const fields = fieldsOf(incoming.rawHeaders);
-  return {
-    method: incoming.method ?? "GET",
-    target: incoming.url ?? "/",
-    authority: fields.find(([name]) => name === "host")?.[1] ?? null,
-    version: incoming.httpVersion === "1.0" ? "1.0" : "1.1",
-    fields,
-    body,
-    // Only chunks leave room for any (RFC 9112 §7.1.2).
-    ...(incoming.headers["transfer-encoding"] === undefined
-      ? {}
-      : { trailers: () => fieldsOf(incoming.rawTrailers) }),
-  };
-}
-
-/** What may wait of a body that nobody takes before the client is made to wait. */
-const highWater = 64 * 1024;
-
-/** RFC 9112 §6.3: a request that announces no body has none, whatever its method. */
-const hasBody = ({ headers }: IncomingMessage): boolean =>
-  headers["content-length"] !== undefined || headers["transfer-encoding"] !== undefined;
-
-function bodyOf(
-  incoming: IncomingMessage,
-  outgoing: ServerResponse,
-  served: Served,
-  waits: boolean,
-): HttpBody | null {
-  if (!hasBody(incoming)) return null;
-  return new RequestBody(
-    incoming,
-    () => {
-      if (waits && !outgoing.headersSent && !outgoing.destroyed) outgoing.writeContinue();
-    },
-    () => served.stream.wake(),
-    () => incoming.complete,
-  );
-}
-
-async function answer(
-  served: Served,
-  incoming: IncomingMessage,
-  outgoing: ServerResponse,
-  waits: boolean,
+export async function serveHttp1(
+  connection: Connection,
+  serving: HttpServing,
+  draining: Cancellation,
+  limits: ServingLimits,
 ): Promise<void> {
-  headIsHere(served);
-  served.quiet?.cancel();
-  // Of the last one that came, whose turn it may not be for long: those before it are here.
-  const bodyFull = hasBody(incoming) ? () => incoming.readableLength >= highWater : null;
-  served.bodyFull = bodyFull ?? served.bodyFull;
-  // One at a time: those behind must not be heard if this one turns out to end the connection.
-  if (served.active > 0 && !(await itsTurn(served))) return;
-  if (served.closing || outgoing.destroyed) return next(served);
-  served.active++;
-  const gone = new Gone();
-  outgoing.once("close", () => {
-    if (!outgoing.writableFinished) gone.abort();
-  });
-  incoming.on("error", gone.abort);
-  outgoing.on("error", gone.abort);
-  const body = bodyOf(incoming, outgoing, served, waits);
-  if (body !== null) {
-    const unfinished = (): boolean => !incoming.complete;
-    if (served.ended && unfinished()) served.stream.destroy();
-    served.unfinished = unfinished;
+  await new Http1Server(connection, serving, draining, limits).over;
+}
+
+/**
+ * One connection. A request is read once the answer to the one before is out, so that one is under way at a time and
+ * those behind it are bytes, of which few are taken.
+ */
+class Http1Server implements Carrier {
+  readonly over: Promise<void>;
+  readonly outlet: Outlet;
+  readonly draining: Cancellation;
+  gone = false;
+  readonly #connection: Connection;
+  readonly #serving: HttpServing;
+  readonly #headMs: number;
+  readonly #intake: Intake;
+  readonly #watch: IdleWatch;
+  readonly #heads = new HeadReader<RequestHead>(parse, maxHeaderBytes);
+  /** Runs while a request's head is to come, or to end. */
+  #head: Deadline | undefined;
+  /** Runs while the connection is to go, and has not been told so; then while its peer may hear its last word. */
+  #quiet: Deadline | undefined;
+  /** Under way. */
+  #exchange: Http1Exchange | null = null;
+  /** Not all here: of the request under way, or of one that was answered before its end. */
+  #body: Http1RequestBody | null = null;
+  /** What came behind the request under way. */
+  #waiting: Uint8Array[] = [];
+  #waitingBytes = 0;
+  #held = false;
+  /** The peer has closed its sending half. */
+  #ended = false;
+  /** No further request is heard. */
+  #closing = false;
+  #idle = false;
+
+  constructor(connection: Connection, serving: HttpServing, draining: Cancellation, limits: ServingLimits) {
+    this.#connection = connection;
+    this.#serving = serving;
+    this.draining = draining;
+    this.#headMs = limits.headMs ?? longestHeadMs;
+    this.#watch = new IdleWatch(
+      connection,
+      connection,
+      limits,
+      this.#late,
+      () => serving.mayBeSilent?.() ?? false,
+    );
+    this.outlet = new Outlet(connection, this.#broke);
+    this.#intake = new Intake(connection, this.#take, this.#broke);
+    this.over = connection.closed.then(this.#closed);
+    this.#head = deadline(this.#headMs, this.#late);
+    draining.addEventListener("abort", this.#drain, { once: true });
+    this.#intake.start();
+    if (draining.aborted) this.#drain();
   }
-  const respondOnce = (response: HttpResponse): Promise<void> => {
-    // Nobody has told the client to send its body, so that it may or may not come: no request can be found behind it.
-    const unsaid = waits && body instanceof RequestBody && !body.begun;
-    const close = served.draining.aborted || unsaid || response.last === true;
-    served.closing ||= close;
-    return respond(outgoing, response, {
-      close,
-      trailers: /(^|,)\s*trailers\s*(,|$)/i.test(String(incoming.headers.te)),
-    });
+
+  readonly #late = (): void => {
+    this.#idle = true;
+    this.#connection.abort();
   };
-  const exchange: HttpExchange = {
-    request: requestOf(incoming, body),
-    signal: gone,
-    respond: respondOnce,
-    upgrade: () => {
-      throw new TypeError("not a request to switch protocols");
-    },
+
+  readonly #broke = (): void => this.#connection.abort();
+
+  readonly #closed = (): void => {
+    this.gone = true;
+    this.#watch.stop();
+    this.#head?.cancel();
+    this.#quiet?.cancel();
+    this.draining.removeEventListener("abort", this.#drain);
+    this.outlet.gone();
+    this.#waiting = [];
+    this.#exchange?.body?.broke();
+    this.#exchange?.signal.abort();
+    if (this.#idle)
+      throw new Refusal("idle_timeout", "no byte either way, or no end of a request's head, for too long");
   };
-  try {
-    await served.serving.handle(exchange);
-  } catch {
-    if (!outgoing.headersSent) await respondOnce(internalError);
+
+  readonly #take = (chunk: Uint8Array | null): void => {
+    if (this.gone) return;
+    if (chunk === null) this.#peerEnded();
+    else if (this.#closing) return;
+    else if (this.#waiting.length > 0 || (this.#exchange !== null && this.#body === null)) {
+      this.#waiting.push(chunk);
+      this.#waitingBytes += chunk.length;
+      this.#pace();
+    } else this.#read(chunk);
+  };
+
+  #peerEnded(): void {
+    this.#ended = true;
+    this.#watch.halfClosed();
+    // A request that will never be whole, or a last word that was heard.
+    if (this.#closing || (this.#exchange !== null && this.#body !== null)) this.#connection.abort();
+    else if (this.#exchange === null) this.#endIfDone();
   }
-  served.active--;
-  if (body !== null) {
-    // What nobody took of the body goes past: the next request comes behind it.
-    served.unfinished = null;
-    if (served.bodyFull === bodyFull) served.bodyFull = null;
-    incoming.on("data", ignored);
-  }
-  if (served.waiting.length === 0) endIfDone(served);
-  next(served);
-}
 
-/** Resolves when it is the turn of a request behind others; false where the connection is over instead. */
-async function itsTurn(served: Served): Promise<boolean> {
-  if (served.waiting.length >= flood) {
-    served.stream.destroy();
-    return false;
-  }
-  await new Promise<void>((resolve) => served.waiting.push(resolve));
-  return true;
-}
-
-/** The next request has its turn, and there is room for another one. */
-function next({ waiting, stream }: Served): void {
-  waiting.shift()?.();
-  stream.wake();
-}
-
-const ignored = (): void => {};
-
-/** Sends all there is of a body, with the head. Resolves as `respond` does. */
-function endWith(outgoing: ServerResponse, { buffer, byteOffset, length }: Uint8Array): Promise<void> {
-  return new Promise((resolve) => {
-    outgoing.once("close", resolve);
-    outgoing.end(Buffer.from(buffer, byteOffset, length).toString("latin1"), "latin1", () => resolve());
-  });
-}
-
-interface Manner {
-  /** The connection is over behind it. */
-  readonly close: boolean;
-  /** The client takes trailers. */
-  readonly trailers: boolean;
-}
-
-async function respond(outgoing: ServerResponse, response: HttpResponse, manner: Manner): Promise<void> {
-  if (outgoing.destroyed || outgoing.headersSent) return;
-  const { fields } = response;
-  const headers = flat(manner.close ? fields.filter(([name]) => name !== "connection") : fields);
-  if (manner.close) headers.push("connection", "close");
-  outgoing.writeHead(response.status, headers);
-  const whole = manner.trailers ? null : (response.body?.takeWhole?.() ?? null);
-  if (whole !== null && whole.length <= smallBody) return endWith(outgoing, whole);
-  // A stream that says nothing for now has begun all the same: its head must not wait for the first word.
-  const patience = response.body === null ? undefined : setImmediate(() => outgoing.flushHeaders());
-  const length = response.body === null ? null : contentLength(fields);
-  let written: Promise<void> | null = null;
-  try {
-    for await (const chunk of response.body ?? []) {
-      clearImmediate(patience);
-      if (outgoing.destroyed) return;
-      // More than was announced is nobody's.
-      if (written !== null) break;
-      // By the length that was announced it is all there is (RFC 9112 §6.3), whenever its source says so.
-      if (chunk.length === length && length <= smallBody) written = endWith(outgoing, chunk);
-      else if (!outgoing.write(chunk)) await drained(outgoing);
-    }
-    if (written !== null) return await written;
-  } catch {
-    // The source broke: what the client has must not look complete.
-    outgoing.socket?.destroy(new Error("cut"));
-    return;
-  } finally {
-    clearImmediate(patience);
-  }
-  const trailers = manner.trailers ? (response.trailers?.() ?? []) : [];
-  if (trailers.length > 0 && outgoing.chunkedEncoding) outgoing.addTrailers(grouped(trailers));
-  await new Promise<void>((resolve) => {
-    outgoing.once("close", resolve);
-    outgoing.end(() => resolve());
-  });
-}
-
-/** A request to switch protocols has no response object: what it gets is written by hand, then closed. */
-async function answerUpgrade(
-  served: Served,
-  incoming: IncomingMessage,
-  stream: Duplex,
-  head: Uint8Array,
-): Promise<void> {
-  headIsHere(served);
-  served.quiet?.cancel();
-  // In its turn, as any other: nothing is read as a request behind it, so that none waits for it.
-  served.stream.holdNoMore();
-  if (served.active > 0 && !(await itsTurn(served))) return;
-  if (stream.writableLength > 0) await new Promise((resolve) => stream.write("", resolve));
-  if (stream.destroyed) return;
-  if (served.closing) return endGently(stream);
-  served.active++;
-  const gone = new Gone();
-  stream.once("close", gone.abort);
-  const headText = (status: number, fields: HttpFields): string =>
-    `HTTP/1.1 ${status} ${reasonPhrase(status)}\r\n${fields.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n`;
-  let answered: "responded" | "upgraded" | null = null;
-  const exchange: HttpExchange = {
-    request: requestOf(incoming, null),
-    signal: gone,
-    upgrade: (fields) => {
-      answered = "upgraded";
-      // Nothing else waits to go out, so that this is on its way now.
-      stream.write(headText(101, fields));
-      return switchedConnection(stream, head);
-    },
-    respond: async (response) => {
-      answered = "responded";
-      const kept = response.fields.filter(([name]) => name !== "connection" && name !== "transfer-encoding");
-      stream.write(headText(response.status, [...kept, ["connection", "close"]]));
-      try {
-        for await (const chunk of response.body ?? []) {
-          if (stream.destroyed) return;
-          if (!stream.write(chunk)) await drained(stream);
+  #read(chunk: Uint8Array): void {
+    let rest = chunk;
+    while (rest.length > 0 && !this.#closing) {
+      if (this.#body !== null) {
+        const used = this.#feed(this.#body, rest);
+        if (used === null) {
+          // In the middle of a request's answer there is no place for one of its own.
+          this.#connection.abort("reset");
+          return;
         }
-        endGently(stream);
-      } catch {
-        stream.destroy(new Error("cut"));
+        rest = rest.subarray(used);
+      } else if (this.#exchange === null) {
+        this.#parse(rest);
+        break;
+      } else {
+        this.#wait(rest);
+        break;
       }
-    },
-  };
-  try {
-    await served.serving.handle(exchange);
-  } catch {
-    if (answered === null) await exchange.respond(internalError);
+    }
+    this.#pace();
   }
-  served.active--;
-  if (answered !== "responded") stream.destroy();
+
+  #wait(bytes: Uint8Array): void {
+    this.#waiting.unshift(bytes);
+    this.#waitingBytes += bytes.length;
+  }
+
+  #feed(body: Http1RequestBody, bytes: Uint8Array): number | null {
+    const used = body.feed(bytes);
+    if (body.complete) {
+      this.#body = null;
+      if (this.#exchange === null) {
+        this.#headIsHere();
+        this.#endIfDone();
+      }
+    } else if (this.#exchange === null) this.#head ??= deadline(this.#headMs, this.#late);
+    return used;
+  }
+
+  #parse(bytes: Uint8Array): void {
+    const parsed = this.#heads.read(bytes);
+    if (parsed.kind === "ok") {
+      const { bytes: all } = this.#heads;
+      this.#headIsHere();
+      this.#quiet?.cancel();
+      this.#begin(parsed.value, parsed.used === all.length ? nothing : all.subarray(parsed.used));
+    } else if (parsed.kind === "more") this.#head ??= deadline(this.#headMs, this.#late);
+    else
+      void this.#endGently(
+        short(parsed.code === "too_large" ? "431 Request Header Fields Too Large" : "400 Bad Request"),
+      );
+  }
+
+  #headIsHere(): void {
+    this.#head?.cancel();
+    this.#head = undefined;
+  }
+
+  /** @param behind what came with it, which is here before anybody hears of it */
+  #begin(head: RequestHead, behind: Uint8Array): void {
+    // Parsers know more versions than those whose framing is this one (RFC 9112 §2.3).
+    if (head.version !== "1.1" && head.version !== "1.0")
+      return void this.#endGently(short("505 HTTP Version Not Supported"));
+    // This is no forward proxy.
+    if (head.method === "CONNECT") return void this.#endGently(short("405 Method Not Allowed"));
+    // RFC 9112 §6.3: a request that announces no body has none, whatever its method. One to switch protocols has none.
+    const body = head.framing.kind === "none" || head.upgrade ? null : new Http1RequestBody(head.framing);
+    const waits = expectation(head);
+    if (waits === "other") return void this.#endGently(short("417 Expectation Failed"));
+    const used = body === null ? 0 : body.feed(behind);
+    if (used === null) return void this.#endGently(short("400 Bad Request"));
+    if (used < behind.length) this.#wait(behind.subarray(used));
+    if (body !== null) body.taken = this.#pace;
+    const exchange = new Http1Exchange(this, head, body, waits === "continue");
+    this.#exchange = exchange;
+    this.#body = body?.complete === false ? body : null;
+    this.#serving.handle(exchange).then(
+      () => this.#finished(exchange),
+      () => this.#finished(exchange),
+    );
+  }
+
+  #finished(exchange: Http1Exchange): void {
+    if (this.gone) return;
+    if (exchange.answered === "upgraded") {
+      this.#connection.abort();
+      return;
+    }
+    if (exchange.answered === "no") void exchange.respond(internalError);
+    const { writing } = exchange;
+    if (writing !== null) {
+      void writing.then(() => this.#finished(exchange));
+      return;
+    }
+    this.#exchange = null;
+    if (exchange.last) return void this.#endGently();
+    // What nobody took of the body goes past: the next request comes behind it.
+    exchange.body?.ignore();
+    for (let chunk = this.#next(); chunk !== undefined; chunk = this.#next()) this.#read(chunk);
+    this.#pace();
+    if (this.#exchange === null) this.#endIfDone();
+  }
+
+  #next(): Uint8Array | undefined {
+    if (this.#closing || (this.#exchange !== null && this.#body === null)) return undefined;
+    const chunk = this.#waiting.shift();
+    this.#waitingBytes -= chunk?.length ?? 0;
+    return chunk;
+  }
+
+  /** Makes the client wait while more is here than is taken. */
+  readonly #pace = (): void => {
+    const full =
+      !this.#closing && (this.#waitingBytes >= readAhead || (this.#exchange?.body?.queued ?? 0) >= highWater);
+    if (full === this.#held) return;
+    this.#held = full;
+    if (full) this.#intake.hold();
+    else this.#intake.release();
+  };
+
+  readonly #drain = (): void => this.#endIfDone();
+
+  /**
+   * Ends a connection that has nothing under way and nothing to expect. While the router drains, one whose client was
+   * not told in an answer (`Connection: close`) stays a moment: a request may be on its way, and its answer tells.
+   */
+  #endIfDone(): void {
+    if (this.#exchange !== null || this.#closing) return;
+    if (this.#ended) void this.#endGently();
+    else if (this.draining.aborted) {
+      this.#quiet?.cancel();
+      this.#quiet = deadline(quietMs, () => {
+        if (this.#exchange === null) void this.#endGently();
+      });
+    }
+  }
+
+  /**
+   * Ends the connection so that the peer hears the last word: closing while bytes are unread would make the kernel
+   * send a reset, which throws the last word away at the other end.
+   */
+  async #endGently(lastWord?: string): Promise<void> {
+    if (this.#closing) return;
+    this.#closing = true;
+    this.#headIsHere();
+    this.#quiet?.cancel();
+    this.#waiting = [];
+    if (lastWord !== undefined) this.outlet.writeText(lastWord);
+    await this.outlet.room();
+    if (this.gone) return;
+    await this.#connection.closeWrite().catch(this.#broke);
+    if (this.gone) return;
+    if (this.#ended) return this.#connection.abort();
+    this.#quiet = deadline(lingerMs, () => this.#connection.abort());
+    this.#pace();
+  }
+
+  cut(): void {
+    this.#connection.abort("reset");
+  }
+
+  giveAway(): Connection {
+    const rest = this.#waiting.length < 2 ? (this.#waiting[0] ?? nothing) : Buffer.concat(this.#waiting);
+    this.#waiting = [];
+    return this.#intake.giveAway(rest);
+  }
 }
 
-const reasonPhrase = (status: number): string => (status === 101 ? "Switching Protocols" : "");
+/** RFC 9110 §10.1.1; HTTP/1.0 knows nothing of it. */
+function expectation({ version, fields }: RequestHead): "none" | "continue" | "other" {
+  if (version === "1.0") return "none";
+  let found: "none" | "continue" = "none";
+  for (const [name, value] of fields) {
+    if (name !== "expect") continue;
+    if (value.toLowerCase() !== "100-continue") return "other";
+    found = "continue";
+  }
+  return found;
+}

@@ -126,7 +126,6 @@ async function answer(
 ): Promise<void> {
   const { stream } = incoming;
   headIsHere(served);
-  served.active++;
   const gone = new Gone();
   let finished = false;
   stream.once("finish", () => {
@@ -146,7 +145,6 @@ async function answer(
           () => {
             if (waits && !stream.headersSent && !stream.destroyed) outgoing.writeContinue();
           },
-          () => {},
           () => !stream.aborted && !stream.destroyed && !gone.aborted,
         );
   const exchange: HttpExchange = {
@@ -164,7 +162,6 @@ async function answer(
   } catch {
     if (!stream.headersSent) await respond(stream, outgoing, internalError);
   }
-  served.active--;
   if (switches) stream.close();
   // What nobody took of the body goes past.
   else if (body !== null) incoming.on("data", ignored);

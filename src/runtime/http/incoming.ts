@@ -5,28 +5,23 @@ import type { HttpBody } from "../../http/exchange.ts";
 /** Of a request's head, line and fields. */
 export const maxHeaderBytes = 32 * 1024;
 
-/** A request's body, taken once. */
+/** The body of a request in HTTP/2, taken once. */
 export class RequestBody implements HttpBody {
-  begun = false;
   readonly #stream: Readable;
   readonly #wanted: () => void;
-  readonly #taken: () => void;
   readonly #isWhole: () => boolean;
 
   /**
    * @param wanted called when somebody begins to read
-   * @param taken called with every part that was read
    * @param isWhole whether its end is where its sender meant it to be: some libraries end one that was cut as any other
    */
-  constructor(stream: Readable, wanted: () => void, taken: () => void, isWhole: () => boolean) {
+  constructor(stream: Readable, wanted: () => void, isWhole: () => boolean) {
     this.#stream = stream;
     this.#wanted = wanted;
-    this.#taken = taken;
     this.#isWhole = isWhole;
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
-    this.begun = true;
     this.#wanted();
     return this.#parts();
   }
@@ -34,7 +29,6 @@ export class RequestBody implements HttpBody {
   async *#parts(): AsyncGenerator<Uint8Array> {
     // Whoever stops reading early still has an answer to give on the same connection.
     for await (const chunk of this.#stream.iterator({ destroyOnReturn: false })) {
-      this.#taken();
       yield chunk as Uint8Array;
     }
     if (!this.#isWhole())

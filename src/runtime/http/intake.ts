@@ -3,6 +3,9 @@ import type { Connection, EventedConnection } from "../../types.ts";
 import { connectionClosed } from "../relay.ts";
 import { takenOver } from "./switched-connection.ts";
 
+/** What may wait for the new owner of a connection before its peer is made to wait. */
+const highWater = 64 * 1024;
+
 /**
  * What comes of a connection, as it comes: by events where the connection has them, which cost less than a promise for
  * each. A read is under way at all times but while it is held, so that an end is noticed.
@@ -18,6 +21,7 @@ export class Intake {
   #gone = false;
   /** What came after the connection was given away. */
   #left: (Uint8Array | null)[] | null = null;
+  #leftBytes = 0;
 
   /**
    * @param take is given every chunk, to keep, and `null` at the peer's end
@@ -42,8 +46,13 @@ export class Intake {
   }
 
   readonly #sink = (chunk: Uint8Array | null): boolean => {
-    if (this.#left !== null) this.#left.push(chunk);
-    else this.#hand(chunk);
+    if (this.#left === null) this.#hand(chunk);
+    else {
+      this.#left.push(chunk);
+      this.#leftBytes += chunk?.length ?? 0;
+      // Not before: some runtimes don't notice the end of a connection that is held.
+      if (this.#leftBytes >= highWater) this.#evented?.hold();
+    }
     return false;
   };
 
@@ -101,7 +110,6 @@ export class Intake {
     const left: (Uint8Array | null)[] = rest.length === 0 ? [] : [rest];
     if (this.#ended) left.push(null);
     this.#left = left;
-    this.#evented?.hold();
     return takenOver(this.#connection, left, this.#reading);
   }
 }

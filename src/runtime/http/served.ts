@@ -10,20 +10,10 @@ export interface Served {
   /** Runs while a request's head is to come, or to end. */
   head: Deadline | undefined;
   readonly stream: ConnectionDuplex;
-  /** Requests under way: on HTTP/1.1 one, the others wait. */
-  active: number;
-  readonly waiting: (() => void)[];
-  /** Runs while the connection is to go, and has not been told so. */
-  quiet: Deadline | undefined;
-  /** No further request is heard. */
-  closing: boolean;
-  /** The peer has closed its sending half: no further request can come. */
-  ended: boolean;
-  /** Whether the body of the request under way is not all here; HTTP/1.1 alone has to ask. */
-  unfinished: (() => boolean) | null;
-  /** Whether so much waits of the body of the last request that came that its client should. */
-  bodyFull: (() => boolean) | null;
 }
+
+/** How long a client may take to the end of a request's head: of the first one since the handshake. */
+export const longestHeadMs = 60_000;
 
 /** A request has come. */
 export function headIsHere(served: Served): void {
@@ -51,22 +41,7 @@ export function endGently(stream: Duplex, lastWord?: string): void {
 }
 
 /** How long a client that was not told has to be silent before it is taken for one that has nothing more to ask. */
-const quietMs = 1000;
-
-/**
- * Ends a connection that has nothing under way and nothing to expect. While the router drains, one whose client was
- * not told in an answer (`Connection: close`) stays a moment: a request may be on its way, and its answer tells.
- */
-export function endIfDone(served: Served): void {
-  if (served.active > 0) return;
-  if (served.ended) endGently(served.stream);
-  else if (served.draining.aborted) {
-    served.quiet?.cancel();
-    served.quiet = deadline(served.closing ? 0 : quietMs, () => {
-      if (served.active === 0) endGently(served.stream);
-    });
-  }
-}
+export const quietMs = 1000;
 
 /** Resolves when there is room for more, or nobody to take it. */
 export const drained = (stream: Writable): Promise<void> =>

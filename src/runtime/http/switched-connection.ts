@@ -1,8 +1,5 @@
-import type { Duplex } from "node:stream";
 import { isEvented } from "../../core/evented.ts";
 import type { Connection, EventedConnection, PushedConnection } from "../../types.ts";
-import { ConnectionDuplex } from "./connection-duplex.ts";
-import { DuplexConnection } from "./duplex-connection.ts";
 
 /** What is left after 101: the connection itself, behind what was read of it already. */
 class SwitchedConnection implements Connection {
@@ -97,12 +94,3 @@ export const takenOver = (
   isEvented(below)
     ? new SwitchedEventedConnection(below, left, underWay)
     : new SwitchedConnection(below, left, underWay);
-
-/** The connection under the stream of an HTTP library that has switched protocols, and what it read too much. */
-export function switchedConnection(stream: Duplex, head: Uint8Array): Connection {
-  if (!(stream instanceof ConnectionDuplex)) return new DuplexConnection(stream, head);
-  stream.on("error", () => {});
-  const { left, underWay } = stream.handOver();
-  if (head.length > 0) left.unshift(head);
-  return takenOver(stream.connection, left, underWay);
-}
