@@ -22,12 +22,14 @@ export interface NativeConn {
 }
 
 /** How much is asked for at once: more as reads come back full, less again when a large one comes back nearly empty. */
+const leastRead = 1024;
 const smallRead = 4 * 1024;
 const largeRead = 64 * 1024;
 const bulkRead = 256 * 1024;
 const nextRead = (asked: number, got: number): number => {
-  if (got === asked) return asked === smallRead ? largeRead : bulkRead;
-  return asked === bulkRead && got < smallRead ? largeRead : asked;
+  if (got < asked) return asked === bulkRead && got < smallRead ? largeRead : asked;
+  if (asked === leastRead) return smallRead;
+  return asked === smallRead ? largeRead : bulkRead;
 };
 
 /** A connection on Deno's native sockets: reads and writes are calls, so the reader sets the pace by itself. */
@@ -42,6 +44,7 @@ export class DenoConnection implements Connection {
   #settle: () => void = () => {};
   #queue: Uint8Array[] = [];
   #buffer: Uint8Array = new Uint8Array(0);
+  #firstRead = smallRead;
   #readDone = false;
   #writeDone = false;
   #gone = false;
@@ -63,7 +66,7 @@ export class DenoConnection implements Connection {
     const waiting = this.#queue.shift();
     if (waiting !== undefined) return waiting;
     if (this.#readDone) return null;
-    if (this.#buffer.length === 0) this.#buffer = new Uint8Array(smallRead);
+    if (this.#buffer.length === 0) this.#buffer = new Uint8Array(this.#firstRead);
     let count: number | null;
     try {
       count = await this.conn.read(this.#buffer);
@@ -81,6 +84,12 @@ export class DenoConnection implements Connection {
     const size = nextRead(this.#buffer.length, count);
     if (size !== this.#buffer.length) this.#buffer = new Uint8Array(size);
     return view;
+  }
+
+  /** Much may never come: as long as nothing does, a buffer waits for it all the same. */
+  expectLittle(): void {
+    this.#buffer = new Uint8Array(0);
+    this.#firstRead = leastRead;
   }
 
   /** Whoever took the last view keeps it: the next one is in another buffer. */

@@ -20,8 +20,8 @@ interface Engine {
   receive(ciphertext: Uint8Array): void;
   /** No more ciphertext is to come. */
   emitEof(): void;
-  /** Encrypts, some of it now and the rest with each `receive`; calls the request's `oncomplete` after all of it. */
-  writeBuffer(request: Sealing, plaintext: Uint8Array): number;
+  /** Encrypts some of it now, and the rest with each `receive`. Whoever wants to hear of its end asks by the request. */
+  writeBuffer(request: object, plaintext: Uint8Array): number;
   /** Encrypts a close_notify. */
   shutdown(request: object): number;
   /** Ciphertext that is to go out; none: empty. */
@@ -75,20 +75,20 @@ const serverSide = 1;
 
 const nothing = new Uint8Array(0);
 
-/** One write: whether all of it is ciphertext by now. */
-class Sealing {
-  done = false;
+/** What is encrypted at once: as much as the engine does. */
+const mostSealed = 48 * 1024;
 
-  oncomplete(): void {
-    this.done = true;
-  }
-}
+/** In TLS 1.3 (RFC 8446 §5.1, §5.2): content of a record, and what it is longer by, with every cipher suite. */
+const record = 16 * 1024;
+const overhead = 5 + 1 + 16;
+
+/** Nobody wants to hear of a write's end. */
+const silent = {};
 
 /** One side's TLS, and none of its bytes' ways: ciphertext in and out, plaintext in and out. */
 class Session {
   readonly engine: Engine;
   readonly plain: Uint8Array[] = [];
-  readonly sealing = new Sealing();
   established = false;
   /** The peer has said that nothing more comes, or its connection has. */
   ended = false;
@@ -120,22 +120,17 @@ class Session {
     }
   }
 
-  /** What is the first ciphertext of it; the next is given by `more`. */
+  /** The first ciphertext of at most as much as is sealed at once. The next is given by `more`. */
   seal(plaintext: Uint8Array): Uint8Array {
-    this.sealing.done = false;
-    if (this.#free || this.engine.writeBuffer(this.sealing, plaintext) !== 0) throw connectionClosed;
+    if (this.#free || this.engine.writeBuffer(silent, plaintext) !== 0) throw connectionClosed;
     return this.engine.drainEncOut();
   }
 
-  /** The next ciphertext of what is being sealed; `null`: that was all. */
-  more(): Uint8Array | null {
+  /** The next ciphertext of what is being sealed; empty: that was all. */
+  more(): Uint8Array {
     if (this.#free) throw connectionClosed;
-    if (!this.sealing.done) this.engine.receive(nothing);
-    if (this.sealing.done) return null;
-    const ciphertext = this.engine.drainEncOut();
-    // Nothing comes of it, and it is not done: the engine takes no more.
-    if (ciphertext.length === 0) throw connectionClosed;
-    return ciphertext;
+    this.engine.receive(nothing);
+    return this.engine.drainEncOut();
   }
 
   /** Breaks the circle of it and its engine, too. */
@@ -154,9 +149,6 @@ function onread(this: Session, plaintext: ArrayBuffer | undefined): void {
     this.plain.push(new Uint8Array(plaintext));
   }
 }
-
-/** What is encrypted at once: as much as the engine does. */
-const mostSealed = 48 * 1024;
 
 /** A finished handshake. Nothing is read of the connection beneath before somebody wants it, which sets the pace. */
 export class DenoTlsConnection implements TlsConnection {
@@ -182,6 +174,7 @@ export class DenoTlsConnection implements TlsConnection {
     session.engine.getAlpnNegotiatedProtocol(alpn);
     this.alpn = alpn.alpnProtocol || null;
     this.resumed = session.engine.isSessionReused();
+    if (beneath instanceof DenoConnection) beneath.expectLittle();
     void beneath.closed.then(() => this.abort());
   }
 
@@ -265,8 +258,12 @@ export class DenoTlsConnection implements TlsConnection {
       if (bytes.length === 0) await sendOut(this.#beneath, session);
       for (let at = 0; at < bytes.length; at += mostSealed) {
         const part = bytes.length <= mostSealed ? bytes : bytes.subarray(at, at + mostSealed);
-        for (let out: Uint8Array | null = session.seal(part); out !== null; out = session.more())
-          await this.#beneath.write(out);
+        let out = session.seal(part);
+        if (out.length === 0) throw connectionClosed;
+        // Its length tells that all of it is there, and nothing else: then there is no more to ask for.
+        const all = part.length + overhead * Math.ceil(part.length / record);
+        const isAll = this.version === "TLSv1.3" && out.length === all;
+        for (; out.length > 0; out = isAll ? nothing : session.more()) await this.#beneath.write(out);
       }
     } catch (error) {
       this.abort();

@@ -199,6 +199,8 @@ export class DenoRuntime extends NodeRuntime {
   }
 
   override relay(left: Connection, right: Connection, limits: RelayLimits, taps?: Taps): Promise<RelayEnd> {
+    // Many are idle for hours.
+    if (left instanceof DenoTlsConnection && right instanceof DenoConnection) right.expectLittle();
     return portableRelay(left, right, limits, taps, reused);
   }
 }
