@@ -1,11 +1,13 @@
 import type { Duplex } from "node:stream";
-import type { Connection } from "../../types.ts";
-import { ConnectionDuplex } from "./connection-duplex.ts";
+import type { Connection, Endpoint } from "../../types.ts";
 
-/** The other way round: the bare stream that an HTTP library leaves after 101, as a connection again. */
+/** A stream has no address of its own. */
+const nowhere: Endpoint = { address: "", port: 0 };
+
+/** The other way round: an HTTP/2 stream that has switched protocols (RFC 8441), as a connection. */
 export class DuplexConnection implements Connection {
-  readonly remote: Connection["remote"];
-  readonly local: Connection["local"];
+  readonly remote = nowhere;
+  readonly local = nowhere;
   readonly closed: Promise<void>;
   bytesRead = 0;
   bytesWritten = 0;
@@ -14,14 +16,10 @@ export class DuplexConnection implements Connection {
   readonly #chunks: AsyncIterator<Uint8Array>;
   readonly #pending: Uint8Array[] = [];
 
-  constructor(stream: Duplex, head: Uint8Array) {
-    const below = stream instanceof ConnectionDuplex ? stream.connection : null;
-    this.remote = below?.remote ?? { address: "", port: 0 };
-    this.local = below?.local ?? { address: "", port: 0 };
+  constructor(stream: Duplex) {
     this.#stream = stream;
     // The peer's end must leave our own half open.
     this.#chunks = stream.iterator({ destroyOnReturn: false }) as AsyncIterator<Uint8Array>;
-    this.unread(head);
     this.closed = new Promise((resolve) => stream.once("close", resolve));
     stream.on("error", () => {});
   }

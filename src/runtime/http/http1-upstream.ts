@@ -6,12 +6,12 @@ import type { Connection } from "../../types.ts";
 import { ChunkedBody } from "../../wire/http1/chunked-body.ts";
 import { parseResponseHead, type ResponseHead } from "../../wire/http1/head.ts";
 import { HeadReader } from "../../wire/http1/head-reader.ts";
-import { AnswerBody, type BodySource } from "./answer-body.ts";
+import { AnswerBody, type BodySource } from "./http1-answer-body.ts";
+import { announcedLength, requestHead } from "./http1-request-head.ts";
+import { sendBody } from "./http1-send-body.ts";
 import { Intake } from "./intake.ts";
 import { Outlet } from "./outlet.ts";
-import { announcedLength, requestHead } from "./request-head.ts";
-import { refused } from "./response-body.ts";
-import { sendBody } from "./send-request.ts";
+import { refused } from "./refused.ts";
 
 /** Of an answer's head. */
 const maxHeadBytes = 64 * 1024;

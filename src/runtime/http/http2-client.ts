@@ -13,8 +13,9 @@ import type { Connection } from "../../types.ts";
 import { ConnectionDuplex } from "./connection-duplex.ts";
 import { DuplexConnection } from "./duplex-connection.ts";
 import { joined } from "./fields.ts";
-import { sendBody } from "./request-body.ts";
-import { ResponseBody, refused } from "./response-body.ts";
+import { sendBody } from "./http2-request-body.ts";
+import { ResponseBody } from "./http2-response-body.ts";
+import { refused } from "./refused.ts";
 
 /** Requests at once on one connection, where the upstream allows as many. */
 const maxStreams = 100;
@@ -226,7 +227,7 @@ function ask(opened: Opened, scheme: string, request: HttpClientRequest): Promis
       const status = Number(headers[":status"]);
       const fields = plainFields(headers);
       if (upgrade !== undefined && status >= 200 && status < 300) {
-        resolve({ status, fields, body: null, upgraded: new DuplexConnection(stream, new Uint8Array()) });
+        resolve({ status, fields, body: null, upgraded: new DuplexConnection(stream) });
         return;
       }
       const complete = (): boolean => ended && stream.rstCode === constants.NGHTTP2_NO_ERROR;

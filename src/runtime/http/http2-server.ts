@@ -154,7 +154,7 @@ async function answer(
     upgrade: (fields) => {
       if (!switches) throw new TypeError("not a request to switch protocols");
       stream.respond({ ":status": 200, ...joined(fields) });
-      return new DuplexConnection(stream, new Uint8Array());
+      return new DuplexConnection(stream);
     },
   };
   try {

@@ -1,15 +1,9 @@
 import type { Readable } from "node:stream";
 import { type Deadline, deadline } from "../../core/deadline.ts";
 import { Refusal } from "../../errors.ts";
-
-/** What went wrong with an upstream, as a refusal. */
-export const refused = (error: Error): Refusal =>
-  error instanceof Refusal ? error : new Refusal("upstream_refused", error.message, { cause: error });
+import { refused } from "./refused.ts";
 
 const done: IteratorReturnResult<undefined> = { done: true, value: undefined };
-
-/** A body of so many bytes goes out in one string with its head, which costs less than two parts that are joined. */
-export const smallBody = 8 * 1024;
 
 /**
  * An HTTP/2 response's body, with an error where it was cut: runtimes disagree on whether the stream itself says so.
