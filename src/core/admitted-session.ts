@@ -138,7 +138,7 @@ export class AdmittedSession implements Session {
   readonly #parts: RouterParts;
   readonly #verified: VerifiedClient | null;
   /** Connections to upstreams that are open. */
-  readonly #dialled = new Set<Connection>();
+  readonly #dialled: Connection[] = [];
   #ended = false;
   #shownUris: readonly string[] | undefined;
 
@@ -228,8 +228,8 @@ export class AdmittedSession implements Session {
 
   /** So that it ends with the client's connection, however that ends. */
   #keep<C extends Connection>(connection: C): C {
-    this.#dialled.add(connection);
-    void connection.closed.then(() => this.#dialled.delete(connection));
+    this.#dialled.push(connection);
+    void connection.closed.then(() => this.#dialled.splice(this.#dialled.indexOf(connection), 1));
     if (this.#ended) connection.abort("reset");
     return connection;
   }

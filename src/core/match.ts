@@ -208,7 +208,7 @@ function candidatesFor(
   if (offered.length === 0) {
     const http = members.filter(({ route }) => route.takesNoAlpn);
     if (http.length > 0) return { alpn: null, candidates: http };
-    if (new Set(members.map(({ route }) => route)).size === 1) return { alpn: null, candidates: members };
+    if (members.every(({ route }) => route === members[0]?.route)) return { alpn: null, candidates: members };
   }
   return { alpn: null, candidates: members.filter(({ route }) => route.alpn === null) };
 }

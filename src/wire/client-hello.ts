@@ -37,6 +37,9 @@ const extension = {
   supportedVersions: 43,
 } as const;
 
+/** Of so few extensions, which is nearly all hellos, each is found sooner in the list than in a set of them. */
+const fewExtensions = 64;
+
 const malformed = (detail: string): Parsed<never> => no("malformed", detail);
 
 /**
@@ -163,16 +166,18 @@ function parseExtensions(cursor: Cursor, hello: Reading): string | undefined {
   if (size === undefined || size > cursor.left) return "the extensions are cut short";
   if (size < cursor.left) return "bytes after the extensions";
   const types = hello.extensions;
-  const seen = new Set<number>();
+  let seen: Set<number> | undefined;
   let last = -1;
   while (!cursor.done) {
     const type = cursor.u16();
     const length = cursor.u16();
     if (type === undefined || length === undefined || length > cursor.left)
       return "an extension is cut short";
-    if (seen.has(type)) return `extension ${type} twice (RFC 8446 §4.2)`;
+    if (types.length === fewExtensions) seen = new Set(types);
+    if (seen === undefined ? types.includes(type) : seen.has(type))
+      return `extension ${type} twice (RFC 8446 §4.2)`;
     if (last === extension.preSharedKey) return "pre_shared_key is not the last extension (RFC 8446 §4.2.11)";
-    seen.add(type);
+    seen?.add(type);
     types.push(type);
     last = type;
     const end = cursor.at + length;

@@ -45,39 +45,54 @@ export class SharedAdmission implements AdmissionControl {
     return ++this.#holders;
   }
 
-  async enter(evict: (refusal: Refusal) => void): Promise<Place> {
+  enter(evict: (refusal: Refusal) => void): Place | Promise<Place> {
     const place = new SharedPlace(this, evict);
     const cap = this.caps.connections;
     if (this.#open.count >= this.#room && !makeRoom(this.#open)) throw noRoom.connections(this.#room);
     this.#places.set(place.holder, place);
     this.#open.count++;
     this.#open.halfOpen.add(place);
-    try {
-      await this.take(place, "connections", cap, true, () => noRoom.connections(cap));
-    } catch (error) {
-      place.leave();
-      throw error;
-    }
-    return place;
+    const asked = this.take(place, "connections", cap, true, () => noRoom.connections(cap));
+    if (asked === undefined) return place;
+    return asked.then(
+      () => place,
+      (error: unknown) => {
+        place.leave();
+        throw error;
+      },
+    );
   }
 
-  /** Counts a place in under a key. Rejects with a refusal where there is no room. */
-  async take(
+  /** Counts a place in under a key: at once, or where it has to ask. Rejects with a refusal where there is no room. */
+  take(
     place: SharedPlace,
     key: string,
     cap: number,
     evicts: boolean,
     refused: () => Refusal,
-  ): Promise<void> {
+  ): void | Promise<void> {
     const own = Math.floor(cap / (unaskedPart * this.#workers));
-    if ((this.#groups.get(key)?.count ?? 0) >= own) {
-      if (await this.pool.take(place.holder, key, cap - own * this.#workers, evicts)) {
-        place.asked = true;
-        return;
-      }
-      const full = this.#groups.get(key);
-      if (!evicts || full === undefined || !makeRoom(full)) throw refused();
+    if ((this.#groups.get(key)?.count ?? 0) < own) return this.#count(place, key, evicts);
+    return this.#ask(place, key, cap - own * this.#workers, evicts, refused);
+  }
+
+  async #ask(
+    place: SharedPlace,
+    key: string,
+    shared: number,
+    evicts: boolean,
+    refused: () => Refusal,
+  ): Promise<void> {
+    if (await this.pool.take(place.holder, key, shared, evicts)) {
+      place.asked = true;
+      return;
     }
+    const full = this.#groups.get(key);
+    if (!evicts || full === undefined || !makeRoom(full)) throw refused();
+    this.#count(place, key, evicts);
+  }
+
+  #count(place: SharedPlace, key: string, evicts: boolean): void {
     const group = this.#groups.get(key) ?? { count: 0, halfOpen: new Set() };
     group.count++;
     if (evicts && place.isHalfOpen) group.halfOpen.add(place);
@@ -123,17 +138,17 @@ class SharedPlace implements Place {
     this.holder = admission.holder();
   }
 
-  enterSource(address: string): Promise<void> {
+  enterSource(address: string): void | Promise<void> {
     const cap = this.#admission.caps.perSource;
     return this.#take(`source ${address}`, cap, true, () => noRoom.source(cap, address));
   }
 
-  enterIdentity(key: string): Promise<void> {
+  enterIdentity(key: string): void | Promise<void> {
     const cap = this.#admission.caps.perIdentity;
     return this.#take(`identity ${key}`, cap, false, () => noRoom.identity(cap));
   }
 
-  enterRoute(name: string, cap: number): Promise<void> {
+  enterRoute(name: string, cap: number): void | Promise<void> {
     return this.#take(`route ${name}`, cap, false, () => noRoom.route(cap, name));
   }
 
@@ -155,7 +170,7 @@ class SharedPlace implements Place {
     this.#admission.leave(this);
   }
 
-  #take(key: string, cap: number, evicts: boolean, refused: () => Refusal): Promise<void> {
+  #take(key: string, cap: number, evicts: boolean, refused: () => Refusal): void | Promise<void> {
     return this.#admission.take(this, key, cap, evicts, refused);
   }
 }

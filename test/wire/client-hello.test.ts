@@ -205,6 +205,17 @@ describe("the ClientHello parser", () => {
     });
   }
 
+  it("refuses an extension that comes twice, among however many", () => {
+    for (const count of [2, 63, 64, 65, 66, 300]) {
+      const extra: [number, number[]][] = Array.from({ length: count }, (_, i) => [1000 + i, []]);
+      assert.equal(read(records(clientHello({ extra }))).extensions.at(-1), 999 + count);
+      for (const again of [0, 1, count >> 1, count - 1]) {
+        const parsed = parseClientHello(records(clientHello({ extra: [...extra, [1000 + again, []]] })));
+        assert.equal(parsed.kind, "no", `${again} of ${count}`);
+      }
+    }
+  });
+
   it("refuses another record type between the fragments", () => {
     const bytes = records(clientHello({ serverName: "a.example.com" }), 40);
     const second = bytes.slice();
