@@ -32,10 +32,13 @@ export const everyRuntime: readonly {
   }[]
 ).map((one) => ({ name: one.name, command: [one.command, ...(programArgs[one.name] ?? [])] }));
 
-/** The environment without anything of ours, or a proxy that this machine may have, plus `more`. */
+/**
+ * The environment without anything of ours, or a proxy that this machine may have, plus `more`. Deno is not to look for
+ * updates: by a test's own proxy, if it has one.
+ */
 export function environment(more: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
   const clean = Object.entries(process.env).filter(([name]) => !/^SALLYPORT_|_proxy$/i.test(name));
-  return { ...Object.fromEntries(clean), ...more };
+  return { ...Object.fromEntries(clean), DENO_NO_UPDATE_CHECK: "1", ...more };
 }
 
 /** A folder with an authority, a server certificate and clients' certificates. */
