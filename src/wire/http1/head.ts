@@ -183,7 +183,10 @@ export function parseResponseHead(
   const said = framingOf(fields, version);
   if (typeof said === "string") return no("malformed", said);
   const framing = bodiless ? none : said.kind === "none" ? untilClose : said;
+  // There is none behind 204 (RFC 9110 §8.6, RFC 9112 §6.1): what announces one may send it, as late as it likes.
+  const announced = status === 204 && (said.kind === "chunked" || (said.kind === "length" && said.bytes > 0));
   const keepAlive =
+    !announced &&
     framing.kind !== "until-close" &&
     (version === "1.1" ? !connectionSays(fields, "close") : connectionSays(fields, "keep-alive"));
   return ok({ status, version, fields, framing, keepAlive, size: used }, used);

@@ -287,7 +287,14 @@ describe("the head of an HTTP/1.1 response", () => {
       "POST",
       { status: 100, framing: { kind: "none" }, size: 25 },
     ],
-    ["HTTP/1.1 204 No\r\nContent-Length: 3\r\n\r\n", "GET", { framing: { kind: "none" }, keepAlive: true }],
+    ["HTTP/1.1 204 No\r\n\r\n", "GET", { framing: { kind: "none" }, keepAlive: true }],
+    ["HTTP/1.1 204 No\r\nContent-Length: 0\r\n\r\n", "GET", { framing: { kind: "none" }, keepAlive: true }],
+    ["HTTP/1.1 204 No\r\nContent-Length: 3\r\n\r\n", "GET", { framing: { kind: "none" }, keepAlive: false }],
+    [
+      "HTTP/1.1 204 No\r\nTransfer-Encoding: chunked\r\n\r\n",
+      "GET",
+      { framing: { kind: "none" }, keepAlive: false },
+    ],
     ["HTTP/1.1 304 No\r\nContent-Length: 3\r\n\r\n", "GET", { framing: { kind: "none" }, keepAlive: true }],
     [
       "HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
