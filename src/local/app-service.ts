@@ -3,7 +3,7 @@ import { endToEnd, upgradeAsked } from "../http/hop-by-hop.ts";
 import { isFromElsewhere } from "../http/origin.ts";
 import { problem } from "../http/problem.ts";
 import { hostOf, readRequest } from "../http/request.ts";
-import type { Runtime, TlsConnection } from "../types.ts";
+import type { Connection, Runtime, TlsConnection } from "../types.ts";
 import type { Service } from "./proxy.ts";
 import { patient } from "./streams.ts";
 
@@ -78,6 +78,7 @@ async function forward(
         name === "origin" || name === "referer" ? [name, rebased(value, here, there)] : [name, value],
       ),
   ];
+  let upgraded: Connection | null = null;
   try {
     const response = await client.request({
       method: request.method,
@@ -92,7 +93,8 @@ async function forward(
     const back = endToEnd(response.fields).map(([name, value]): readonly [string, string] =>
       name === "location" ? [name, rebased(value, there, here)] : [name, value],
     );
-    if (response.upgraded === null) {
+    ({ upgraded } = response);
+    if (upgraded === null) {
       const { status, body, trailers } = response;
       return await exchange.respond({
         status,
@@ -102,8 +104,9 @@ async function forward(
       });
     }
     const chosen = response.fields.find(([name]) => name === "upgrade")?.[1] ?? upgrade;
-    await runtime.relay(exchange.upgrade([...back, ...switching(chosen)]), response.upgraded, patient);
+    await runtime.relay(exchange.upgrade([...back, ...switching(chosen)]), upgraded, patient);
   } catch (error) {
+    upgraded?.abort();
     if (exchange.signal.aborted) return;
     const detail = error instanceof Error ? error.message : String(error);
     failed(detail);

@@ -513,6 +513,22 @@ describe("a request to switch protocols", () => {
     assert.match(upstream.seen[0] ?? "", /last words$/);
   });
 
+  it("that the upstream takes for one and the parser did not leaves no connection behind", async () => {
+    const upstream = track(
+      await RawUpstream.start((socket) => {
+        socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+      }),
+    );
+    let over = false;
+    upstream.once("over", () => {
+      over = true;
+    });
+    const client = await connect(await proxy({ upstreamPort: upstream.port }));
+    client.socket.write(request("/", "Connection: upgrade\t\r\nUpgrade: x\r\n"));
+    assert.match(await client.until((text) => text.includes("}")), /^HTTP\/1\.1 502 /);
+    assert.ok(await eventually(() => over, 10_000));
+  });
+
   for (const token of ["h2c", "HTTP/2.0", "TLS/1.0", "h2c, websocket"]) {
     it(`never turns the connection into other HTTP, which nobody would check: ${token}`, async () => {
       const upstream = track(await answering());

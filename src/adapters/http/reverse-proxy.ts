@@ -16,6 +16,7 @@ import type {
 import { endToEnd } from "../../http/hop-by-hop.ts";
 import { setsOwnCookie } from "../../http/own-cookies.ts";
 import { type Problem, problem } from "../../http/problem.ts";
+import type { Connection } from "../../types.ts";
 import { type Held, holdFor, loginOver } from "../held.ts";
 import { forwardedTrailers } from "./forwarded-fields.ts";
 import { type Switching, switched, switchingAsked } from "./switching.ts";
@@ -169,7 +170,15 @@ async function join(
     upgraded.abort();
     throw new Refusal("upstream_refused", "the upstream switched protocols unasked");
   }
-  await session.carry(exchange.upgrade(answer), upgraded);
+  let client: Connection;
+  try {
+    client = exchange.upgrade(answer);
+  } catch (error) {
+    // Nobody else would end it: it is no longer among those that are kept.
+    upgraded.abort();
+    throw error;
+  }
+  await session.carry(client, upgraded);
 }
 
 /** What the client is told of an upstream that gave no answer. */
