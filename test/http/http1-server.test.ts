@@ -257,10 +257,11 @@ for (const [kind, make] of [
       ["less than was announced", () => answer(parts("hel"), ["content-length", "5"])],
       ["less than was announced, whole", () => answer(whole("hel"), ["content-length", "5"])],
       ["nothing of what was announced", () => answer(null, ["content-length", "5"])],
+      ["trailers that are no fields", () => ({ ...answer(parts("hello")), trailers: () => [["x y", "1"]] })],
     ];
     for (const [what, response] of broken)
       it(`the connection is cut, so that nothing looks complete: ${what}`, async () => {
-        const client = await ask(get, response());
+        const client = await ask(`GET / HTTP/1.1\r\n${host}TE: trailers\r\n\r\n`, response());
         assert.equal(client.ended, "reset");
         assert.doesNotMatch(client.written, /\r\n0\r\n\r\n$/);
       });
@@ -377,6 +378,34 @@ for (const [kind, make] of [
       client.abort();
       await served.over;
     });
+
+    for (const [how, length, rest] of [
+      ["of a length", "Content-Length: 6", "def"],
+      ["in chunks", "Transfer-Encoding: chunked", "3\r\ndef\r\n0\r\n\r\n"],
+    ] as const)
+      it(`a body ${how} that is still read when the answer is out never looks whole`, async () => {
+        for (const leaves of [false, true]) {
+          const client = make();
+          let read: Promise<unknown> | undefined;
+          const served = serving(client, async ({ request, respond }) => {
+            read ??= collect(request.body).catch(({ reason }: { reason: string }) => reason);
+            await respond(answer(null));
+          });
+          client.say(
+            `POST / HTTP/1.1\r\n${host}${length}\r\n\r\n${how === "in chunks" ? "3\r\nabc\r\n" : "abc"}`,
+          );
+          await client.until(/\r\n\r\n$/);
+          await settled();
+          if (leaves) client.breakOff();
+          else {
+            client.say(rest + get);
+            await client.until(/HTTP[\s\S]*HTTP[\s\S]*\r\n\r\n$/);
+          }
+          assert.equal(await read, "client_closed");
+          client.abort();
+          await served.over;
+        }
+      });
 
     it("a client that does not read makes the source of its answer wait", async () => {
       const client = make();

@@ -201,15 +201,15 @@ export class Http1Exchange implements HttpExchange {
         const room = outlet.room();
         if (room !== null) await room;
       }
+      if (this.#carrier.gone) return;
+      if (length !== null && sent !== length) return this.#carrier.cut();
+      if (chunked) head += headText("0", this.#takesTrailers ? (response.trailers?.() ?? []) : []);
     } catch {
-      // The source broke: what the client has must not look complete.
+      // The source broke, or what it has behind it is none: what the client has must not look complete.
       return this.#carrier.cut();
     } finally {
       clearImmediate(patience);
     }
-    if (this.#carrier.gone) return;
-    if (length !== null && sent !== length) return this.#carrier.cut();
-    if (chunked) head += headText("0", this.#takesTrailers ? (response.trailers?.() ?? []) : []);
     if (head !== "") outlet.writeText(head);
     await outlet.room();
   }

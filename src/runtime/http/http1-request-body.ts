@@ -27,7 +27,8 @@ export class Http1RequestBody implements AsyncIterableIterator<Uint8Array>, Http
   readonly #chunks: ChunkedBody | null;
   #queue: Uint8Array[] = [];
   #ignored = false;
-  #gone = false;
+  /** Why what is missing will not come. */
+  #cut: Refusal | null = null;
   #waiting: { resolve(next: IteratorResult<Uint8Array>): void; reject(error: Error): void } | null = null;
 
   constructor(framing: Framing) {
@@ -77,14 +78,24 @@ export class Http1RequestBody implements AsyncIterableIterator<Uint8Array>, Http
 
   /** What has not come will not come. */
   broke(): void {
-    if (this.complete) return;
-    this.#gone = true;
-    this.#waiting?.reject(cut());
+    if (!this.complete)
+      this.#breakOff(new Refusal("client_closed", "the client went away in the middle of its request"));
+  }
+
+  /** The answer is out, and what comes goes past: to whoever still reads, what they have must not look whole. */
+  answered(): void {
+    if (!this.complete || this.#queue.length > 0)
+      this.#breakOff(new Refusal("client_closed", "the request was answered before its end was taken"));
+    this.#ignore();
+  }
+
+  #breakOff(why: Refusal): void {
+    this.#cut = why;
+    this.#waiting?.reject(why);
     this.#waiting = null;
   }
 
-  /** Nobody wants the rest: what comes of it goes past. */
-  ignore(): void {
+  #ignore(): void {
     this.#ignored = true;
     this.#queue = [];
     this.queued = 0;
@@ -117,8 +128,8 @@ export class Http1RequestBody implements AsyncIterableIterator<Uint8Array>, Http
       this.taken();
       return Promise.resolve({ done: false, value });
     }
+    if (this.#cut !== null) return Promise.reject(this.#cut);
     if (this.complete || this.#ignored) return Promise.resolve(done);
-    if (this.#gone) return Promise.reject(cut());
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject };
     });
@@ -126,10 +137,10 @@ export class Http1RequestBody implements AsyncIterableIterator<Uint8Array>, Http
 
   /** Whoever stops reading early still has an answer to give on the same connection. */
   return(): Promise<IteratorResult<Uint8Array>> {
-    this.ignore();
+    this.#cut = null;
+    this.#ignore();
     return Promise.resolve(done);
   }
 }
 
 const nobody = (): void => {};
-const cut = (): Refusal => new Refusal("client_closed", "the client went away in the middle of its request");

@@ -222,7 +222,7 @@ class Http1Server implements Carrier {
     this.#exchange = null;
     if (exchange.last) return void this.#endGently();
     // What nobody took of the body goes past: the next request comes behind it.
-    exchange.body?.ignore();
+    exchange.body?.answered();
     for (let chunk = this.#next(); chunk !== undefined; chunk = this.#next()) this.#read(chunk);
     this.#pace();
     if (this.#exchange === null) this.#endIfDone();
