@@ -162,6 +162,8 @@ export class DenoTlsConnection implements TlsConnection {
   #writeDone = false;
   #gone = false;
   #unsent = 0;
+  /** Behind the write that is under way TLS may have something to say by itself. */
+  #says = false;
   #lastWrite: Promise<void> = Promise.resolve();
 
   constructor(beneath: Connection, session: Session) {
@@ -226,7 +228,11 @@ export class DenoTlsConnection implements TlsConnection {
         throw session.error;
       }
       // TLS 1.2 has answers of its own, and TLS 1.3 none that could not wait for the next write.
-      if (chunk === undefined || this.version !== "TLSv1.3") await this.#inTurn(nothing);
+      if (chunk === undefined || this.version !== "TLSv1.3") {
+        // Not behind a write, which may wait for a peer that waits to be heard itself: that one says it, too.
+        if (this.#unsent > 0) this.#says = true;
+        else await this.#inTurn(nothing);
+      }
       if (session.ended && this.#writeDone) this.abort();
       if (chunk !== undefined) return chunk;
       if (session.ended) return null;
@@ -264,6 +270,10 @@ export class DenoTlsConnection implements TlsConnection {
         const all = part.length + overhead * Math.ceil(part.length / record);
         const isAll = this.version === "TLSv1.3" && out.length === all;
         for (; out.length > 0; out = isAll ? nothing : session.more()) await this.#beneath.write(out);
+      }
+      if (this.#says) {
+        this.#says = false;
+        await sendOut(this.#beneath, session);
       }
     } catch (error) {
       this.abort();

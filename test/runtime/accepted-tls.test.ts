@@ -6,12 +6,13 @@ import { certificatesFromPem } from "../../src/authority/pem.ts";
 import type { CertificateAndKey } from "../../src/core/contexts.ts";
 import { isEvented } from "../../src/core/evented.ts";
 import { placeReads } from "../../src/runtime/placed-reads.ts";
-import type { Runtime, TlsConnection } from "../../src/types.ts";
-import { Pairs, readAll } from "../support/pairs.ts";
+import type { Connection, Runtime, TlsConnection } from "../../src/types.ts";
+import { Pairs, readAll, readSome } from "../support/pairs.ts";
 
 const size = 24 * 1024 * 1024;
 const byteAt = (at: number): number => (at * 7 + (at >> 12)) & 255;
 const dayMs = 86_400_000;
+const nothing = new Uint8Array(0);
 
 let pairs: Pairs;
 let authority: Authority;
@@ -26,12 +27,20 @@ async function terminated(
   shown?: CertificateAndKey | null,
   runtime: Runtime = pairs.runtime,
 ): Promise<[client: TlsConnection, server: TlsConnection]> {
+  return handshake(...(await pairs.pair()), shown, runtime);
+}
+
+async function handshake(
+  dialled: Connection,
+  accepted: Connection,
+  shown?: CertificateAndKey | null,
+  runtime: Runtime = pairs.runtime,
+): Promise<[client: TlsConnection, server: TlsConnection]> {
   const context = runtime.tlsContext({
     ...(await authority.server(["accepted.test"], dayMs)),
     clientCas: shown === undefined ? null : [authority.certificate.toString("pem")],
     sessionContext: "accepted",
   });
-  const [dialled, accepted] = await pairs.pair();
   const tls = {
     serverName: "accepted.test",
     verify: true,
@@ -102,6 +111,40 @@ describe("a TLS connection that we accept", () => {
     await client.closeWrite();
     assert.equal(await server.read(), null);
     await server.closed;
+  });
+
+  it("is read while its writes wait for a peer that hears nothing, though records come in parts", async () => {
+    const [dialled, accepted] = await pairs.pair();
+    let writes = (bytes: Uint8Array): Promise<void> => accepted.write(bytes);
+    let most = Number.POSITIVE_INFINITY;
+    const beneath: Connection = {
+      remote: accepted.remote,
+      local: accepted.local,
+      closed: accepted.closed,
+      bytesRead: 0,
+      bytesWritten: 0,
+      read: async () => {
+        const chunk = await accepted.read();
+        accepted.unread(chunk?.subarray(most) ?? nothing);
+        return chunk?.subarray(0, most) ?? null;
+      },
+      unread: (bytes) => accepted.unread(bytes),
+      write: (bytes) => writes(bytes),
+      closeWrite: () => accepted.closeWrite(),
+      abort: () => accepted.abort(),
+    };
+    const [client, server] = await handshake(dialled, beneath);
+    writes = () => new Promise(() => {});
+    most = 20;
+    server.write(Buffer.from("never heard")).catch(() => {});
+    await client.write(Buffer.from("first"));
+    await client.write(Buffer.from("second"));
+    const late = new Promise<never>((_, reject) => {
+      setTimeout(() => reject(new Error("it is not read")), 20_000).unref();
+    });
+    assert.equal((await Promise.race([readSome(server, 11), late])).toString(), "firstsecond");
+    server.abort();
+    client.abort();
   });
 
   it("gives what was put back first, and nothing after it was cut", async () => {
