@@ -379,6 +379,31 @@ for (const [kind, make] of [
       await served.over;
     });
 
+    it("a body that nobody takes makes the client wait all the sooner, the smaller its chunks are", async () => {
+      const client = make();
+      let taken = "";
+      let go = (): void => {};
+      const may = new Promise<void>((resolve) => {
+        go = resolve;
+      });
+      const served = serving(client, async ({ request, respond }) => {
+        await may;
+        taken = await collect(request.body);
+        await respond(answer(null));
+      });
+      client.say(`POST / HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n`);
+      const chunks = "1\r\na\r\n".repeat(100);
+      for (let i = 0; i < 100; i++) client.say(chunks);
+      await settled();
+      assert.ok(client.waiting > 90 * chunks.length, `${client.waiting} bytes wait at the client`);
+      client.say("0\r\n\r\n");
+      go();
+      await client.until(/HTTP/);
+      assert.equal(taken, "a".repeat(10_000));
+      client.abort();
+      await served.over;
+    });
+
     for (const [how, length, rest] of [
       ["of a length", "Content-Length: 6", "def"],
       ["in chunks", "Transfer-Encoding: chunked", "3\r\ndef\r\n0\r\n\r\n"],

@@ -6,6 +6,9 @@ import type { Framing } from "../../wire/http1/head.ts";
 /** What may wait of a body that nobody takes before the client is made to wait. */
 export const highWater = 64 * 1024;
 
+/** What a part takes beside its bytes: in chunks of one byte each that is all of it. */
+const partBytes = 128;
+
 const nothing = new Uint8Array(0);
 const done: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
@@ -15,7 +18,7 @@ export class Http1RequestBody implements AsyncIterableIterator<Uint8Array>, Http
   begun = false;
   /** All of it has come. */
   complete = false;
-  /** Bytes that wait here. */
+  /** Bytes that what waits here takes. */
   queued = 0;
 
   /** Called when somebody begins to read. */
@@ -68,7 +71,7 @@ export class Http1RequestBody implements AsyncIterableIterator<Uint8Array>, Http
       return;
     }
     this.#queue.push(bytes);
-    this.queued += bytes.length;
+    this.queued += bytes.length + partBytes;
   }
 
   #end(): void {
@@ -106,7 +109,7 @@ export class Http1RequestBody implements AsyncIterableIterator<Uint8Array>, Http
     if (this.begun || !this.complete) return null;
     this.begun = true;
     const [first = nothing] = this.#queue;
-    const whole = this.#queue.length < 2 ? first : Buffer.concat(this.#queue, this.queued);
+    const whole = this.#queue.length < 2 ? first : Buffer.concat(this.#queue);
     this.#queue = [];
     this.queued = 0;
     this.taken();
@@ -124,7 +127,7 @@ export class Http1RequestBody implements AsyncIterableIterator<Uint8Array>, Http
     }
     const value = this.#queue.shift();
     if (value !== undefined) {
-      this.queued -= value.length;
+      this.queued -= value.length + partBytes;
       this.taken();
       return Promise.resolve({ done: false, value });
     }
