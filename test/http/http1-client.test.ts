@@ -163,6 +163,21 @@ for (const [kind, Kind] of [
       table.client.close();
     });
 
+    it("that nobody reads makes the upstream wait all the sooner, the smaller its chunks are", async () => {
+      const table = new Table(Kind);
+      const { answer } = await table.ask();
+      table.at(0).say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+      const response = await answer;
+      const chunks = "1\r\na\r\n".repeat(100);
+      for (let i = 0; i < 100; i++) table.at(0).say(chunks);
+      table.at(0).say("0\r\n\r\n");
+      await turn();
+      assert.ok(table.at(0).waiting > 90 * chunks.length, String(table.at(0).waiting));
+      assert.equal(await textOf(response), "a".repeat(10_000));
+      assert.equal(table.overs, 1);
+      table.client.close();
+    });
+
     it("that nobody wants any more ends its connection", async () => {
       const table = new Table(Kind);
       const { answer } = await table.ask();

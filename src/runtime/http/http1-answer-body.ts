@@ -14,6 +14,9 @@ export interface BodySource {
 /** What may wait unread before the upstream is made to wait. */
 const highWater = 64 * 1024;
 
+/** What a part takes beside its bytes: in chunks of one byte each that is all of it. */
+const partBytes = 128;
+
 const over: IteratorReturnResult<undefined> = { done: true, value: undefined };
 const nothing = new Uint8Array(0);
 
@@ -46,7 +49,7 @@ export class AnswerBody implements AsyncIterableIterator<Uint8Array>, HttpBody {
       return;
     }
     this.#parts.push(part);
-    this.#waitingBytes += part.length;
+    this.#waitingBytes += part.length + partBytes;
     if (this.#waitingBytes >= highWater) this.#source?.hold();
   }
 
@@ -84,7 +87,7 @@ export class AnswerBody implements AsyncIterableIterator<Uint8Array>, HttpBody {
     const part = this.#parts.shift();
     if (part !== undefined) {
       const wasFull = this.#waitingBytes >= highWater;
-      this.#waitingBytes -= part.length;
+      this.#waitingBytes -= part.length + partBytes;
       if (wasFull && this.#waitingBytes < highWater) this.#source?.release();
       return Promise.resolve({ done: false, value: part });
     }
