@@ -168,6 +168,8 @@ class Http1Server implements Carrier {
     const parsed = this.#heads.read(bytes);
     if (parsed.kind === "ok") {
       const { bytes: all } = this.#heads;
+      // Large as it may be, it would wait with an idle connection.
+      this.#heads.bytes = nothing;
       this.#headIsHere();
       this.#quiet?.cancel();
       this.#begin(parsed.value, parsed.used === all.length ? nothing : all.subarray(parsed.used));
