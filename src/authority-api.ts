@@ -12,7 +12,6 @@ import { IdTokens } from "./enrolment/id-token.ts";
 import type { JoinTokenStore } from "./enrolment/join-token.ts";
 import type { SshIssuer } from "./enrolment/ssh-issuer.ts";
 import { ConfigError, Refusal } from "./errors.ts";
-import { type AssertionKeys, GeneratedKeys, givenKeys } from "./identity/assertion-key.ts";
 import { bytesKey, sameBytes } from "./identity/same-bytes.ts";
 import { type ClientVerifier, createClientVerifier } from "./identity/verifier.ts";
 import type { Log } from "./observe/log.ts";
@@ -60,16 +59,6 @@ export async function openIssuerOf(
   // What those that issued before have issued can be renewed too.
   const between = [open.issuing, ...open.retired].flatMap((one) => certificatesFromPem(one.chain[0] ?? ""));
   return { issuer, root, between };
-}
-
-/** The keys of the router's assertions, made anew without any. Throws a `ConfigError`. */
-export async function assertionKeysOf(pem: string | null): Promise<AssertionKeys> {
-  try {
-    return pem === null ? new GeneratedKeys(Date.now()) : await givenKeys(pem);
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    throw new ConfigError([{ name: "SALLYPORT_JWT_KEY", message }]);
-  }
 }
 
 /** The authority's API, and what it was opened with. */

@@ -1,19 +1,22 @@
 import type { Config } from "./config/load.ts";
-import { IdTokens } from "./enrolment/id-token.ts";
 import type { AssertionKeys } from "./identity/assertion-key.ts";
 import type { Shared } from "./shared.ts";
-import { SignIn, type SignInParts } from "./sign-in/sign-in.ts";
+import type { SignIn, SignInParts } from "./sign-in/sign-in.ts";
 import type { Member } from "./workers/member.ts";
 
 /** What browsers sign in with, whatever reloads bring; `null` where there is no provider at which they could. */
-export function openSignIn(
+export async function openSignIn(
   { login, host }: Config,
   keys: () => AssertionKeys,
   member: Member | null,
   shared: Pick<Shared, "signedOut"> | null,
   parts: Pick<SignInParts, "denied" | "audit" | "rate">,
-): SignIn | null {
+): Promise<SignIn | null> {
   if (login === null) return null;
+  const [{ SignIn }, { IdTokens }] = await Promise.all([
+    import("./sign-in/sign-in.ts"),
+    import("./enrolment/id-token.ts"),
+  ]);
   const signIn = new SignIn({
     ...login,
     ...parts,

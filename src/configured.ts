@@ -1,10 +1,6 @@
+import { assertionKeysOf } from "./assertion-keys.ts";
 import { certificatesFromPem } from "./authority/pem.ts";
-import {
-  type AuthorityWorld,
-  assertionKeysOf,
-  type OpenAuthorityApi,
-  openAuthorityApi,
-} from "./authority-api.ts";
+import type { AuthorityWorld, OpenAuthorityApi } from "./authority-api.ts";
 import { selectCertificate } from "./config/certificates.ts";
 import type { Config } from "./config/load.ts";
 import type { Files } from "./config/pem.ts";
@@ -77,10 +73,11 @@ export async function configure(
   }
   const verifiers = new Verifiers(config, revocations, before?.verifiers);
   const own = config.table.routes.find(({ adapter }) => adapter === "app");
+  // Loaded where there is an authority alone: what makes certificates is much of all that a router could load.
   const authority =
     config.enrolment === null
       ? null
-      : await openAuthorityApi(
+      : await (await import("./authority-api.ts")).openAuthorityApi(
           config.enrolment,
           {
             ...lasting,

@@ -35,7 +35,6 @@ import { attemptReload } from "./reload/attempt.ts";
 import { RevocationWatch } from "./revocation/watch.ts";
 import { processorMs } from "./runtime/processor.ts";
 import { ownSocket } from "./runtime/unix-socket.ts";
-import { openShared } from "./shared.ts";
 import type { LoginRecord } from "./sign-in/record.ts";
 import { openStatusPage } from "./status-page.ts";
 import { Agents, type ServiceTarget } from "./tunnel/agents.ts";
@@ -112,7 +111,10 @@ export async function startServer(
   const processes = member?.welcome.workers ?? 1;
   const metrics = new Metrics();
   metrics.build.set(1, version, `${runtime.name} ${runtime.version}`);
-  const shared = await openShared(config, log, metrics);
+  const shared =
+    config.state === null
+      ? null
+      : await (await import("./shared.ts")).openShared(config.state, config.peerAddress, log, metrics);
   const revocations = new RevocationWatch(config.revocation, files, log, metrics, shared?.revocations);
   const ownRate = member?.rate ?? ((perMinute: number, what: string) => new Rate(perMinute, what));
   const lasting = {
@@ -168,7 +170,7 @@ export async function startServer(
     others: async () => (await member?.statuses()) ?? [],
     log,
   });
-  const signIn = openSignIn(config, () => active.assertionKeys, member, shared, {
+  const signIn = await openSignIn(config, () => active.assertionKeys, member, shared, {
     denied: () => revocations.denied,
     audit,
     rate: lasting.rate,

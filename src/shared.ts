@@ -87,13 +87,13 @@ function sharedRate(state: RedisState, own: RateLimit, perMinute: number, what: 
   };
 }
 
-/** Shares nothing, as `null`, where the configuration says that the router is alone. */
+/** @param peerAddress where routers of other machines reach this one */
 export async function openShared(
-  { state: settings, peerAddress }: Pick<Config, "state" | "peerAddress">,
+  settings: NonNullable<Config["state"]>,
+  peerAddress: Config["peerAddress"],
   log: Log,
   metrics: Metrics,
-): Promise<Shared | null> {
-  if (settings === null) return null;
+): Promise<Shared> {
   const state = await RedisState.open(settings, log);
   metrics.stateUp.set(0);
   metrics.stateLost.add(0);

@@ -1,40 +1,6 @@
-import { keyPem, newKeys } from "../authority/keys.ts";
-import { Extension, SubjectAlternativeNameExtension, X509CertificateGenerator } from "../authority/x509.ts";
 import type { AcmeConfig } from "../config/acme.ts";
-import type { CertificateAndKey } from "../core/contexts.ts";
 import type { Runtime, TlsContext } from "../types.ts";
 import { type AcmeStore, isToken } from "./store.ts";
-
-/** id-pe-acmeIdentifier (RFC 8737 §6.1). */
-const acmeIdentifier = "1.3.6.1.5.5.7.1.31";
-const octetString = 0x04;
-const dayMs = 24 * 3_600_000;
-
-/** What a validation is shown: self-signed, for the name alone, with the hash of what the account says (RFC 8737 §3). */
-export async function challengeCertificate(
-  name: string,
-  keyAuthorization: string,
-): Promise<CertificateAndKey> {
-  const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(keyAuthorization));
-  const keys = await newKeys("ecdsa");
-  const now = Date.now();
-  const certificate = await X509CertificateGenerator.createSelfSigned({
-    name: "CN=ACME validation",
-    notBefore: new Date(now - dayMs),
-    notAfter: new Date(now + dayMs),
-    keys,
-    signingAlgorithm: { name: "ECDSA", hash: "SHA-256" },
-    extensions: [
-      new SubjectAlternativeNameExtension([{ type: "dns", value: name }]),
-      new Extension(
-        acmeIdentifier,
-        true,
-        Uint8Array.of(octetString, hash.byteLength, ...new Uint8Array(hash)),
-      ),
-    ],
-  });
-  return { cert: `${certificate.toString("pem")}\n`, key: await keyPem(keys.privateKey) };
-}
 
 /** Answers validations that somebody who shares the folder has asked for. */
 export class Challenges {
@@ -69,11 +35,15 @@ export class Challenges {
     }
     const known = this.#made.get(name);
     if (known?.keyAuthorization === keyAuthorization) return known.context;
-    const context = challengeCertificate(name, keyAuthorization).then((pair) =>
-      this.#runtime.tlsContext({ ...pair, clientCas: null, sessionContext: "acme-validation" }),
-    );
+    const context = this.#contextWith(name, keyAuthorization);
     this.#made.set(name, { keyAuthorization, context });
     return context;
+  }
+
+  async #contextWith(name: string, keyAuthorization: string): Promise<TlsContext> {
+    const { challengeCertificate } = await import("./challenge-certificate.ts");
+    const pair = await challengeCertificate(name, keyAuthorization);
+    return this.#runtime.tlsContext({ ...pair, clientCas: null, sessionContext: "acme-validation" });
   }
 
   /** What `http-01` asks for (RFC 8555 §8.3); `null` where nobody has such a token. */

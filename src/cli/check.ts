@@ -1,5 +1,6 @@
 import { schemes } from "../adapters/registry.ts";
-import { assertionKeysOf, openIssuerOf } from "../authority-api.ts";
+import { assertionKeysOf } from "../assertion-keys.ts";
+import { openIssuerOf } from "../authority-api.ts";
 import { checkChallenge } from "../certificate-orders.ts";
 import { type Config, loadConfig } from "../config/load.ts";
 import { upstreamTemplate } from "../core/dial.ts";

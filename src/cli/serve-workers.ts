@@ -6,7 +6,6 @@ import { ConfigError, cannotListen } from "../errors.ts";
 import { type Place, placesOf } from "../front.ts";
 import type { Log } from "../observe/log.ts";
 import type { Export } from "../otlp/export.ts";
-import { cores } from "../runtime/cores.ts";
 import { inheritedEndpoint } from "../runtime/inherited-socket.ts";
 import { privateFolder, removeFolder } from "../runtime/private-folder.ts";
 import { sharePort } from "../runtime/shared-ports.ts";
@@ -22,19 +21,7 @@ import { RouterSecrets } from "../workers/secrets.ts";
 import type { CliIo } from "./command.ts";
 import { LeftOpen } from "./left-open.ts";
 import { openExport } from "./otlp-export.ts";
-
-/** How many processes a configuration asks for. */
-export const workersOf = ({ workers }: Config): number => (workers === "auto" ? cores() : workers);
-
-/** What every worker gets a share of must be enough for all. */
-export function checkShares(config: Config, workers: number): void {
-  const problems = config.table.routes.flatMap(({ variable, http }) => {
-    const most = http?.maxRequests ?? workers;
-    const message = `max_requests=${most} is for each worker in part: expected ${workers} at least, with SALLYPORT_WORKERS=${config.workers}`;
-    return most < workers ? [{ name: variable, message }] : [];
-  });
-  if (problems.length > 0) throw new ConfigError(problems);
-}
+import { checkShares, workersOf } from "./worker-count.ts";
 
 async function shareListeners(
   runtime: Runtime,

@@ -6,15 +6,13 @@ import { SeenFiles } from "../reload/seen-files.ts";
 import { files, isTerminal, lineSink } from "../runtime/files.ts";
 import { selectRuntime } from "../runtime/select.ts";
 import { onSignals } from "../runtime/signals.ts";
-import { selfTest } from "../self-test/self-test.ts";
-import { startServer } from "../server.ts";
 import type { Endpoint } from "../types.ts";
 import { openAudit } from "./audit-sink.ts";
 import type { Command } from "./command.ts";
 import { options } from "./options.ts";
 import { openExport } from "./otlp-export.ts";
-import { serveWithWorkers, workersOf } from "./serve-workers.ts";
 import { openedSockets, serviceManager } from "./take-over.ts";
+import { workersOf } from "./worker-count.ts";
 
 const at = ({ address, port }: Endpoint): string => `${address}:${port}`;
 
@@ -68,7 +66,9 @@ says what that does. SIGTERM or SIGINT drains; a second one ends at once.`,
       await errors.close();
       return status;
     };
+    // Of the two ways to serve the other is not loaded.
     if (workers > 1) {
+      const { serveWithWorkers } = await import("./serve-workers.ts");
       return end(
         await serveWithWorkers({
           runtime,
@@ -85,6 +85,10 @@ says what that does. SIGTERM or SIGINT drains; a second one ends at once.`,
       );
     }
 
+    const [{ selfTest }, { startServer }] = await Promise.all([
+      import("../self-test/self-test.ts"),
+      import("../server.ts"),
+    ]);
     await selfTest(runtime, files);
     const exported = await openExport(config, io.env, runtime, log, {
       traces: true,

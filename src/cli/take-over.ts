@@ -9,7 +9,7 @@ import { ServiceManager } from "../service-manager/service-manager.ts";
 import type { Runtime } from "../types.ts";
 import { listenersOf } from "../workers/listeners.ts";
 import type { CliIo } from "./command.ts";
-import { workersOf } from "./serve-workers.ts";
+import { workersOf } from "./worker-count.ts";
 
 /**
  * The sockets that were opened for this process, by the variable whose listener each is. Throws a `ConfigError` where

@@ -19,7 +19,7 @@ import { type Command, UsageError } from "./command.ts";
 import { openNotesPath } from "./left-open.ts";
 import { options } from "./options.ts";
 import { openExport } from "./otlp-export.ts";
-import { checkShares } from "./serve-workers.ts";
+import { checkShares } from "./worker-count.ts";
 
 const byServe = 'sallyport worker is started by "sallyport serve" alone, with SALLYPORT_WORKERS above 1';
 

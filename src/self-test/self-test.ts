@@ -1,9 +1,9 @@
 import { schemes } from "../adapters/registry.ts";
-import { Authority, createAuthority, type Issued } from "../authority/authority.ts";
 import { importSigningKey } from "../authority/keys.ts";
 import { certificatesFromPem } from "../authority/pem.ts";
 import { loadConfig } from "../config/load.ts";
 import type { Files } from "../config/pem.ts";
+import type { CertificateAndKey } from "../core/contexts.ts";
 import { deadline } from "../core/deadline.ts";
 import { lingeringClose } from "../core/linger.ts";
 import type { ConnectionRecord } from "../core/record.ts";
@@ -11,6 +11,7 @@ import type { Reason } from "../errors.ts";
 import { silentLog } from "../observe/log.ts";
 import { startServer } from "../server.ts";
 import type { Connection, Runtime, TlsClientOptions } from "../types.ts";
+import { type SelfTestAuthority, selfTestAuthority } from "./certificates.ts";
 import { impersonate } from "./impostor.ts";
 
 const serverName = "self-test.invalid";
@@ -33,9 +34,9 @@ interface Attempt {
  */
 export async function selfTest(runtime: Runtime, files: Files): Promise<void> {
   const records: ConnectionRecord[] = [];
-  const ours = await Authority.open(await createAuthority("Self-test"));
-  const theirs = await Authority.open(await createAuthority("Self-test, another"));
-  const server = await ours.server([serverName], dayMs);
+  const ours = await selfTestAuthority("Self-test");
+  const theirs = await selfTestAuthority("Self-test, another");
+  const server = await ours.server(serverName);
   const upstream = await runtime.listen(
     { host: "127.0.0.1", port: 0 },
     { connection: (c) => void lingeringClose(c, new TextEncoder().encode("in\n")), acceptFailed() {} },
@@ -46,7 +47,7 @@ export async function selfTest(runtime: Runtime, files: Files): Promise<void> {
     SALLYPORT_HOST: "router.invalid",
     SALLYPORT_CERT: server.cert,
     SALLYPORT_KEY: server.key,
-    SALLYPORT_CLIENT_CA: ours.certificate.toString("pem"),
+    SALLYPORT_CLIENT_CA: ours.certificate,
     SALLYPORT_ROUTE_SELF_TEST: `tcp://127.0.0.1:${upstream.address.port}?sni=${serverName}`,
   };
   const router = await startServer(
@@ -94,19 +95,17 @@ async function lastReason(records: ConnectionRecord[]): Promise<Reason | undefin
   return records.splice(0).pop()?.reason;
 }
 
-async function attempts(ours: Authority, theirs: Authority): Promise<Attempt[]> {
-  const person = { commonName: "self-test" };
-  const good = await ours.client(person, dayMs);
-  const other = await theirs.client(person, dayMs);
-  const expired = await ours.client(person, dayMs, Date.now() - 2 * dayMs);
-  const ca = ours.certificate.toString("pem");
+async function attempts(ours: SelfTestAuthority, theirs: SelfTestAuthority): Promise<Attempt[]> {
+  const good = await ours.client();
+  const other = await theirs.client();
+  const expired = await ours.client(Date.now() - 2 * dayMs);
   const plainly =
-    (pair: Issued | null): Attempt["run"] =>
+    (pair: CertificateAndKey | null): Attempt["run"] =>
     async (dial) => {
       const connection = await dial({
         serverName,
         verify: true,
-        ca: [ca],
+        ca: [ours.certificate],
         cert: pair?.cert ?? null,
         key: pair?.key ?? null,
       });

@@ -4,7 +4,8 @@ import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
-import { Challenges, challengeCertificate } from "../../src/acme/challenges.ts";
+import { challengeCertificate } from "../../src/acme/challenge-certificate.ts";
+import { Challenges } from "../../src/acme/challenges.ts";
 import { certificatesFromPem } from "../../src/authority/pem.ts";
 import type { AcmeConfig } from "../../src/config/acme.ts";
 import { validatedName } from "../../src/core/validation.ts";

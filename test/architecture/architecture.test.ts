@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { version } from "../../src/version.ts";
-import { cycles, links, rules } from "./rules.ts";
+import { cycles, links, loadedWith, rules } from "./rules.ts";
 import { parseSource } from "./source.ts";
 
 function files(folder: string, ending: RegExp): readonly string[] {
@@ -35,6 +35,21 @@ describe("the house rules", () => {
 
   it("no file imports itself by way of others", () => {
     assert.deepEqual(cycles(sources), []);
+  });
+
+  it("a router starts without what its configuration may not ask for", () => {
+    const entries = ["src/cli/serve.ts", "src/cli/worker.ts", "src/server.ts", "src/self-test/self-test.ts"];
+    const loaded = loadedWith(entries, sources);
+    assert.ok(loaded.has("src/core/router.ts") && loaded.has("zod"));
+    const byNeed = ["@peculiar/x509", "openid-client", "acme-client", "@redis/client", "yaml"];
+    assert.deepEqual(
+      byNeed.filter((name) => loaded.has(name)),
+      [],
+    );
+    assert.deepEqual(
+      [...loaded].filter((name) => name.startsWith("@opentelemetry/")),
+      [],
+    );
   });
 
   it("every dependency is pinned and explained", () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { cycles, links, rules } from "./rules.ts";
+import { cycles, links, loadedWith, rules } from "./rules.ts";
 import { parseSource } from "./source.ts";
 
 /** The names of the rules that a made-up file breaks. */
@@ -130,6 +130,15 @@ describe("each rule finds a breach", () => {
     assert.deepEqual(cycles(sources.slice(1)), []);
     const typed = parseSource("src/e.ts", 'import type { F } from "./f.ts";\nimport "./a.ts";');
     assert.deepEqual(typed.loads, ["src/a.ts"]);
+  });
+
+  it("what is loaded at once, by way of others, and not what is asked for later", () => {
+    const sources = [
+      parseSource("src/a.ts", 'import "./b.ts";\nconst c = await import("./c.ts");'),
+      parseSource("src/b.ts", 'import { d } from "d";\nimport type { E } from "./e.ts";'),
+      parseSource("src/c.ts", 'import "f";'),
+    ];
+    assert.deepEqual([...loadedWith(["src/a.ts"], sources)], ["src/a.ts", "src/b.ts", "d"]);
   });
 
   it("links to follow, but not those in code or to elsewhere", () => {

@@ -264,6 +264,19 @@ export function cycles(sources: readonly Source[]): readonly string[] {
   return found;
 }
 
+/** What is loaded, files and packages, once these files are, before their code asks for more. */
+export function loadedWith(entries: readonly string[], sources: readonly Source[]): ReadonlySet<string> {
+  const graph = new Map(sources.map(({ path, loadsAtOnce }) => [path, loadsAtOnce]));
+  const loaded = new Set<string>();
+  const load = (path: string): void => {
+    if (loaded.has(path)) return;
+    loaded.add(path);
+    for (const next of graph.get(path) ?? []) load(next);
+  };
+  for (const entry of entries) load(entry);
+  return loaded;
+}
+
 /** The relative links of a Markdown page, as paths from the root. */
 export function links(path: string, text: string): readonly string[] {
   const prose = text.replace(/^```[\s\S]*?^```/gm, "").replace(/`[^`\n]*`/g, "");

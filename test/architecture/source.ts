@@ -7,6 +7,8 @@ export interface Source {
   readonly imports: readonly string[];
   /** Those of them that are there at run time: `import type` is not. */
   readonly loads: readonly string[];
+  /** Those of them that are loaded with the file itself, rather than where the code asks for them. */
+  readonly loadsAtOnce: readonly string[];
   /** The code without comments and without what stands in strings. */
   readonly code: string;
 }
@@ -16,15 +18,17 @@ export function parseSource(path: string, text: string): Source {
   const { code, strings } = scan(text);
   const imports: string[] = [];
   const loads: string[] = [];
+  const loadsAtOnce: string[] = [];
   // After the scan a string is `"N"`, its place in `strings`.
   const pattern = /(\b(?:import|export)\s+type\s[^;"]*?)?\b(?:from|import)\s*\(?\s*"(\d+)"/g;
-  for (const [, type, index] of code.matchAll(pattern)) {
+  for (const [found, type, index] of code.matchAll(pattern)) {
     const specifier = strings[Number(index)] ?? "";
     const target = specifier.startsWith(".") ? resolve(path, specifier) : specifier;
     imports.push(target);
     if (type === undefined) loads.push(target);
+    if (type === undefined && !found.includes("(")) loadsAtOnce.push(target);
   }
-  return { path, text, imports, loads, code: code.replace(/"\d+"/g, '""') };
+  return { path, text, imports, loads, loadsAtOnce, code: code.replace(/"\d+"/g, '""') };
 }
 
 function resolve(from: string, specifier: string): string {
