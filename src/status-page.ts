@@ -68,7 +68,7 @@ export function openStatusPage(options: StatusPageOptions): OpenStatusPage {
     here: () => status.here(),
     snapshot: () => status.snapshot(),
     watch: (who, expires) => watchers.open(who, expires),
-    dialled: (...dial) => status.dialled(...dial),
+    dialled: (route, server, ms, failure) => status.dialled(route, server, ms, failure),
     start: () => {
       sampling = setInterval(() => status.sample(), sampleEveryMs);
     },

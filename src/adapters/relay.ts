@@ -3,7 +3,5 @@ import type { Adapter } from "../core/session.ts";
 /** Dials, then carries bytes both ways: all there is to `tls` (which hands on the ClientHello too) and `tcp`. */
 export const relayAdapter = (name: string): Adapter => ({
   name,
-  async handle(session) {
-    await session.relay(await session.dial());
-  },
+  handle: (session) => session.forward(),
 });

@@ -40,7 +40,9 @@ const anchorEveryMs = 5 * 60_000;
 export class AuditLog implements Recording {
   readonly #writer: AuditWriter;
   readonly #log: Log;
-  #queue: { readonly record: string; readonly written: (() => void) | undefined }[] = [];
+  #queue: string[] = [];
+  /** For each of the queue, who is told once it is written. */
+  #tellers: ((() => void) | undefined)[] = [];
   #bytes = 0;
   #lost = 0;
   /** Lost since the log said so. */
@@ -85,7 +87,8 @@ export class AuditLog implements Recording {
       written?.();
       return;
     }
-    this.#queue.push({ record, written });
+    this.#queue.push(record);
+    this.#tellers.push(written);
     this.#bytes += record.length;
     this.#writing ??= this.#run();
   }
@@ -117,7 +120,7 @@ export class AuditLog implements Recording {
         left = this.#queue.length;
         this.#together = left;
       }
-      const batch = this.#queue.slice(0, Math.min(left, perWrite)).map(({ record }) => record);
+      const batch = this.#queue.slice(0, Math.min(left, perWrite));
       for (;;) {
         try {
           await this.#writer.write(batch);
@@ -130,10 +133,9 @@ export class AuditLog implements Recording {
         }
       }
       retryMs = firstRetryMs;
-      for (const { record, written } of this.#queue.splice(0, batch.length)) {
-        this.#bytes -= record.length;
-        written?.();
-      }
+      this.#queue = this.#queue.slice(batch.length);
+      for (const { length } of batch) this.#bytes -= length;
+      for (const written of this.#tellers.splice(0, batch.length)) written?.();
       left -= batch.length;
       this.#succeeded();
     }

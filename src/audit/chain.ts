@@ -16,17 +16,6 @@ export const genesis: Link = { seq: 0, hash: "0".repeat(64) };
 
 type Sha256Hex = (data: string | Uint8Array) => string;
 
-/** A record, one JSON object, as the line that follows `last`. */
-export function chained(
-  record: string,
-  last: Link,
-  sha256Hex: Sha256Hex,
-): { readonly line: string; readonly link: Link } {
-  const seq = last.seq + 1;
-  const line = `${record.slice(0, -1)},"seq":${seq},"chain":"${last.hash}"}`;
-  return { line, link: { seq, hash: sha256Hex(line) } };
-}
-
 /** Links records one by one. */
 export class Chain {
   last: Link;
@@ -37,9 +26,11 @@ export class Chain {
     this.#sha256Hex = sha256Hex;
   }
 
+  /** A record, one JSON object, as the line that follows the last one. */
   next(record: string): string {
-    const { line, link } = chained(record, this.last, this.#sha256Hex);
-    this.last = link;
+    const seq = this.last.seq + 1;
+    const line = `${record.slice(0, -1)},"seq":${seq},"chain":"${this.last.hash}"}`;
+    this.last = { seq, hash: this.#sha256Hex(line) };
     return line;
   }
 }

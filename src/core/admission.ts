@@ -88,7 +88,9 @@ export class Admission implements AdmissionControl {
 class OwnPlace implements Place {
   readonly #admission: Admission;
   readonly #evict: (refusal: Refusal) => void;
-  #address: string | undefined;
+  #isHalfOpen = true;
+  #address = "";
+  #source: Source | undefined;
   #identity: string | undefined;
   #route: string | undefined;
 
@@ -103,10 +105,10 @@ class OwnPlace implements Place {
     if (source.count >= caps.perSource && !makeRoom(source.halfOpen)) {
       throw noRoom.source(caps.perSource, address);
     }
-    source.count++;
-    source.halfOpen.add(this);
-    sources.set(address, source);
+    if (source.count++ === 0) sources.set(address, source);
+    if (this.#isHalfOpen) source.halfOpen.add(this);
     this.#address = address;
+    this.#source = source;
   }
 
   enterIdentity(key: string): void {
@@ -126,8 +128,10 @@ class OwnPlace implements Place {
   }
 
   established(): void {
+    if (!this.#isHalfOpen) return;
+    this.#isHalfOpen = false;
     this.#admission.halfOpen.delete(this);
-    if (this.#address !== undefined) this.#admission.sources.get(this.#address)?.halfOpen.delete(this);
+    this.#source?.halfOpen.delete(this);
   }
 
   /** For a newer connection. */
@@ -140,9 +144,8 @@ class OwnPlace implements Place {
     this.established();
     const { sources, identities, routes } = this.#admission;
     this.#admission.connections--;
-    const source = this.#address === undefined ? undefined : sources.get(this.#address);
-    if (source !== undefined && this.#address !== undefined && --source.count === 0)
-      sources.delete(this.#address);
+    const source = this.#source;
+    if (source !== undefined && --source.count === 0) sources.delete(this.#address);
     countOut(identities, this.#identity);
     countOut(routes, this.#route);
   }

@@ -3,7 +3,7 @@ import type { Cancellation, HttpClient, HttpServing } from "../http/exchange.ts"
 import type { CertificateIdentity, Identity } from "../identity/identity.ts";
 import type { VerifiedClient } from "../identity/verifier.ts";
 import type { Asking } from "../peer/wire.ts";
-import type { Connection, Endpoint, RelayLimits, Taps, TlsConnection } from "../types.ts";
+import type { Connection, Endpoint, RelayEnd, RelayLimits, Taps, TlsConnection } from "../types.ts";
 import { balancedClient } from "../upstream/http-upstreams.ts";
 import type { ProxyFacts } from "../wire/proxy-protocol.ts";
 import type { Arrival } from "./arrival.ts";
@@ -53,23 +53,35 @@ const maxLogins = 16;
 /** Said to an agent in the place of a connection, where many share one. */
 const sharedId = "shared";
 
+/** No more than the route asks for. */
+const asTheRouteSays: SecureOptions = {};
+
+function throwWhereBroken(end: RelayEnd): void {
+  if (end === "idle") throw new Refusal("idle_timeout", "no byte either way for too long");
+  if (end === "left_broke") throw new Refusal("client_closed", "the client broke the connection");
+  if (end === "right_broke") throw new Refusal("upstream_refused", "the upstream broke the connection");
+}
+
 async function timedDial(
   parts: RouterParts,
   who: Dialling,
   server: UpstreamServer,
   secure: SecureOptions | null,
-  facts: () => ProxyFacts,
 ): Promise<Connection> {
   const started = performance.now();
   try {
-    const connection = await dialUpstream(parts, who, server, secure, facts);
-    const ms = dialled(parts, who, server, started, null);
-    parts.metrics.upstreamConnect.observe(ms / 1000, who.route.name);
+    const connection = await dialUpstream(parts, who, server, secure);
+    connected(parts, who, server, started);
     return connection;
   } catch (error) {
     if (error instanceof Refusal) dialled(parts, who, server, started, error);
     throw error;
   }
+}
+
+function connected(parts: RouterParts, who: Dialling, server: UpstreamServer, started: number): void {
+  const ms = dialled(parts, who, server, started, null);
+  parts.metrics.upstreamConnect.observe(ms / 1000, who.route.name);
 }
 
 /** Says how a dial went; gives the milliseconds that it took. */
@@ -87,6 +99,10 @@ function dialled(
   return ms;
 }
 
+const proxyFacts = (): never => {
+  throw new TypeError("a shared connection says nothing of a client");
+};
+
 /** The client that all sessions of a route have in common: whoever asks first makes it, and none of them ends it. */
 function shared(parts: RouterParts, route: Route, captures: Readonly<Record<string, string>>): HttpClient {
   const { runtime, timeouts, httpUpstreams } = parts;
@@ -97,9 +113,7 @@ function shared(parts: RouterParts, route: Route, captures: Readonly<Record<stri
       route,
       captures,
       (server, alpn) =>
-        timedDial(parts, { route, captures, id: sharedId, asking: null }, server, { alpn }, () => {
-          throw new TypeError("a shared connection says nothing of a client");
-        }),
+        timedDial(parts, { route, captures, id: sharedId, asking: null, proxyFacts }, server, { alpn }),
       httpUpstreams.processes,
     ),
   );
@@ -118,7 +132,6 @@ export class AdmittedSession implements Session {
   readonly identity: CertificateIdentity | null;
   readonly source: Endpoint;
   readonly draining: Cancellation;
-  readonly upstream: string;
   readonly captures: Readonly<Record<string, string>>;
   readonly gate: Gate | null;
   /** Whether the upstream was dialled at all. */
@@ -141,6 +154,10 @@ export class AdmittedSession implements Session {
   readonly #dialled: Connection[] = [];
   #ended = false;
   #shownUris: readonly string[] | undefined;
+
+  get upstream(): string {
+    return upstreamText(this.route, this.captures);
+  }
 
   get shownUris(): readonly string[] {
     this.#shownUris ??= this.#parts.contexts.urisOf(this.serverName);
@@ -165,7 +182,6 @@ export class AdmittedSession implements Session {
     this.source = source;
     this.draining = draining;
     this.captures = hit.captures;
-    this.upstream = upstreamText(hit.route, hit.captures);
     this.gate = parts.gateOf(this);
   }
 
@@ -181,36 +197,56 @@ export class AdmittedSession implements Session {
   }
 
   dial(): Promise<Connection> {
-    return this.#dial({});
+    return this.#dial(asTheRouteSays);
   }
 
   dialPlain(): Promise<Connection> {
     return this.#dial(null);
   }
 
-  async #dial(secure: SecureOptions | null, to?: UpstreamServer): Promise<Connection> {
-    this.hasDialled = true;
-    const { route, captures } = this;
-    const server = to ?? serversOf(route, captures)[0];
-    if (server === undefined) throw new TypeError(`route ${route.name} has no upstream`);
-    return this.#keep(await timedDial(this.#parts, this, server, secure, this.#facts));
+  /** In one piece, for most connections come by here: it is `relay` of what `dial` gives. */
+  async forward(): Promise<void> {
+    const parts = this.#parts;
+    const server = this.#firstServer();
+    const started = performance.now();
+    let upstream: Connection;
+    try {
+      upstream = await dialUpstream(parts, this, server, asTheRouteSays);
+    } catch (error) {
+      if (error instanceof Refusal) dialled(parts, this, server, started, error);
+      throw error;
+    }
+    connected(parts, this, server, started);
+    this.#dialled.push(upstream);
+    if (this.#ended) upstream.abort("reset");
+    throwWhereBroken(await parts.runtime.relay(this.client, upstream, this.#limits()));
   }
 
-  readonly #facts = (): ProxyFacts => ({
-    source: this.source,
-    destination: this.client.local,
-    alpn: this.alpn,
-    authority: this.serverName,
-    tls:
-      this.tls === null
+  #firstServer(): UpstreamServer {
+    this.hasDialled = true;
+    const [server] = serversOf(this.route, this.captures);
+    if (server === undefined) throw new TypeError(`route ${this.route.name} has no upstream`);
+    return server;
+  }
+
+  async #dial(secure: SecureOptions | null, to?: UpstreamServer): Promise<Connection> {
+    const server = to ?? this.#firstServer();
+    return this.#keep(await timedDial(this.#parts, this, server, secure));
+  }
+
+  proxyFacts(): ProxyFacts {
+    const { source, client, alpn, serverName, tls, identity } = this;
+    const shown =
+      tls === null
         ? null
         : {
-            version: this.tls.version,
-            resumed: this.tls.resumed,
-            commonName: this.identity?.commonName ?? null,
+            version: tls.version,
+            resumed: tls.resumed,
+            commonName: identity?.commonName ?? null,
             certificate: this.#verified?.certificate ?? null,
-          },
-  });
+          };
+    return { source, destination: client.local, alpn, authority: serverName, tls: shown };
+  }
 
   async secure(upstream: Connection, options?: SecureOptions): Promise<TlsConnection> {
     const { runtime, timeouts } = this.#parts;
@@ -258,10 +294,7 @@ export class AdmittedSession implements Session {
   }
 
   async carry(left: Connection, right: Connection, taps?: Taps): Promise<void> {
-    const end = await this.#parts.runtime.relay(left, right, this.#limits(), taps);
-    if (end === "idle") throw new Refusal("idle_timeout", "no byte either way for too long");
-    if (end === "left_broke") throw new Refusal("client_closed", "the client broke the connection");
-    if (end === "right_broke") throw new Refusal("upstream_refused", "the upstream broke the connection");
+    throwWhereBroken(await this.#parts.runtime.relay(left, right, this.#limits(), taps));
   }
 
   #limits(): RelayLimits {

@@ -7,10 +7,12 @@ const tickMs = 250;
 
 export interface Deadline {
   cancel(): void;
+  /** The same again, after so many milliseconds from now on; whether it was over or not. */
+  restart(ms: number): void;
 }
 
 class Entry implements Deadline {
-  readonly ms: number;
+  ms: number;
   readonly fire: () => void;
   /** Its time begins with the first tick after it was started; none yet: `null`. */
   at: number | null = null;
@@ -28,6 +30,13 @@ class Entry implements Deadline {
     // Alone: cancelling it again changes nothing.
     this.before = this;
     this.after = this;
+  }
+
+  restart(ms: number): void {
+    this.cancel();
+    this.ms = ms;
+    this.at = null;
+    enter(this);
   }
 }
 
@@ -57,11 +66,15 @@ function tick(): void {
 
 /** Calls `fire` once, not before `ms` have passed and at most about half a second later. */
 export function deadline(ms: number, fire: () => void): Deadline {
-  interval ??= setInterval(tick, tickMs);
   const entry = new Entry(ms, fire);
+  enter(entry);
+  return entry;
+}
+
+function enter(entry: Entry): void {
+  interval ??= setInterval(tick, tickMs);
   entry.before = ring.before;
   entry.after = ring;
   ring.before.after = entry;
   ring.before = entry;
-  return entry;
 }

@@ -36,11 +36,19 @@ export function serverText(
   return `${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
+/** Of routes whose servers and agent are the same whatever was captured. */
+const fixedTexts = new WeakMap<Route, string>();
+
 /** All servers of a route after captures, for the record, with commas where there are several. */
-export const upstreamText = (route: Route, captures: Readonly<Record<string, string>>): string =>
-  serversOf(route, captures)
+export function upstreamText(route: Route, captures: Readonly<Record<string, string>>): string {
+  const known = fixedTexts.get(route);
+  if (known !== undefined) return known;
+  const text = serversOf(route, captures)
     .map((server) => serverText(route, captures, server))
     .join(",");
+  if (fixedServers.has(route) && route.upstream?.via?.includes("{") !== true) fixedTexts.set(route, text);
+  return text;
+}
 
 /** The same with the captures still in it; empty for the router's own. */
 export function upstreamTemplate(route: Route): string {
@@ -101,6 +109,8 @@ export function secureUpstream(
 export interface Dialling extends Pick<Session, "route" | "captures" | "id"> {
   /** For whom; `null` where many clients are to share it. */
   readonly asking: Asking | null;
+  /** What a PROXY header says. */
+  proxyFacts(): ProxyFacts;
 }
 
 /**
@@ -110,22 +120,26 @@ export interface Dialling extends Pick<Session, "route" | "captures" | "id"> {
  */
 export function dialUpstream(
   parts: Pick<RouterParts, "runtime" | "timeouts" | "openService">,
-  { route, captures, id, asking }: Dialling,
+  who: Dialling,
   server: UpstreamServer,
   secure: SecureOptions | null,
-  facts: () => ProxyFacts,
 ): Promise<Connection> {
+  const { route, captures, id } = who;
   const { upstream } = route;
   if (upstream === null) throw new TypeError(`route ${route.name} has no upstream`);
   const { sendProxy } = upstream;
   const tls = secure === null ? null : upstreamTls(route, captures, secure, server.host);
   const preamble =
-    sendProxy === null ? null : sendProxy === "v1" ? encodeProxyV1(facts()) : encodeProxyV2(facts());
+    sendProxy === null
+      ? null
+      : sendProxy === "v1"
+        ? encodeProxyV1(who.proxyFacts())
+        : encodeProxyV2(who.proxyFacts());
   const { host, port } = server;
   const withinMs = parts.timeouts.connectMs;
   if (upstream.via !== null) {
     const agent = fillIn(upstream.via, captures);
-    const target = { agent, service: host, connection: id, withinMs, asking };
+    const target = { agent, service: host, connection: id, withinMs, asking: who.asking };
     return throughAgent(parts, target, preamble, tls);
   }
   // Most are plain: an object that is made of others costs more than the rest of this.

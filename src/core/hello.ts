@@ -1,7 +1,7 @@
 import { Refusal } from "../errors.ts";
 import type { Connection } from "../types.ts";
 import { type AlertName, alertRecord } from "../wire/alert.ts";
-import { type ClientHello, clientHelloParser } from "../wire/client-hello.ts";
+import { type ClientHello, clientHelloParser, parseClientHello } from "../wire/client-hello.ts";
 import { no, type Parsed } from "../wire/cursor.ts";
 import { parseNotTls, plainHttpAnswer } from "../wire/not-tls.ts";
 import { type Inspected, inspect, inspectFrom } from "./inspect.ts";
@@ -58,6 +58,12 @@ export function readHello(
   clear: Clear,
   proxied: boolean,
 ): Begun | Promise<Begun | null> {
+  // Nearly all come in one piece.
+  const whole = first === null ? null : parseClientHello(first);
+  if (first !== null && whole?.kind === "ok") {
+    connection.unread(first);
+    return { hello: whole.value, led: null };
+  }
   const hello = inspectFrom(first, connection, clientHelloParser());
   if (hello instanceof Promise)
     return hello.then((inspected) => begunBy(inspected, connection, others, clear, proxied));

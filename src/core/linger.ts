@@ -1,5 +1,7 @@
+import type { Refusal } from "../errors.ts";
 import type { Connection } from "../types.ts";
 import { deadline } from "./deadline.ts";
+import type { Handler, Session } from "./session.ts";
 
 const lingerMs = 1000;
 const lingerBytes = 256 * 1024;
@@ -24,4 +26,14 @@ export async function lingeringClose(connection: Connection, lastWord?: Uint8Arr
   }
   late.cancel();
   connection.abort();
+}
+
+/** Refuses in the protocol's own words where it has some; always an orderly end. */
+export async function refuseInProtocol(handler: Handler, session: Session, refusal: Refusal): Promise<void> {
+  try {
+    await handler.refuse?.(session, refusal);
+  } catch {
+    // The refusal stands, whether or not the client heard it.
+  }
+  await lingeringClose(session.client);
 }

@@ -7,6 +7,7 @@ export interface Question {
   /** As the hello carries it. */
   readonly serverName: string | null;
   readonly alpn: readonly string[];
+  /** Asked for where a route minds. */
   readonly source: Ip;
   /** The route whose own listener this came in by; `null` on the one port. */
   readonly own: Route | null;
@@ -38,11 +39,13 @@ interface Group {
 }
 
 const noCaptures: Readonly<Record<string, string>> = {};
+const noLabels: readonly string[] = [];
 
 export class RouteTable {
   readonly routes: readonly Route[];
   /** Exact names under `0`, patterns under the number of their variable labels, each by literal suffix. */
   readonly #groups = new Map<number, Map<string, Group>>();
+  readonly #exact: ReadonlyMap<string, Group>;
   readonly #depths: readonly number[];
 
   constructor(routes: readonly Route[]) {
@@ -50,6 +53,7 @@ export class RouteTable {
     for (const route of routes) {
       for (const pattern of route.names) this.#add(route, pattern);
     }
+    this.#exact = this.#groups.get(0) ?? new Map();
     this.#depths = [...this.#groups.keys()].sort((a, b) => a - b);
   }
 
@@ -87,11 +91,14 @@ export class RouteTable {
   }
 
   match(question: Question): Match {
-    const name = question.serverName === null ? null : normaliseServerName(question.serverName);
-    if (question.own !== null) return matchOwn(question.own, name, question);
+    const { serverName, own } = question;
+    // Names of routes are normalised: a hello's that is one of them needs no look at its characters.
+    const exact = own === null && serverName !== null ? this.#exact.get(serverName) : undefined;
+    if (exact !== undefined) return choose(exact, noLabels, question);
+    const name = serverName === null ? null : normaliseServerName(serverName);
+    if (own !== null) return matchOwn(own, name, question);
     if (name === null) {
-      const detail =
-        question.serverName === null ? "the hello names no server" : "the server name is not a DNS name";
+      const detail = serverName === null ? "the hello names no server" : "the server name is not a DNS name";
       return { ok: false, reason: "unknown_name", detail };
     }
     const labels = name.split(".");
@@ -163,8 +170,11 @@ function overlap(a: Route, b: Route): string | null {
   return a.takesNoAlpn && b.takesNoAlpn ? "a hello without ALPN" : null;
 }
 
-const admitsSource = (route: Route, source: Ip): boolean =>
-  route.sources === null || route.sources.some((cidr) => cidrContains(cidr, source));
+function admitsSource({ sources }: Route, question: Question): boolean {
+  if (sources === null) return true;
+  const { source } = question;
+  return sources.some((cidr) => cidrContains(cidr, source));
+}
 
 function capture(pattern: NamePattern, labels: readonly string[]): Readonly<Record<string, string>> {
   if (pattern.variables.length === 0) return noCaptures;
@@ -183,7 +193,7 @@ function choose(group: Group, labels: readonly string[], question: Question): Ma
         : `${name} serves none of: ${question.alpn.join(", ")}`;
     return { ok: false, reason: "no_protocol", detail };
   }
-  const chosen = candidates.find(({ route }) => admitsSource(route, question.source));
+  const chosen = candidates.find(({ route }) => admitsSource(route, question));
   if (chosen === undefined) {
     return {
       ok: false,
@@ -201,6 +211,10 @@ function candidatesFor(
   offered: readonly string[],
 ): { alpn: string | null; candidates: Group["members"] } {
   const { members } = group;
+  const [first] = members;
+  // Most names have one route, which takes whatever comes.
+  if (members.length === 1 && (offered.length === 0 || first?.route.alpn === null))
+    return { alpn: null, candidates: members };
   for (const id of offered) {
     const candidates = members.filter(({ route }) => route.alpn?.includes(id));
     if (candidates.length > 0) return { alpn: id, candidates };
@@ -236,7 +250,7 @@ function matchOwn(route: Route, name: string | null, question: Question): Match 
       detail: `route ${route.name} serves none of: ${question.alpn.join(", ")}`,
     };
   }
-  if (!admitsSource(route, question.source)) {
+  if (!admitsSource(route, question)) {
     return {
       ok: false,
       reason: "source_not_allowed",

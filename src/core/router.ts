@@ -2,12 +2,13 @@ import { Gone } from "../http/cancellation.ts";
 import type { Cancellation } from "../http/exchange.ts";
 import type { Connection, Endpoint } from "../types.ts";
 import type { ClientHello } from "../wire/client-hello.ts";
-import { ja4, ja4Key } from "../wire/ja4.ts";
+import { isAlike, ja4, ja4Key } from "../wire/ja4.ts";
 import type { Arrival } from "./arrival.ts";
 import { Generation } from "./generation.ts";
 import type { LiveConnection, Traffic } from "./live.ts";
 import { LruMap } from "./lru-map.ts";
 import type { Route } from "./route.ts";
+import { type OpenByName, RouteCounts } from "./route-counts.ts";
 import type { RouterParts } from "./router-parts.ts";
 import { standsForOthers } from "./source.ts";
 import { spanOf, stagger } from "./stagger.ts";
@@ -28,11 +29,12 @@ export class Router {
   #asked = false;
   /** Puts an end to what goes through the connections one by one. */
   #stopTurns = (): void => {};
-  /** Open connections by the route as it stood when they came, and by its name, whose cap outlives it. */
-  readonly #onRoute = new Map<Route, number>();
-  readonly #perName = new Map<string, number>();
+  /** By the route as it stood when connections came. */
+  readonly #counts = new Map<Route, RouteCounts>();
+  readonly #perName = new Map<string, OpenByName>();
   readonly #onLeave: (() => void)[] = [];
   readonly #fingerprints = new LruMap<string, string>(1000);
+  #last: { readonly hello: ClientHello; readonly fingerprint: string } | undefined;
   readonly #outOfUse: () => void;
 
   /** @param outOfUse routes that were replaced have no connection any more */
@@ -50,12 +52,13 @@ export class Router {
     const before = this.#current;
     this.#current = new Generation(parts);
     if (before.open > 0) this.#former.add(before);
+    for (const route of this.#counts.keys()) if (!this.isInUse(route)) this.#counts.delete(route);
     this.#outOfUse();
   }
 
   /** Whether a new connection may come to the route as it stands here, or one that is open is on it. */
   isInUse(route: Route): boolean {
-    return this.#current.has(route) || this.#onRoute.has(route);
+    return this.#current.has(route) || (this.#counts.get(route)?.open ?? 0) > 0;
   }
 
   /** The routes that connections may be on, or may get to. */
@@ -72,11 +75,15 @@ export class Router {
 
   /** The JA4 of a hello, remembered: clients of one kind send the same lists. */
   fingerprint(hello: ClientHello): string {
+    // The kind that came last most often comes next: no text is made to look it up.
+    if (this.#last !== undefined && isAlike(hello, this.#last.hello)) return this.#last.fingerprint;
     const key = ja4Key(hello);
-    const known = key === null ? undefined : this.#fingerprints.get(key);
-    if (known !== undefined) return known;
-    const fingerprint = ja4(hello, (text) => this.parts.runtime.sha256Hex(text));
-    if (key !== null) this.#fingerprints.set(key, fingerprint);
+    let fingerprint = key === null ? undefined : this.#fingerprints.get(key);
+    if (fingerprint === undefined) {
+      fingerprint = ja4(hello, (text) => this.parts.runtime.sha256Hex(text));
+      if (key !== null) this.#fingerprints.set(key, fingerprint);
+    }
+    this.#last = { hello, fingerprint };
     return fingerprint;
   }
 
@@ -84,9 +91,9 @@ export class Router {
     return this.#visits.size;
   }
 
-  /** Connections that are open on each route, by its name. */
-  get openByRoute(): ReadonlyMap<string, number> {
-    return this.#perName;
+  /** Connections that are open on the routes of that name. */
+  openOn(name: string): number {
+    return this.#perName.get(name)?.open ?? 0;
   }
 
   /** The newest connections, the last to come first. */
@@ -131,33 +138,41 @@ export class Router {
   }
 
   /** Resolves when the connection is done with; never rejects. */
-  async accept(connection: Connection, arrival: Arrival): Promise<void> {
+  accept(connection: Connection, arrival: Arrival): Promise<void> {
     const generation = this.#current;
     const visit = new Visit(this, generation, connection, arrival);
     if (this.#asked) visit.askToLeave();
     this.#visits.add(visit);
     generation.open++;
-    try {
-      await visit.run();
-    } finally {
-      this.#visits.delete(visit);
-      generation.open--;
-      if (generation.open === 0 && this.#former.delete(generation)) this.#outOfUse();
-      for (const resolve of this.#onLeave.splice(0)) resolve();
-    }
+    return visit.run();
   }
 
-  /** Counts a connection on its route: in with 1, out with -1. */
-  countOn(route: Route, by: 1 | -1): void {
-    const { name } = route;
-    const count = (this.#perName.get(name) ?? 0) + by;
-    const here = (this.#onRoute.get(route) ?? 0) + by;
-    if (count === 0) this.#perName.delete(name);
-    else this.#perName.set(name, count);
-    if (here === 0) this.#onRoute.delete(route);
-    else this.#onRoute.set(route, here);
-    this.parts.metrics.active.set(count, name);
-    if (!this.isInUse(route)) this.#outOfUse();
+  /** A connection that came under it is done with. */
+  left(visit: Visit, generation: Generation): void {
+    this.#visits.delete(visit);
+    generation.open--;
+    if (generation.open === 0 && this.#former.delete(generation)) this.#outOfUse();
+    if (this.#onLeave.length > 0) for (const resolve of this.#onLeave.splice(0)) resolve();
+  }
+
+  /** Where connections on the route are counted. */
+  countsOf(route: Route): RouteCounts {
+    let counts = this.#counts.get(route);
+    if (counts === undefined) {
+      const named = this.#perName.get(route.name) ?? { open: 0 };
+      this.#perName.set(route.name, named);
+      counts = new RouteCounts(route, named, this.parts.metrics);
+      this.#counts.set(route, counts);
+    }
+    return counts;
+  }
+
+  /** A connection has left its route. */
+  leftRoute(counts: RouteCounts): void {
+    counts.count(-1);
+    if (counts.open > 0 || this.#current.has(counts.route)) return;
+    this.#counts.delete(counts.route);
+    this.#outOfUse();
   }
 
   /**

@@ -56,7 +56,9 @@ export interface Session {
    * throws; the client is on the left.
    */
   relay(upstream: Connection, taps?: Taps): Promise<void>;
-  /** The same for two streams of which one is not the client's own, or neither, such as those behind an HTTP upgrade. */
+  /** Dials, then relays: all that there is to do for a protocol that nobody looks into. */
+  forward(): Promise<void>;
+  /** The same as `relay` for two streams of which one is not the client's own, or neither, such as those behind an HTTP upgrade. */
   carry(left: Connection, right: Connection, taps?: Taps): Promise<void>;
   /** HTTP on the client's connection. */
   serveHttp(serving: HttpServing): Promise<void>;

@@ -1,9 +1,12 @@
 import { Refusal } from "../errors.ts";
 import type { Connection, Endpoint } from "../types.ts";
+import type { ClientHello } from "../wire/client-hello.ts";
 import { type Cidr, cidrContains, type Ip, parseIp } from "../wire/ip.ts";
 import { looksLike } from "../wire/not-tls.ts";
 import { parseProxyHeader } from "../wire/proxy-protocol.ts";
 import { inspect } from "./inspect.ts";
+import type { Question } from "./match.ts";
+import type { Route } from "./route.ts";
 
 /** Whose PROXY headers are believed, and whether one must come. */
 export interface ProxyProtocol {
@@ -14,6 +17,25 @@ export interface ProxyProtocol {
 const noAddress: Ip = [0, 0, 0, 0];
 
 export const ipOf = ({ address }: Endpoint): Ip => parseIp(address) ?? noAddress;
+
+/** What a hello asks of the routes; its source is read where one of them minds. */
+export class HelloFrom implements Question {
+  readonly serverName: string | null;
+  readonly alpn: readonly string[];
+  readonly own: Route | null;
+  readonly #from: Endpoint;
+
+  constructor({ serverName, alpn }: ClientHello, from: Endpoint, own: Route | null) {
+    this.serverName = serverName;
+    this.alpn = alpn;
+    this.own = own;
+    this.#from = from;
+  }
+
+  get source(): Ip {
+    return ipOf(this.#from);
+  }
+}
 
 /** Whether it is in one of these networks. */
 export function isIn(networks: readonly Cidr[], who: Endpoint): boolean {
@@ -30,8 +52,7 @@ export function standsForOthers(
     forwardedFrom,
   }: { readonly proxyProtocol: ProxyProtocol; readonly forwardedFrom: readonly Cidr[] },
 ): boolean {
-  const believed = proxyProtocol.mode === "off" ? [] : proxyProtocol.from;
-  return isIn(believed, remote) || isIn(forwardedFrom, remote);
+  return (proxyProtocol.mode !== "off" && isIn(proxyProtocol.from, remote)) || isIn(forwardedFrom, remote);
 }
 
 /** Whom a connection is from: its peer, or whom a PROXY header in front of it names. Throws a `Refusal`. */

@@ -4,8 +4,6 @@ import { connectionRecord } from "./connection-record.ts";
 import { Progress } from "./progress.ts";
 import type { RouterParts } from "./router-parts.ts";
 
-const traffic = { bytesIn: 0, bytesOut: 0 };
-
 /** A connection that was refused unread, before anything was made of it: as cheap as its record can be. */
 export function recordTurnedAway(
   { audit, metrics, traces }: RouterParts,
@@ -14,20 +12,24 @@ export function recordTurnedAway(
   { reason, limit, message }: LimitReached,
 ): void {
   const id = crypto.randomUUID();
-  const known = {
+  const record = connectionRecord({
     // Spelled out: to spread it takes three times as long as all of this (Node 20).
     id,
+    outcome: "refused",
+    reason,
     source,
     listener,
-    hello: null,
+    sni: null,
+    ja4: null,
     hit: null,
     tls: null,
     session: null,
     identity: null,
-    traffic,
+    bytesIn: 0,
+    bytesOut: 0,
     since: performance.now(),
-  };
-  const record = connectionRecord(known, { outcome: "refused", reason, detail: message });
+    detail: message,
+  });
   audit(record);
   if (traces !== null) {
     const progress = new Progress();

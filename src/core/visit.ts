@@ -14,16 +14,17 @@ import { connectionRecord } from "./connection-record.ts";
 import { type Deadline, deadline } from "./deadline.ts";
 import type { Generation } from "./generation.ts";
 import { type Begun, lead, type Openings, readHello, refuseInClear } from "./hello.ts";
-import { lingeringClose } from "./linger.ts";
+import { lingeringClose, refuseInProtocol } from "./linger.ts";
 import type { LiveConnection, Traffic } from "./live.ts";
 import type { Match } from "./match.ts";
 import type { Notable, Note } from "./open-notes.ts";
 import { Progress } from "./progress.ts";
 import { type ConnectionRecord, type Outcome, outcomeOf } from "./record.ts";
 import type { Route } from "./route.ts";
+import type { RouteCounts } from "./route-counts.ts";
 import type { Router } from "./router.ts";
 import type { Handler } from "./session.ts";
-import { endpointText, ipOf, isIn, readSource } from "./source.ts";
+import { endpointText, HelloFrom, isIn, readSource } from "./source.ts";
 import { validatedName, validationProtocol } from "./validation.ts";
 
 type Hit = Extract<Match, { ok: true }>;
@@ -49,9 +50,12 @@ export class Visit implements Notable {
   #client: VerifiedClient | undefined;
   #session: AdmittedSession | undefined;
   readonly #leaving = new Gone();
-  #counted: Traffic = { bytesIn: 0, bytesOut: 0 };
+  /** What the metrics have of its traffic. */
+  #countedIn = 0;
+  #countedOut = 0;
   #rechecking = false;
-  #onRoute = false;
+  /** Of its route, once it counts there. */
+  #counts: RouteCounts | undefined;
   #established = false;
   #note: Note | null = null;
   /** Of the handshake, then of the session where that has one. */
@@ -63,6 +67,10 @@ export class Visit implements Notable {
   #said: string | null = null;
 
   readonly #evict = (refusal: Refusal): void => this.#end(refusal);
+  readonly #slow = (): void => {
+    const { handshakeMs } = this.#generation.parts.timeouts;
+    this.#end(new Refusal("handshake_timeout", `no finished handshake within ${handshakeMs} ms`));
+  };
 
   constructor(router: Router, generation: Generation, connection: Connection, arrival: Arrival) {
     this.#router = router;
@@ -79,13 +87,12 @@ export class Visit implements Notable {
    */
   async run(): Promise<void> {
     const { admission, timeouts, traces, notes, proxyProtocol } = this.#generation.parts;
-    if (this.#progress !== null) traces?.began(this.#id, this.#progress.began);
-    this.#note = notes?.note(this) ?? null;
-    this.#late = deadline(timeouts.handshakeMs, () => {
-      this.#end(new Refusal("handshake_timeout", `no finished handshake within ${timeouts.handshakeMs} ms`));
-    });
     let failure: Refusal | undefined;
     try {
+      if (this.#progress !== null) traces?.began(this.#id, this.#progress.began);
+      this.#note = notes?.note(this) ?? null;
+      const late = deadline(timeouts.handshakeMs, this.#slow);
+      this.#late = late;
       const place = admission.enter(this.#evict);
       this.#place = place instanceof Promise ? await place : place;
       // Whoever opened a tunnel writes what is in it: the address that counts is the tunnel's.
@@ -96,19 +103,23 @@ export class Visit implements Notable {
 
       const openings = this.#generation.openingsAt(this.#arrival);
       const first = openings.serverFirst === null ? await this.#connection.read() : null;
-      const begun = this.#readHello(openings, first);
-      const hello = this.#begin(begun instanceof Promise ? await begun : begun);
+      const reading = this.#readHello(openings, first);
+      const begun = reading instanceof Promise ? await reading : reading;
+      const hello = begun?.hello ?? null;
+      this.#hello = begun?.hello;
+      this.#led = begun?.led ?? null;
+      if (hello !== null) this.#progress?.reached("hello");
       const validated = hello === null || this.#led !== null ? null : validatedName(hello);
       if (hello !== null && (validated === null || !(await this.#validated(validated)))) {
         const hit = this.#match(hello);
-        if (!hit.ok) throw await this.#refuse(new Refusal(hit.reason, hit.detail));
+        if (!hit.ok) throw await refuseInClear(this.#connection, new Refusal(hit.reason, hit.detail));
         const { route } = hit;
         this.#hit = hit;
         if (route.maxConnections !== null) await this.#enterRoute(route, route.maxConnections);
-        this.#router.countOn(route, 1);
-        this.#onRoute = true;
+        this.#counts = this.#router.countsOf(route);
+        this.#counts.count(1);
         if (route.terminates) await this.#terminate(hit);
-        this.#late.cancel();
+        late.cancel();
         this.#place.established();
         this.#note?.renew();
         this.#passage?.leave();
@@ -121,12 +132,16 @@ export class Visit implements Notable {
     } catch (error) {
       failure = this.#verdict ?? asRefusal(error, this.#established);
     }
-    this.#late.cancel();
-    this.#record(failure);
-    if (this.#onRoute && this.#hit !== undefined) this.#router.countOn(this.#hit.route, -1);
-    this.#passage?.leave();
-    this.#place?.leave();
-    (this.#tls ?? this.#connection).abort();
+    try {
+      this.#late?.cancel();
+      this.#record(failure);
+      if (this.#counts !== undefined) this.#router.leftRoute(this.#counts);
+      this.#passage?.leave();
+      this.#place?.leave();
+      (this.#tls ?? this.#connection).abort();
+    } finally {
+      this.#router.left(this, this.#generation);
+    }
   }
 
   /** How it stands. */
@@ -160,12 +175,13 @@ export class Visit implements Notable {
   }
 
   #count(): void {
-    const { route, traffic } = this;
+    const { route } = this;
     if (route === null) return;
-    const { bytes } = this.#generation.parts.metrics;
-    bytes.add(traffic.bytesIn - this.#counted.bytesIn, route.name, "in");
-    bytes.add(traffic.bytesOut - this.#counted.bytesOut, route.name, "out");
-    this.#counted = traffic;
+    const { bytesRead, bytesWritten } = this.#tls ?? this.#connection;
+    const counts = this.#counts ?? this.#router.countsOf(route);
+    counts.carried(bytesRead - this.#countedIn, bytesWritten - this.#countedOut);
+    this.#countedIn = bytesRead;
+    this.#countedOut = bytesWritten;
   }
 
   /** The router drains, and it is this one's turn to end when what is under way is done. */
@@ -225,14 +241,6 @@ export class Visit implements Notable {
     return readHello(this.#connection, first, openings, clear, proxied);
   }
 
-  #begin(begun: Begun | null): ClientHello | null {
-    if (begun === null) return null;
-    this.#hello = begun.hello;
-    this.#led = begun.led;
-    this.#progress?.reached("hello");
-    return begun.hello;
-  }
-
   /** An authority that validates a name is shown that it is ours (RFC 8737 §3), and let in to nothing. */
   async #validated(name: string): Promise<boolean> {
     const { runtime, challengeFor } = this.#generation.parts;
@@ -245,21 +253,17 @@ export class Visit implements Notable {
     return true;
   }
 
-  #refuse(refusal: Refusal): Promise<Refusal> {
-    return refuseInClear(this.#connection, refusal);
-  }
-
-  #match({ serverName, alpn }: ClientHello): Match {
+  #match(hello: ClientHello): Match {
     const { own, only } = this.#arrival;
     const table = this.#generation.tableOf(this.#led?.adapter ?? only);
-    return table.match({ serverName, alpn, source: ipOf(this.#source), own });
+    return table.match(new HelloFrom(hello, this.#source, own));
   }
 
   async #enterRoute({ name }: Route, cap: number): Promise<void> {
     try {
       await this.#place?.enterRoute(name, cap);
     } catch (error) {
-      throw error instanceof Refusal ? await this.#refuse(error) : error;
+      throw error instanceof Refusal ? await refuseInClear(this.#connection, error) : error;
     }
   }
 
@@ -267,7 +271,10 @@ export class Visit implements Notable {
     const { runtime, contexts, metrics } = this.#generation.parts;
     const context = contexts.for(hit.route, this.#hello?.serverName ?? null);
     if (context === null)
-      throw await this.#refuse(new Refusal("unknown_name", "no certificate for this name"));
+      throw await refuseInClear(
+        this.#connection,
+        new Refusal("unknown_name", "no certificate for this name"),
+      );
     await this.#passage?.pass();
     this.#tls = await runtime.terminate(this.#connection, context, hit.alpn);
     this.#progress?.reached("handshake");
@@ -292,20 +299,9 @@ export class Visit implements Notable {
       const refusal = this.#verdict ?? asRefusal(error, false);
       // Decided: that the client is slow to hear it does not change why.
       this.#verdict ??= refusal;
-      await this.#refuseIdentity(hit, refusal);
+      await refuseInProtocol(this.#handler(hit.route), this.#admitted(hit), refusal);
       throw refusal;
     }
-  }
-
-  /** In the protocol's own words where it has some; always an orderly end. */
-  async #refuseIdentity(hit: Hit, refusal: Refusal): Promise<void> {
-    const session = this.#admitted(hit);
-    try {
-      await this.#handler(hit.route).refuse?.(session, refusal);
-    } catch {
-      // The refusal stands, whether or not the client heard it.
-    }
-    await lingeringClose(session.client);
   }
 
   /** It is let in: from here on its time is the route's. */
@@ -362,21 +358,25 @@ export class Visit implements Notable {
 
   #recordAs(outcome: Outcome, reason: Reason, detail: string | null): ConnectionRecord {
     const hello = this.#hello;
-    return connectionRecord(
-      {
-        id: this.#id,
-        source: this.#source,
-        listener: this.#arrival.listener,
-        hello: hello === undefined ? null : { sni: hello.serverName, ja4: this.#router.fingerprint(hello) },
-        hit: this.#hit ?? null,
-        tls: this.#tls ?? null,
-        session: this.#session ?? null,
-        identity: this.#client?.identity ?? this.#session?.visitor ?? null,
-        traffic: this.traffic,
-        since: this.#started,
-      },
-      { outcome, reason, detail },
-    );
+    const tls = this.#tls ?? null;
+    const { bytesRead, bytesWritten } = tls ?? this.#connection;
+    return connectionRecord({
+      id: this.#id,
+      outcome,
+      reason,
+      source: this.#source,
+      listener: this.#arrival.listener,
+      sni: hello?.serverName ?? null,
+      ja4: hello === undefined ? null : this.#router.fingerprint(hello),
+      hit: this.#hit ?? null,
+      tls,
+      session: this.#session ?? null,
+      identity: this.#client?.identity ?? this.#session?.visitor ?? null,
+      bytesIn: bytesRead,
+      bytesOut: bytesWritten,
+      since: this.#started,
+      detail,
+    });
   }
 
   #record(failure: Refusal | undefined): void {
@@ -389,7 +389,8 @@ export class Visit implements Notable {
     const note = this.#note;
     audit(record, note === null ? undefined : () => note.erase());
     if (this.#progress !== null) traces?.ended(record, this.#progress);
-    metrics.connections.add(1, this.route?.name ?? "", outcome, reason);
+    if (reason === "ok" && this.#counts !== undefined) this.#counts.served();
+    else metrics.connections.add(1, this.route?.name ?? "", outcome, reason);
     if (failure instanceof LimitReached) metrics.limited.add(1, failure.limit);
     this.#count();
     if (failure?.cause instanceof TypeError) log.error("a fault of our own", { detail: failure.cause.stack });

@@ -3,20 +3,25 @@ import type { Cancellation } from "./exchange.ts";
 /** Tells once, whoever listens: that nobody waits for an answer any more, or that it is time to go. */
 export class Gone implements Cancellation {
   aborted = false;
-  #listeners: (() => void)[] = [];
+  /** Most have none. */
+  #listeners: (() => void)[] | undefined;
 
   readonly abort = (): void => {
     if (this.aborted) return;
     this.aborted = true;
-    for (const listener of this.#listeners.splice(0)) listener();
+    const listeners = this.#listeners ?? [];
+    this.#listeners = undefined;
+    for (const listener of listeners) listener();
   };
 
   addEventListener(_type: "abort", listener: () => void): void {
-    if (!this.aborted) this.#listeners.push(listener);
+    if (this.aborted) return;
+    this.#listeners ??= [];
+    this.#listeners.push(listener);
   }
 
   removeEventListener(_type: "abort", listener: () => void): void {
-    const at = this.#listeners.indexOf(listener);
-    if (at >= 0) this.#listeners.splice(at, 1);
+    const at = this.#listeners?.indexOf(listener) ?? -1;
+    if (at >= 0) this.#listeners?.splice(at, 1);
   }
 }

@@ -25,11 +25,14 @@ export interface Passage {
 
 const free: Passage = { pass: () => undefined, leave: () => {} };
 
+const leftBefore = (): LimitReached => new LimitReached("handshakes", "left before its turn");
+
 /** A source that has not shown a good certificate lately. */
 class Stranger implements Passage {
   readonly #turnstile: Turnstile;
   readonly #evict: (refusal: LimitReached) => void;
   #go: { resolve(): void; reject(error: Error): void } | undefined;
+  #left = false;
 
   constructor(turnstile: Turnstile, evict: (refusal: LimitReached) => void) {
     this.#turnstile = turnstile;
@@ -38,6 +41,7 @@ class Stranger implements Passage {
 
   pass(): Promise<void> | undefined {
     if (this.#turnstile.mayBegin()) return undefined;
+    if (this.#left) return Promise.reject(leftBefore());
     return new Promise((resolve, reject) => {
       this.#go = { resolve, reject };
       this.#turnstile.wait(this);
@@ -55,8 +59,10 @@ class Stranger implements Passage {
   }
 
   leave(): void {
+    if (this.#left) return;
+    this.#left = true;
     this.#turnstile.forget(this);
-    this.#go?.reject(new LimitReached("handshakes", "left before its turn"));
+    this.#go?.reject(leftBefore());
     this.#go = undefined;
   }
 }
@@ -162,8 +168,7 @@ export class Turnstile {
   }
 
   forget(stranger: Stranger): void {
-    this.#underWay.delete(stranger);
-    this.#waiting.delete(stranger);
+    if (!this.#underWay.delete(stranger)) this.#waiting.delete(stranger);
   }
 
   /** One begins: once everybody else had a turn, and as long again, the next may. */

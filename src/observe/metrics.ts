@@ -55,9 +55,14 @@ export abstract class Metric {
   }
 }
 
+/** The number of one set of label values. */
+export interface Counter {
+  value: number;
+}
+
 /** A counter or a gauge: one number for each set of label values. */
 export class Value extends Metric {
-  readonly #values = new Map<string, { readonly labels: Labels; value: number }>();
+  readonly #values = new Map<string, Counter & { readonly labels: Labels }>();
   readonly #together: "sum" | "least";
 
   /** @param together what the values of several processes make: `least` where each says the same of one thing */
@@ -72,15 +77,23 @@ export class Value extends Metric {
     this.#together = together;
   }
 
-  add(amount: number, ...labels: string[]): void {
+  /** The number itself, 0 where nothing was counted: for whoever counts often. It holds until the next `clear`. */
+  of(...labels: string[]): Counter {
     const key = keyOf(labels);
-    const entry = this.#values.get(key);
-    if (entry === undefined) this.#values.set(key, { labels, value: amount });
-    else entry.value += amount;
+    let entry = this.#values.get(key);
+    if (entry === undefined) {
+      entry = { labels, value: 0 };
+      this.#values.set(key, entry);
+    }
+    return entry;
+  }
+
+  add(amount: number, ...labels: string[]): void {
+    this.of(...labels).value += amount;
   }
 
   set(value: number, ...labels: string[]): void {
-    this.#values.set(keyOf(labels), { labels, value });
+    this.of(...labels).value = value;
   }
 
   series(): readonly Series[] {

@@ -1,6 +1,8 @@
 import { type Deadline, deadline } from "../core/deadline.ts";
 import type { Connection, EventedConnection, RelayEnd, RelayLimits, Tap, Taps } from "../types.ts";
 
+const never = (): boolean => false;
+
 /**
  * Watches a relay for silence. What counts as activity is the connections' own byte counters, so that
  * carrying a chunk costs the watch nothing; it looks four times in each limit.
@@ -14,7 +16,7 @@ export class IdleWatch {
   #limit: number;
   #seen = -1;
   #quiet = 0;
-  #deadline: Deadline;
+  readonly #deadline: Deadline;
 
   /** @param mayBeSilent whether silence says nothing for now */
   constructor(
@@ -22,7 +24,7 @@ export class IdleWatch {
     right: Connection,
     limits: RelayLimits,
     expired: () => void,
-    mayBeSilent: () => boolean = () => false,
+    mayBeSilent: () => boolean = never,
   ) {
     this.#left = left;
     this.#right = right;
@@ -36,12 +38,11 @@ export class IdleWatch {
   /** One side has closed its sending half: from now on the shorter limit holds. */
   halfClosed(): void {
     // Whoever hears nothing and says nothing any more may as well be gone.
-    this.#mayBeSilent = () => false;
+    this.#mayBeSilent = never;
     if (this.#limit <= this.#limits.halfCloseMs) return;
     this.#limit = this.#limits.halfCloseMs;
     this.#quiet = 0;
-    this.#deadline.cancel();
-    this.#deadline = deadline(this.#limit / 4, this.#look);
+    this.#deadline.restart(this.#limit / 4);
   }
 
   stop(): void {
@@ -60,7 +61,7 @@ export class IdleWatch {
       this.#expired();
       return;
     }
-    this.#deadline = deadline(this.#limit / 4, this.#look);
+    this.#deadline.restart(this.#limit / 4);
   };
 }
 

@@ -39,6 +39,17 @@ type Totals = { -readonly [K in keyof RouteTotals]: RouteTotals[K] };
 
 const none = (): Totals => ({ served: 0, refused: 0, failed: 0, bytesIn: 0, bytesOut: 0 });
 
+function count(
+  totals: Totals,
+  outcome: ConnectionRecord["outcome"],
+  bytesIn: number,
+  bytesOut: number,
+): void {
+  totals[outcome]++;
+  totals.bytesIn += bytesIn;
+  totals.bytesOut += bytesOut;
+}
+
 const sum = (a: Traffic, b: Traffic): Traffic => ({
   bytesIn: a.bytesIn + b.bytesIn,
   bytesOut: a.bytesOut + b.bytesOut,
@@ -73,25 +84,26 @@ export class Status {
   /** A connection is over. */
   recorded(record: ConnectionRecord): void {
     const { route, outcome, bytes_in, bytes_out } = record;
-    const all = [this.#closed];
+    count(this.#closed, outcome, bytes_in, bytes_out);
     if (route !== null) {
-      const totals = this.#totals.get(route) ?? none();
-      this.#totals.set(route, totals);
-      all.push(totals);
-    }
-    for (const totals of all) {
-      totals[outcome]++;
-      totals.bytesIn += bytes_in;
-      totals.bytesOut += bytes_out;
+      let totals = this.#totals.get(route);
+      if (totals === undefined) {
+        totals = none();
+        this.#totals.set(route, totals);
+      }
+      count(totals, outcome, bytes_in, bytes_out);
     }
     this.#refusals.take(record);
   }
 
   /** An upstream was dialled. */
   dialled(route: Route, server: string, ms: number, failure: Refusal | null): void {
-    const servers = 1 + (route.upstream?.others.length ?? 0);
-    const dials = this.#dials.get(route) ?? new LruMap(Math.max(dialsPerRoute, servers));
-    this.#dials.set(route, dials);
+    let dials = this.#dials.get(route);
+    if (dials === undefined) {
+      const servers = 1 + (route.upstream?.others.length ?? 0);
+      dials = new LruMap(Math.max(dialsPerRoute, servers));
+      this.#dials.set(route, dials);
+    }
     dials.set(server, { server, at: Date.now(), ms, failure: failure?.message ?? null });
   }
 
@@ -113,7 +125,7 @@ export class Status {
         const totals = this.#totals.get(route.name) ?? none();
         return {
           name: route.name,
-          open: router.openByRoute.get(route.name) ?? 0,
+          open: router.openOn(route.name),
           dials: [...(this.#dials.get(route)?.values() ?? [])],
           states: this.#sources.servers(route),
           ...totals,

@@ -3,8 +3,6 @@ import { Cursor, more, no, ok, type Parsed } from "./cursor.ts";
 /** What routing and the record need of a TLS ClientHello (RFC 8446 §4.1.2, RFC 5246 §7.4.1.2). */
 export interface ClientHello {
   readonly legacyVersion: number;
-  /** At most 32 bytes; what TLS 1.2 resumes by, a random filler in TLS 1.3. */
-  readonly sessionId: Uint8Array;
   /** `supported_versions` as offered, or else the legacy version alone; GREASE values included. */
   readonly versions: readonly number[];
   readonly cipherSuites: readonly number[];
@@ -46,7 +44,22 @@ const malformed = (detail: string): Parsed<never> => no("malformed", detail);
  * Reads a ClientHello from the first bytes of a connection: TLS records, however the handshake message
  * is cut into them. `used` counts the bytes of the records that hold it.
  */
-export const parseClientHello = (bytes: Uint8Array): Parsed<ClientHello> => clientHelloParser()(bytes);
+export const parseClientHello = (bytes: Uint8Array): Parsed<ClientHello> =>
+  isInOneRecord(bytes) ? parseBody(bytes, recordHeader, bytes.length) : clientHelloParser()(bytes);
+
+/** Whether they are a ClientHello in one record and nothing else, which nearly all are: nothing is to be put together then. */
+function isInOneRecord(bytes: Uint8Array): boolean {
+  const length = bytes.length - recordHeader;
+  return (
+    length >= 4 &&
+    length <= maxRecord &&
+    bytes[0] === handshakeType &&
+    bytes[1] === 3 &&
+    (((bytes[3] ?? 0) << 8) | (bytes[4] ?? 0)) === length &&
+    bytes[5] === clientHelloType &&
+    4 + (((bytes[6] ?? 0) << 16) | ((bytes[7] ?? 0) << 8) | (bytes[8] ?? 0)) === length
+  );
+}
 
 /**
  * The same for one connection's growing buffer: every call is given the bytes of the call before and some
@@ -85,7 +98,7 @@ export function clientHelloParser(): (bytes: Uint8Array) => Parsed<ClientHello> 
       // What is missing takes at least its own length: no need to read 64 KiB to see that it won't fit.
       if (end > maxHelloBytes || (known.length === 4 && end + missing > maxHelloBytes)) return tooLarge();
       if (bytes.length < end) return more(end);
-      if (missing === 0) return parseBody(messageIn(bytes, end, total), end);
+      if (missing === 0) return parseBody(messageIn(bytes, end, total), 0, end);
       at = end;
       have += length;
       head = known;
@@ -123,23 +136,26 @@ function messageIn(bytes: Uint8Array, end: number, length: number): Uint8Array {
 }
 
 /** In one pass, by one cursor: a view for each list would cost more than reading it, and every connection comes here. */
-function parseBody(message: Uint8Array, used: number): Parsed<ClientHello> {
-  const cursor = new Cursor(message, 4);
+function parseBody(bytes: Uint8Array, from: number, used: number): Parsed<ClientHello> {
+  const cursor = new Cursor(bytes, from + 4);
   const legacyVersion = cursor.u16();
   cursor.skip(32);
-  const sessionId = cursor.vector(1);
-  if (legacyVersion === undefined || sessionId === undefined) return malformed("cut short");
+  const sessionIdLength = cursor.u8();
+  if (legacyVersion === undefined || sessionIdLength === undefined || sessionIdLength > cursor.left)
+    return malformed("cut short");
   if (legacyVersion >> 8 !== 3) return malformed("no TLS version");
-  if (sessionId.length > 32) return malformed("a session id longer than 32 bytes");
+  if (sessionIdLength > 32) return malformed("a session id longer than 32 bytes");
+  cursor.skip(sessionIdLength);
   const cipherSuites = cursor.u16List(2);
   if (cipherSuites === undefined) return malformed("the cipher suites are cut short, empty or of odd length");
-  const compression = cursor.vector(1);
-  if (compression === undefined) return malformed("cut short");
-  if (!compression.includes(0)) return malformed("the null compression method is not offered");
+  const methods = cursor.u8();
+  if (methods === undefined || methods > cursor.left) return malformed("cut short");
+  let offersNull = false;
+  for (let i = 0; i < methods; i++) if (cursor.u8() === 0) offersNull = true;
+  if (!offersNull) return malformed("the null compression method is not offered");
 
   const hello: Reading = {
     legacyVersion,
-    sessionId: sessionId.slice(),
     versions: [legacyVersion],
     cipherSuites,
     extensions: [],

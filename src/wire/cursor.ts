@@ -112,8 +112,20 @@ export class Cursor {
     const start = this.#take(count);
     if (start === undefined) return undefined;
     const bytes = this.#bytes;
-    let text = "";
-    for (let i = start; i < start + count; i++) text += String.fromCharCode(bytes[i] ?? 0);
-    return text;
+    const codes: number[] = [];
+    for (let i = start; i < start + count; i++) codes.push(bytes[i] ?? 0);
+    return textOf(codes);
   }
+}
+
+/** More than a name has; what is longer is put together of parts, for arguments have their place on the stack. */
+const atOnce = 1024;
+
+/** At once, where there are few: a text that is made of others is put together once more by whoever looks it up. */
+function textOf(codes: readonly number[]): string {
+  if (codes.length <= atOnce) return String.fromCharCode(...codes);
+  let text = "";
+  for (let at = 0; at < codes.length; at += atOnce)
+    text += String.fromCharCode(...codes.slice(at, at + atOnce));
+  return text;
 }

@@ -71,6 +71,24 @@ export function ja4Parts(hello: ClientHello): Ja4Parts {
   };
 }
 
+/** Whether two hellos are made of the same as far as their fingerprint goes, with GREASE in the same places. */
+export const isAlike = (a: ClientHello, b: ClientHello): boolean =>
+  a.alpn[0] === b.alpn[0] &&
+  areAlike(a.cipherSuites, b.cipherSuites) &&
+  areAlike(a.extensions, b.extensions) &&
+  areAlike(a.signatureAlgorithms, b.signatureAlgorithms) &&
+  areAlike(a.versions, b.versions);
+
+function areAlike(a: readonly number[], b: readonly number[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) {
+    const one = a[i] ?? 0;
+    const other = b[i] ?? 0;
+    if (one !== other && !(isGrease(one) && isGrease(other))) return false;
+  }
+  return true;
+}
+
 /** More values than any real client sends. */
 const maxKey = 512;
 

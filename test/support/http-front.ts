@@ -141,6 +141,7 @@ export function sessionOf(client: Connection, options: SessionOptions): Session 
     signedIn: () => {},
     forwarded: () => {},
     relay: (upstream) => carry(client, upstream),
+    forward: async () => carry(client, await dial()),
     carry,
     serveHttp: (serving) =>
       runtime.serveHttp(client, alpn, serving, draining, { idleMs: 60_000, halfCloseMs: 60_000 }),
