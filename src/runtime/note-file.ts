@@ -10,20 +10,18 @@ const placeBytes = 2048;
 const renewEveryMs = 2000;
 /** Of those at a time, for a crowd of half-open ones must not keep everybody waiting. */
 const renewedAtOnce = 200;
-/** Of a place, in the file of what was carried: whose it is, bytes in, bytes out; and none, so that no place is in two pages. */
+/** Of a place, in the file of what was carried: whose it is, bytes in, bytes out; and whose note there is erased. */
 const numbers = 4;
+const erasedAt = 3;
 const longestName = 255;
-/** An empty line. */
-const erased = Uint8Array.of(0x0a);
 
 /** Beside the notes. */
 const trafficOf = (path: string): string => `${path}.bytes`;
 
-interface Noted {
-  readonly connection: Notable;
-  /** Another one whenever it is written: what was carried counts for that alone. */
-  number: number;
-}
+const emptyLine = Uint8Array.of(0x0a);
+
+/** A line, whether or not it has room: what is longer than a place is seen to be. */
+const lineRoom = Buffer.alloc(placeBytes + 4);
 
 /** Shorter records, in turn, where one has no room. */
 const shorter: readonly ((record: ConnectionRecord) => ConnectionRecord)[] = [
@@ -48,11 +46,16 @@ export class NoteFile implements OpenNotes {
   readonly #log: Log;
   readonly #notes: number;
   readonly #traffic: number;
-  readonly #places: (Noted | undefined)[] = [];
+  readonly #places: (PlacedNote | undefined)[] = [];
   readonly #free: number[] = [];
+  /** What the second file says, a row for each place. */
+  #rows = new Float64Array(numbers * 64);
+  /** Places whose notes were erased since the last write, from and up to where they are. */
+  #erasedFrom = Number.POSITIVE_INFINITY;
+  #erasedTo = 0;
   #numbers = 0;
   /** Those that came since the last round, and have not gone. */
-  readonly #fresh = new Set<Note>();
+  readonly #fresh = new Set<PlacedNote>();
   #failed = false;
   readonly #rounds: ReturnType<typeof setInterval>;
 
@@ -65,22 +68,9 @@ export class NoteFile implements OpenNotes {
   }
 
   note(connection: Notable): Note {
-    const place = this.#free.pop() ?? this.#places.length;
-    const noted: Noted = { connection, number: 0 };
-    this.#places[place] = noted;
-    const note: Note = {
-      renew: () => {
-        if (this.#places[place] === noted) this.#write(place, noted);
-      },
-      erase: () => {
-        if (this.#places[place] !== noted) return;
-        this.#fresh.delete(note);
-        this.#places[place] = undefined;
-        this.#free.push(place);
-        this.#put(this.#notes, erased, place * placeBytes);
-      },
-    };
-    this.#write(place, noted);
+    const note = new PlacedNote(this, connection, this.#free.pop() ?? this.#places.length);
+    this.#places[note.place] = note;
+    this.write(note);
     this.#fresh.add(note);
     return note;
   }
@@ -88,17 +78,58 @@ export class NoteFile implements OpenNotes {
   /** What is noted stays: the process ends. */
   stop(): void {
     clearInterval(this.#rounds);
+    this.#putErased();
   }
 
-  #write(place: number, noted: Noted): void {
-    noted.number = ++this.#numbers;
-    const record = noted.connection.cutRecord();
+  /** Has it say what is known by now. */
+  write(note: PlacedNote): void {
+    note.number = ++this.#numbers;
+    const record = note.connection.cutRecord();
     for (const shorten of shorter) {
-      const line = Buffer.from(`${noted.number} ${JSON.stringify(shorten(record))}\n`);
-      if (line.length > placeBytes) continue;
-      this.#put(this.#notes, line, place * placeBytes);
+      const length = lineRoom.write(`${note.number} ${JSON.stringify(shorten(record))}\n`);
+      if (length > placeBytes) continue;
+      this.#put(this.#notes, lineRoom, length, note.place * placeBytes);
       return;
     }
+    // Nor may what stood there before be taken for another's.
+    this.#put(this.#notes, emptyLine, 1, note.place * placeBytes);
+  }
+
+  /**
+   * Gives its place away. Records are written many at a time, and their notes erased by one write behind them: whoever
+   * reads both leaves out what has a record.
+   */
+  erase(note: PlacedNote): void {
+    const { place, number } = note;
+    this.#fresh.delete(note);
+    this.#places[place] = undefined;
+    this.#free.push(place);
+    this.#row(place)[erasedAt] = number;
+    if (this.#erasedTo === 0) queueMicrotask(() => this.#putErased());
+    this.#erasedFrom = Math.min(this.#erasedFrom, place);
+    this.#erasedTo = Math.max(this.#erasedTo, place + 1);
+  }
+
+  #row(place: number): Float64Array {
+    if (this.#rows.length < (place + 1) * numbers) {
+      const more = new Float64Array(2 * (place + 1) * numbers);
+      more.set(this.#rows);
+      this.#rows = more;
+    }
+    return this.#rows.subarray(place * numbers, (place + 1) * numbers);
+  }
+
+  #putErased(): void {
+    if (this.#erasedTo > 0) this.#putRows(this.#erasedFrom, this.#erasedTo);
+    this.#erasedFrom = Number.POSITIVE_INFINITY;
+    this.#erasedTo = 0;
+  }
+
+  #putRows(from: number, to: number): void {
+    const { buffer, BYTES_PER_ELEMENT } = this.#rows;
+    const at = from * numbers * BYTES_PER_ELEMENT;
+    const length = (to - from) * numbers * BYTES_PER_ELEMENT;
+    this.#put(this.#traffic, new Uint8Array(buffer, at, length), length, at);
   }
 
   #round(): void {
@@ -108,18 +139,17 @@ export class NoteFile implements OpenNotes {
       this.#fresh.delete(note);
       note.renew();
     }
-    const all = new Float64Array(this.#places.length * numbers);
-    for (const [place, noted] of this.#places.entries()) {
-      if (noted === undefined) continue;
-      const { bytesIn, bytesOut } = noted.connection.traffic;
-      all.set([noted.number, bytesIn, bytesOut], place * numbers);
+    for (const [place, note] of this.#places.entries()) {
+      if (note === undefined) continue;
+      const { bytesIn, bytesOut } = note.connection.traffic;
+      this.#row(place).set([note.number, bytesIn, bytesOut]);
     }
-    this.#put(this.#traffic, new Uint8Array(all.buffer), 0);
+    if (this.#places.length > 0) this.#putRows(0, this.#places.length);
   }
 
-  #put(file: number, bytes: Uint8Array, at: number): void {
+  #put(file: number, bytes: Uint8Array, length: number, at: number): void {
     try {
-      writeSync(file, bytes, 0, bytes.length, at);
+      writeSync(file, bytes, 0, length, at);
     } catch (error) {
       if (!this.#failed)
         this.#log.warn("open connections can't be noted: if this process is killed they have no record", {
@@ -127,6 +157,32 @@ export class NoteFile implements OpenNotes {
         });
       this.#failed = true;
     }
+  }
+}
+
+/** The note of one connection, in its place. */
+class PlacedNote implements Note {
+  readonly connection: Notable;
+  readonly place: number;
+  /** Another one whenever it is written: what was carried, and that it is erased, counts for that alone. */
+  number = 0;
+  readonly #file: NoteFile;
+  #erased = false;
+
+  constructor(file: NoteFile, connection: Notable, place: number) {
+    this.#file = file;
+    this.connection = connection;
+    this.place = place;
+  }
+
+  renew(): void {
+    if (!this.#erased) this.#file.write(this);
+  }
+
+  erase(): void {
+    if (this.#erased) return;
+    this.#erased = true;
+    this.#file.erase(this);
   }
 }
 
@@ -146,9 +202,11 @@ const parsed = (text: string): ConnectionRecord | null => {
   }
 };
 
-/** `null` where nothing was noted since the note itself. */
-function carried(traffic: Float64Array, place: number, number: number): Traffic | null {
-  const [whose, bytesIn = 0, bytesOut = 0] = traffic.subarray(place * numbers, (place + 1) * numbers);
+/** `null` where nothing was noted since the note itself; `erased` where that is. */
+function carried(traffic: Float64Array, place: number, number: number): Traffic | "erased" | null {
+  const row = traffic.subarray(place * numbers, (place + 1) * numbers);
+  if (row[erasedAt] === number) return "erased";
+  const [whose, bytesIn = 0, bytesOut = 0] = row;
   return whose === number ? { bytesIn, bytesOut } : null;
 }
 
@@ -170,6 +228,7 @@ export function takeNotes(path: string, now: number, detail: string): readonly C
     const record = parsed(text);
     if (record === null) continue;
     const since = carried(traffic, place, Number(number));
+    if (since === "erased") continue;
     found.push({
       ...record,
       time: new Date(now).toISOString(),

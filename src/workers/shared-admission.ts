@@ -13,6 +13,7 @@ export interface PoolClient {
 const unaskedPart = 8;
 
 interface Group {
+  readonly key: string;
   count: number;
   readonly halfOpen: Set<SharedPlace>;
 }
@@ -28,7 +29,7 @@ export class SharedAdmission implements AdmissionControl {
   readonly #workers: number;
   readonly #room: number;
   readonly #groups = new Map<string, Group>();
-  readonly #open: Group = { count: 0, halfOpen: new Set() };
+  readonly #open: Group = { key: "", count: 0, halfOpen: new Set() };
   readonly #places = new Map<number, SharedPlace>();
   #holders = 0;
 
@@ -93,24 +94,20 @@ export class SharedAdmission implements AdmissionControl {
   }
 
   #count(place: SharedPlace, key: string, evicts: boolean): void {
-    const group = this.#groups.get(key) ?? { count: 0, halfOpen: new Set() };
-    group.count++;
+    const group = this.#groups.get(key) ?? { key, count: 0, halfOpen: new Set() };
+    if (group.count++ === 0) this.#groups.set(key, group);
     if (evicts && place.isHalfOpen) group.halfOpen.add(place);
-    place.keys.push(key);
-    this.#groups.set(key, group);
+    place.groups.push(group);
   }
 
   settle(place: SharedPlace): void {
     this.#open.halfOpen.delete(place);
-    for (const key of place.keys) this.#groups.get(key)?.halfOpen.delete(place);
+    for (const { halfOpen } of place.groups) halfOpen.delete(place);
   }
 
   leave(place: SharedPlace): void {
     this.#open.count--;
-    for (const key of place.keys) {
-      const group = this.#groups.get(key);
-      if (group !== undefined && --group.count === 0) this.#groups.delete(key);
-    }
+    for (const group of place.groups) if (--group.count === 0) this.#groups.delete(group.key);
     if (place.asked) this.pool.leave(place.holder);
     this.#places.delete(place.holder);
   }
@@ -124,8 +121,8 @@ export class SharedAdmission implements AdmissionControl {
 
 class SharedPlace implements Place {
   readonly holder: number;
-  /** What it is counted under in this worker. */
-  readonly keys: string[] = [];
+  /** Where it is counted in this worker. */
+  readonly groups: Group[] = [];
   /** Whether the primary counts it, too. */
   asked = false;
   isHalfOpen = true;
@@ -165,8 +162,8 @@ class SharedPlace implements Place {
   }
 
   leave(): void {
+    if (this.isHalfOpen) this.#admission.settle(this);
     this.isHalfOpen = false;
-    this.#admission.settle(this);
     this.#admission.leave(this);
   }
 

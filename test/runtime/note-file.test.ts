@@ -77,6 +77,23 @@ describe("notes of what is open", () => {
     assert.deepEqual(take(path), [], "a worker that never came so far");
   });
 
+  it("of a process that was killed leave out those who had been served, and no other in their places", async () => {
+    const path = nextPath();
+    const notes = new NoteFile(path, silentLog);
+    const made = Array.from({ length: 200 }, (_, i) => notes.note(connection(String(i))));
+    for (const [i, note] of made.entries()) if (i % 3 > 0) note.erase();
+    // Whatever is written is written by the end of the turn.
+    await new Promise((resolve) => setImmediate(resolve));
+    for (let i = 0; i < 5; i++) notes.note(connection(`later ${i}`));
+    const found = take(path).map(({ id }) => id);
+    notes.stop();
+    const open = made.map((_, i) => String(i)).filter((_, i) => i % 3 === 0);
+    assert.deepEqual(
+      found.toSorted(),
+      [...open, ...Array.from({ length: 5 }, (_, i) => `later ${i}`)].toSorted(),
+    );
+  });
+
   it("are renewed some at a time, for it keeps everybody waiting, and without those who have gone", async () => {
     const notes = new NoteFile(nextPath(), silentLog, 20);
     let written = 0;
