@@ -1,6 +1,5 @@
 import { schemes } from "../adapters/registry.ts";
 import { assertionKeysOf } from "../assertion-keys.ts";
-import { openIssuerOf } from "../authority-api.ts";
 import { checkChallenge } from "../certificate-orders.ts";
 import { type Config, loadConfig } from "../config/load.ts";
 import { upstreamTemplate } from "../core/dial.ts";
@@ -151,7 +150,10 @@ and exits with 2 where the router would not start.`,
     const config = loadConfig(io.env, schemes, files);
     const own = config.table.routes.find(({ adapter }) => adapter === "app");
     await assertionKeysOf(config.jwtKey);
-    if (config.enrolment !== null) await openIssuerOf(config.enrolment, own?.anchors ?? [], files);
+    if (config.enrolment !== null) {
+      const { openIssuerOf } = await import("../authority-api.ts");
+      await openIssuerOf(config.enrolment, own?.anchors ?? [], files);
+    }
     if (config.acme !== null) checkChallenge(await selectRuntime(), config);
     if (flags.json === true) {
       const { listen, admin, host, warnings } = config;

@@ -1,4 +1,4 @@
-import { SignJWT } from "jose";
+import { SignJWT } from "jose/jwt/sign";
 import { type AssertionKeys, assertionMs, type KeySet } from "../identity/assertion-key.ts";
 import type { Identity } from "../identity/identity.ts";
 import { LruMap } from "./lru-map.ts";

@@ -1,4 +1,8 @@
-import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, importPKCS8, type JWK } from "jose";
+import type { JWK } from "jose";
+import { calculateJwkThumbprint } from "jose/jwk/thumbprint";
+import { exportJWK } from "jose/key/export";
+import { generateKeyPair } from "jose/key/generate/keypair";
+import { importJWK, importPKCS8 } from "jose/key/import";
 
 /** The keys that sign identity assertions, as those who check them see it: public halves alone (RFC 7517 §5). */
 export interface KeySet {

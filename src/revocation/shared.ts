@@ -1,4 +1,4 @@
-import { base64url } from "jose";
+import * as base64url from "jose/base64url";
 import { z } from "zod";
 import { type Crl, isNumberedBelow, parseCrl } from "../identity/revocation/crl.ts";
 import type { DenyList } from "../identity/revocation/deny-list.ts";

@@ -1,4 +1,4 @@
-import { base64url } from "jose";
+import * as base64url from "jose/base64url";
 import type { z } from "zod";
 import type { CancelKeys, Holder } from "../adapters/postgres/cancel-keys.ts";
 import type { CancelKey } from "../adapters/postgres/wire.ts";

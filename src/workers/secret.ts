@@ -1,4 +1,4 @@
-import { base64url } from "jose";
+import * as base64url from "jose/base64url";
 
 /** 256 bits of chance, as text. */
 export const newSecret = (): string => base64url.encode(crypto.getRandomValues(new Uint8Array(32)));

@@ -60,6 +60,9 @@ function scan(text: string): { code: string; strings: readonly string[] } {
     code += " ";
   };
   while (at < text.length) {
+    // Nothing of what is looked for below begins with any of these.
+    code += take(/[^/"'`{}]+/y);
+    if (at >= text.length) break;
     if (take(/\/\/[^\n]*|\/\*[\s\S]*?\*\//y) !== "") continue;
     const quoted = take(/"(?:[^"\\\n]|\\[\s\S])*"|'(?:[^'\\\n]|\\[\s\S])*'/y);
     if (quoted !== "") {
