@@ -67,7 +67,7 @@ const list = (plan: CrlPlan = {}): string =>
   crlPem(crl(anchor, { thisUpdate: Date.now() - hourMs + ++numbers * 1000, number: numbers, ...plan }));
 
 before(async () => {
-  site = await createSite(["localhost", "a.test", "b.test", "pg.test", "web.test"]);
+  site = await createSite(["localhost", "a.test", "b.test", "half.test", "pg.test"]);
   upstream = await tcpUpstream(echo);
   writeFileSync(path("anchor.crt"), pem(anchor.der));
 });
@@ -88,9 +88,9 @@ async function answers(socket: TLSSocket): Promise<string | null> {
 }
 
 /** Whether a new connection is served. */
-async function served(router: TestRouter, as: string, more = {}): Promise<boolean> {
+async function servedAt(name: string, router: TestRouter, as: string, more = {}): Promise<boolean> {
   try {
-    const socket = await dial(site, router.port, "a.test", { as, ...more });
+    const socket = await dial(site, router.port, name, { as, ...more });
     const answer = await answers(socket);
     socket.destroy();
     return answer === "hello";
@@ -99,19 +99,59 @@ async function served(router: TestRouter, as: string, more = {}): Promise<boolea
   }
 }
 
-describe("a revoked certificate", () => {
+const served = (router: TestRouter, as: string, more = {}): Promise<boolean> =>
+  servedAt("a.test", router, as, more);
+
+describe("a router whose list and deny list grow", () => {
+  let router: TestRouter;
+  let patient: Upstream;
+  /** Of connections to `half.test`. */
+  const gone: Promise<unknown>[] = [];
+  const revoked: string[] = [];
+  const revoke = (serial: string): void => {
+    revoked.push(serial);
+    write("live.crl", list({ revoked }));
+  };
+  /** Each case looks for its own client. */
+  const recorded = (who: string, alpn: string | null = null) =>
+    router.record(
+      (one) =>
+        one.reason === "client_cert_revoked" &&
+        one.identity?.subject === `CN=${who}` &&
+        (alpn === null || one.alpn === alpn),
+    );
+  before(async () => {
+    patient = await tcpUpstream((socket) => {
+      gone.push(new Promise((resolve) => socket.once("close", resolve)));
+      socket.write("hello");
+      socket.resume();
+      // Both ends are closed for it by then: it finds out when it speaks.
+      const speaking = setInterval(() => socket.write("."), 200);
+      socket.once("close", () => clearInterval(speaking));
+    });
+    write("live.crl", list());
+    write("own.crl", list({ revoked: [client("half").serial] }));
+    write("deny", "# nobody yet\n");
+    router = await startRouter(
+      site,
+      settings({
+        SALLYPORT_CRL: path("live.crl"),
+        SALLYPORT_DENY: path("deny"),
+        SALLYPORT_ROUTE_B: `tcp://127.0.0.1:${upstream.port}?sni=b.test&crl=${path("own.crl")}`,
+        SALLYPORT_ROUTE_HALF: `tcp://127.0.0.1:${patient.port}?sni=half.test`,
+      }),
+    );
+  });
+  after(async () => {
+    await router?.stop();
+    patient?.close();
+  });
+
   for (const how of ["a list", "a deny list"] as const) {
-    it(`is out, new, resumed and live, within five seconds of ${how}`, async (test) => {
+    it(`keeps a revoked certificate out, new, resumed and live, within five seconds of ${how}`, async () => {
       const [lost, kept] = [`lost-${how.length}`, `kept-${how.length}`];
       const { serial } = client(lost);
       client(kept);
-      write("live.crl", list());
-      write("deny", "# nobody yet\n");
-      const router = await startRouter(
-        site,
-        settings({ SALLYPORT_CRL: path("live.crl"), SALLYPORT_DENY: path("deny") }),
-      );
-      test.after(() => router.stop());
       const sessions: Buffer[] = [];
       const live = await dial(site, router.port, "a.test", { as: lost });
       live.on("session", (session) => sessions.push(session));
@@ -119,13 +159,12 @@ describe("a revoked certificate", () => {
       assert.equal(await answers(live), "hello");
       assert.equal(await answers(other), "hello");
       assert.ok(sessions.length > 0, "there is a session to resume");
-      const gone = readAll(live);
+      const end = readAll(live);
 
-      if (how === "a list") write("live.crl", list({ revoked: [serial] }));
+      if (how === "a list") revoke(serial);
       else write("deny", `${serial}\n`);
-      const record = await router.record((one) => one.reason === "client_cert_revoked");
-      await gone;
-      assert.equal(record.identity?.subject, `CN=${lost}`);
+      await recorded(lost);
+      await end;
       assert.equal(await served(router, lost), false, "new");
       assert.equal(await served(router, lost, { session: sessions.at(-1) }), false, "resumed");
       assert.equal(await answers(other), "hello", "its neighbour goes on");
@@ -134,80 +173,40 @@ describe("a revoked certificate", () => {
     });
   }
 
-  it("is out of resumed TLS 1.2 sessions too", async (test) => {
+  it("keeps it out of resumed TLS 1.2 sessions too", async () => {
+    const from = router.now();
     const { serial } = client("old-tls");
-    write("tls12.crl", list());
-    const router = await startRouter(site, settings({ SALLYPORT_CRL: path("tls12.crl") }));
-    test.after(() => router.stop());
     const socket = await dial(site, router.port, "a.test", { as: "old-tls", maxVersion: "TLSv1.2" });
     assert.equal(await answers(socket), "hello");
     const session = socket.getSession();
     socket.destroy();
     assert.equal(await served(router, "old-tls", { session, maxVersion: "TLSv1.2" }), true);
-    write("tls12.crl", list({ revoked: [serial] }));
+    revoke(serial);
     for (let i = 0; i < 1200 && (await served(router, "old-tls", { session, maxVersion: "TLSv1.2" })); i++)
       await new Promise((resolve) => setTimeout(resolve, 50));
     assert.equal(await served(router, "old-tls", { session, maxVersion: "TLSv1.2" }), false);
-    await router.record((one) => one.resumed && one.reason === "client_cert_revoked");
+    await router.record((one) => one.resumed && one.reason === "client_cert_revoked", from);
   });
 
-  it("is out of the routes with the list, and of no other", async (test) => {
-    const { serial } = client("half");
-    write("own.crl", list({ revoked: [serial] }));
-    const router = await startRouter(
-      site,
-      settings({
-        SALLYPORT_ROUTE_A: `tcp://127.0.0.1:${upstream.port}?sni=a.test&crl=${path("own.crl")}`,
-        SALLYPORT_ROUTE_B: `tcp://127.0.0.1:${upstream.port}?sni=b.test`,
-      }),
-    );
-    test.after(() => router.stop());
-    assert.equal(await served(router, "half"), false);
-    const socket = await dial(site, router.port, "b.test", { as: "half" });
-    assert.equal(await answers(socket), "hello");
-    socket.destroy();
+  it("keeps it out of the routes with the list, and of no other", async () => {
+    assert.equal(await servedAt("b.test", router, "half"), false);
+    assert.equal(await served(router, "half"), true);
   });
-});
 
-describe("a connection whose client has ended its half", () => {
-  it("ends whole when its certificate is revoked, its upstream included", async (test) => {
+  it("ends a connection whose client has ended its half, its upstream included", async () => {
     const { serial } = client("half-closed");
-    write("half.crl", list());
-    const gone: Promise<unknown>[] = [];
-    const patient = await tcpUpstream((socket) => {
-      gone.push(new Promise((resolve) => socket.once("close", resolve)));
-      socket.write("hello");
-      socket.resume();
-      // Both ends are closed for it by then: it finds out when it speaks.
-      const speaking = setInterval(() => socket.write("."), 200);
-      socket.once("close", () => clearInterval(speaking));
-    });
-    test.after(() => patient.close());
-    const router = await startRouter(
-      site,
-      settings({
-        SALLYPORT_CRL: path("half.crl"),
-        SALLYPORT_ROUTE_A: `tcp://127.0.0.1:${patient.port}?sni=a.test`,
-      }),
-    );
-    test.after(() => router.stop());
-    const socket = await dial(site, router.port, "a.test", { as: "half-closed" });
+    const socket = await dial(site, router.port, "half.test", { as: "half-closed" });
     assert.equal(String(await firstBytes(socket)), "hello");
     socket.end();
     await new Promise((resolve) => setTimeout(resolve, 300));
-    write("half.crl", list({ revoked: [serial] }));
-    await router.record((one) => one.reason === "client_cert_revoked");
+    revoke(serial);
+    await recorded("half-closed");
     await Promise.all(gone);
     assert.equal(gone.length, 1);
   });
-});
 
-describe("a web connection", () => {
-  it("that is kept alive ends when its certificate is revoked, over HTTP/1.1 and HTTP/2", async (test) => {
+  it("ends a web connection that is kept alive, over HTTP/1.1 and HTTP/2", async () => {
     const { serial } = client("surfer");
-    write("web.crl", list());
-    const router = await startRouter(site, settings({ SALLYPORT_CRL: path("web.crl") }));
-    test.after(() => router.stop());
     const pair = { cert: readFileSync(path("surfer.crt")), key: readFileSync(path("surfer.key")) };
     const ca = readFileSync(path("ca.crt"));
     const h1 = await dial(site, router.port, "localhost", { as: "surfer", ALPNProtocols: ["http/1.1"] });
@@ -219,11 +218,10 @@ describe("a web connection", () => {
     const [headers] = (await once(stream, "response")) as [Record<string, unknown>];
     assert.equal(headers[":status"], 200);
     stream.resume();
-    const gone = [readAll(h1), once(h2, "close")];
-    write("web.crl", list({ revoked: [serial] }));
-    await Promise.all(gone);
-    for (const alpn of ["http/1.1", "h2"])
-      await router.record((one) => one.reason === "client_cert_revoked" && one.alpn === alpn);
+    const ends = [readAll(h1), once(h2, "close")];
+    revoke(serial);
+    await Promise.all(ends);
+    for (const alpn of ["http/1.1", "h2"]) await recorded("surfer", alpn);
   });
 });
 
