@@ -30,8 +30,10 @@ async function currentRuntime(): Promise<Runtime> {
   // Imported only where it runs: the other files name globals that are not there.
   if ("Bun" in globalThis) return new (await import("./bun.ts")).BunRuntime();
   if ("Deno" in globalThis) return new (await import("./deno.ts")).DenoRuntime();
+  const { NodeRuntime } = await import("./node.ts");
+  // Not before: what V8 keeps compiled of Node's own modules it takes for another's once a flag has changed.
   await tuneCollector();
-  return new (await import("./node.ts")).NodeRuntime();
+  return new NodeRuntime();
 }
 
 /** Whose V8 has the first setting below, and needs it: older ones say on standard error that they don't know it. */
