@@ -213,7 +213,7 @@ function drivenOn(stage, { name: runtime, command }, path) {
 const idleMs = () => cpus().reduce((sum, { times }) => sum + times.idle, 0);
 
 /** Beside the four, where processors have nothing to do. */
-const mostMore = 4;
+const mostMore = 3;
 const lookEveryMs = 2000;
 
 /**
