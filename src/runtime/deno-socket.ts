@@ -25,7 +25,7 @@ export interface NativeConn {
 const leastRead = 1024;
 const smallRead = 4 * 1024;
 const largeRead = 64 * 1024;
-const bulkRead = 256 * 1024;
+const bulkRead = 192 * 1024;
 const nextRead = (asked: number, got: number): number => {
   if (got < asked) return asked === bulkRead && got < smallRead ? largeRead : asked;
   if (asked === leastRead) return smallRead;

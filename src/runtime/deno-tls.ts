@@ -4,12 +4,13 @@ import { Refusal } from "../errors.ts";
 import type { Connection, Endpoint, TlsConnection } from "../types.ts";
 import { alertRecord } from "../wire/alert.ts";
 import { DenoConnection } from "./deno-socket.ts";
+import type { DenoTlsContext } from "./deno-tls-context.ts";
 import { connectionClosed } from "./relay.ts";
-import { maxChain, type NodeTlsContext } from "./tls-connection.ts";
+import { maxChain } from "./tls-connection.ts";
 
 /** What `node:tls` stands on in Deno (2.8 to 2.9): rustls, with no stream and no socket on either side of it. */
 interface Engine {
-  initServerTls(context: object): number;
+  initServerTls(options: object): number;
   attachJsStream(): number;
   /** The object whose `onhandshakedone` and `onerror` are called, and which is `this` in what reads are given to. */
   setHandle(owner: object): void;
@@ -81,6 +82,17 @@ const mostSealed = 48 * 1024;
 /** In TLS 1.3 (RFC 8446 §5.1, §5.2): content of a record, and what it is longer by, with every cipher suite. */
 const record = 16 * 1024;
 const overhead = 5 + 1 + 16;
+
+/** Below that giving memory back by hand is not worth the call. */
+const leastReleased = 4 * 1024;
+
+/**
+ * Gives a chunk's memory back, which nobody looks at any more. What the engine makes it makes anew each time, and by the
+ * time the collector has come by there may be hundreds of megabytes of it, none of them in any cache.
+ */
+function release(chunk: Uint8Array): void {
+  if (chunk.length >= leastReleased) (chunk.buffer as ArrayBuffer).transfer(0);
+}
 
 /** Nobody wants to hear of a write's end. */
 const silent = {};
@@ -165,6 +177,9 @@ export class DenoTlsConnection implements TlsConnection {
   /** Behind the write that is under way TLS may have something to say by itself. */
   #says = false;
   #lastWrite: Promise<void> = Promise.resolve();
+  #putBack = 0;
+  /** What was read last, where it came from the engine. */
+  #own: Uint8Array | undefined;
 
   constructor(beneath: Connection, session: Session) {
     this.#beneath = beneath;
@@ -211,7 +226,7 @@ export class DenoTlsConnection implements TlsConnection {
   }
 
   read(): Promise<Uint8Array | null> {
-    const chunk = this.#session.plain.shift();
+    const chunk = this.#take();
     if (chunk !== undefined) return Promise.resolve(chunk);
     return this.#session.ended ? Promise.resolve(null) : this.#next();
   }
@@ -220,7 +235,7 @@ export class DenoTlsConnection implements TlsConnection {
     const session = this.#session;
     for (;;) {
       session.take(await nextBytes(this.#beneath));
-      const chunk = session.plain.shift();
+      const chunk = this.#take();
       if (session.error !== undefined) {
         // Its alert, unless it would have to wait for what the peer may never read.
         if (this.#unsent === 0) await this.#inTurn(nothing).catch(() => {});
@@ -239,8 +254,22 @@ export class DenoTlsConnection implements TlsConnection {
     }
   }
 
+  #take(): Uint8Array | undefined {
+    const chunk = this.#session.plain.shift();
+    this.#own = this.#putBack === 0 ? chunk : undefined;
+    if (this.#putBack > 0) this.#putBack--;
+    return chunk;
+  }
+
   unread(bytes: Uint8Array): void {
-    if (bytes.length > 0) this.#session.plain.unshift(bytes);
+    if (bytes.length === 0) return;
+    this.#session.plain.unshift(bytes);
+    this.#putBack++;
+  }
+
+  /** Whoever read a chunk last is done with it. One that was put back may be somebody else's as well. */
+  release(chunk: Uint8Array): void {
+    if (chunk === this.#own) release(chunk);
   }
 
   write(bytes: Uint8Array): Promise<void> {
@@ -269,7 +298,10 @@ export class DenoTlsConnection implements TlsConnection {
         // Its length tells that all of it is there, and nothing else: then there is no more to ask for.
         const all = part.length + overhead * Math.ceil(part.length / record);
         const isAll = this.version === "TLSv1.3" && out.length === all;
-        for (; out.length > 0; out = isAll ? nothing : session.more()) await this.#beneath.write(out);
+        for (; out.length > 0; out = isAll ? nothing : session.more()) {
+          await this.#beneath.write(out);
+          if (this.#beneath instanceof DenoConnection) release(out);
+        }
       }
       if (this.#says) {
         this.#says = false;
@@ -321,7 +353,7 @@ async function sendOut(connection: Connection, session: Session): Promise<void> 
 export async function terminateNatively(
   Engine: EngineConstructor,
   beneath: Connection,
-  context: NodeTlsContext,
+  context: DenoTlsContext,
   alpn: string | null,
 ): Promise<DenoTlsConnection> {
   const session = new Session(new Engine(serverSide, 0));
@@ -346,14 +378,9 @@ export async function terminateNatively(
   throw new Refusal("handshake_failed", why, { cause: session.error ?? cause });
 }
 
-function begin(engine: Engine, context: NodeTlsContext, alpn: string | null): void {
-  const options = {
-    ...context.secureContext.context,
-    requestCert: context.requestsCertificate,
-    // The chain is verified by us, and only by us: runtimes disagree on what they check.
-    rejectUnauthorized: false,
-  };
-  if (engine.initServerTls(options) !== 0) throw new Error("the runtime refuses the TLS context");
+function begin(engine: Engine, context: DenoTlsContext, alpn: string | null): void {
+  if (context.configure((options) => engine.initServerTls(options)) !== 0)
+    throw new Error("the runtime refuses the TLS context");
   engine.attachJsStream();
   if (alpn !== null) engine.setAlpnProtocols([alpn]);
   engine.start();

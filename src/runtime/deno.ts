@@ -15,14 +15,16 @@ import type {
   TlsClientOptions,
   TlsConnection,
   TlsContext,
+  TlsServerOptions,
 } from "../types.ts";
 import { withoutGoaway } from "./deno-http2.ts";
 import { DenoConnection, DenoDuplex, type NativeAddress, type NativeConn } from "./deno-socket.ts";
 import { DenoTlsConnection, type EngineConstructor, findEngine, terminateNatively } from "./deno-tls.ts";
+import { DenoTlsContext } from "./deno-tls-context.ts";
 import { endpoint } from "./endpoint.ts";
 import { clientHandshake, NodeRuntime, tooLate, unreachable } from "./node.ts";
 import { type Chunks, portableRelay } from "./relay.ts";
-import { chainOf, handshake, NodeTlsConnection, NodeTlsContext } from "./tls-connection.ts";
+import { chainOf, handshake, NodeTlsConnection } from "./tls-connection.ts";
 
 declare const Deno: {
   readonly version: { readonly deno: string };
@@ -158,12 +160,16 @@ export class DenoRuntime extends NodeRuntime {
     return secured(connection, options, withinMs, options.serverName);
   }
 
+  override tlsContext(options: TlsServerOptions): TlsContext {
+    return new DenoTlsContext(options);
+  }
+
   override async terminate(
     connection: Connection,
     context: TlsContext,
     alpn: string | null,
   ): Promise<TlsConnection> {
-    if (!(context instanceof NodeTlsContext)) throw new TypeError("the context must come from this runtime");
+    if (!(context instanceof DenoTlsContext)) throw new TypeError("the context must come from this runtime");
     if (this.#Engine !== null) return terminateNatively(this.#Engine, connection, context, alpn);
     const duplex = new DenoDuplex(connection);
     // Deno's TLS waits for more where the client has ended before the handshake is over.
@@ -213,6 +219,10 @@ async function readFor(from: DenoConnection): Promise<Uint8Array | null> {
   return view === null || view.length > smallChunk ? view : view.slice();
 }
 
+/** Where a write that has resolved needs its bytes no more. */
+const isDoneWithItsBytes = (to: Connection): boolean =>
+  to instanceof DenoConnection || to instanceof DenoTlsConnection || to instanceof TunnelStream;
+
 /**
  * A native write is done with its bytes when it resolves, and TLS once nothing waits in its socket: what is read for
  * them may stand in one buffer, again and again.
@@ -220,13 +230,14 @@ async function readFor(from: DenoConnection): Promise<Uint8Array | null> {
 const reused: Chunks<Connection> = {
   read: (from, to) => {
     if (!(from instanceof DenoConnection)) return from.read();
-    if (to instanceof DenoConnection || to instanceof DenoTlsConnection || to instanceof TunnelStream)
-      return from.readView();
+    if (isDoneWithItsBytes(to)) return from.readView();
     return to instanceof NodeTlsConnection ? readFor(from) : from.read();
   },
-  written: (from, to) => {
-    if (from instanceof DenoConnection && to instanceof NodeTlsConnection && to.socket.writableLength > 0)
-      from.keepView();
+  written: (from, to, whole) => {
+    if (from instanceof DenoConnection) {
+      if (to instanceof NodeTlsConnection && to.socket.writableLength > 0) from.keepView();
+    } else if (whole !== null && from instanceof DenoTlsConnection && isDoneWithItsBytes(to))
+      from.release(whole);
   },
 };
 

@@ -68,8 +68,12 @@ export class IdleWatch {
 /** How a relay gets its chunks, and what is to be done with their memory. */
 export interface Chunks<C extends Connection> {
   read(from: C, to: C): Promise<Uint8Array | null>;
-  /** The last chunk was handed over: `write` has resolved. */
-  written(from: C, to: C): void;
+  /**
+   * The last chunk was handed over: `write` has resolved.
+   *
+   * @param whole the chunk; `null` where a tap has seen it, which may have kept some of it
+   */
+  written(from: C, to: C, whole: Uint8Array | null): void;
 }
 
 /** Every chunk is memory of its own. */
@@ -124,7 +128,7 @@ export async function portableRelay<C extends Connection>(
         }
         if (parts === undefined) await to.write(chunk);
         else for (const part of parts) if (part.length > 0) await to.write(part);
-        chunks.written(from, to);
+        chunks.written(from, to, parts === undefined ? chunk : null);
       } catch {
         return finish(toBroke);
       }

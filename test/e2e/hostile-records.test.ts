@@ -175,3 +175,13 @@ describe("what a client of TLS may ask for, and does not get", { skip: skipWitho
     other.destroy();
   });
 });
+
+describe("what a client of TLS is told", { skip: skipWithoutOpenssl }, () => {
+  for (const version of ["-tls1_2", "-tls1_3"])
+    it(`which authorities its certificate may come from, to choose by, ${version.slice(1)}`, async () => {
+      const client = opensslClient(site, router.port, "a.test", version);
+      assert.ok(await client.says("Verify return code: 0"), client.said());
+      client.end();
+      assert.match(client.said(), /^Acceptable client certificate CA names\n[^\n]*CN ?= ?Test\n/m);
+    });
+});

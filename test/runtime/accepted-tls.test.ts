@@ -5,6 +5,7 @@ import { Authority, createAuthority } from "../../src/authority/authority.ts";
 import { certificatesFromPem } from "../../src/authority/pem.ts";
 import type { CertificateAndKey } from "../../src/core/contexts.ts";
 import { isEvented } from "../../src/core/evented.ts";
+import { parseCertificate } from "../../src/identity/certificate.ts";
 import { placeReads } from "../../src/runtime/placed-reads.ts";
 import type { Connection, Runtime, TlsConnection } from "../../src/types.ts";
 import { Pairs, readAll, readSome } from "../support/pairs.ts";
@@ -13,6 +14,7 @@ const size = 24 * 1024 * 1024;
 const byteAt = (at: number): number => (at * 7 + (at >> 12)) & 255;
 const dayMs = 86_400_000;
 const nothing = new Uint8Array(0);
+const hex = (bytes: ArrayBuffer | Uint8Array): string => Buffer.from(bytes as Uint8Array).toString("hex");
 
 let pairs: Pairs;
 let authority: Authority;
@@ -204,6 +206,45 @@ describe("a TLS connection that we accept", () => {
     await server.write(Buffer.from("and back"));
     assert.equal(Buffer.from((await client.read()) ?? []).toString(), "and back");
     server.abort();
+  });
+
+  it("on Deno knows the authorities by their names alone", async () => {
+    if (pairs.runtime.name !== "deno") return;
+    const { DenoTlsContext, namesAlone } = await import("../../src/runtime/deno-tls-context.ts");
+    const { findEngine } = await import("../../src/runtime/deno-tls.ts");
+    const other = await Authority.open(await createAuthority("Other, with 1 comma"));
+    const clientCas = [authority, other, authority].map((one) => one.certificate.toString("pem"));
+    const subjects = namesAlone(clientCas)?.map((pem) => {
+      const named = parseCertificate(certificatesFromPem(pem)[0] ?? nothing);
+      return "subject" in named && hex(named.subject);
+    });
+    assert.deepEqual(
+      subjects,
+      [authority, other].map(({ certificate }) => hex(certificate.subjectName.toArrayBuffer())),
+    );
+    assert.equal(namesAlone(["-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----"]), null);
+    const context = new DenoTlsContext({
+      ...(await authority.server(["accepted.test"], dayMs)),
+      clientCas,
+      sessionContext: "accepted",
+    });
+    const Engine = findEngine();
+    assert.ok(Engine !== null);
+    const asked: unknown[] = [];
+    for (let time = 0; time < 2; time++)
+      context.configure((options) => {
+        asked.push(options);
+        return new Engine(1, 0).initServerTls(options);
+      });
+    assert.equal(asked.length, 2, "Deno asks for them otherwise: see deno-tls-context.ts");
+    // Whoever asks otherwise gets all, and is not asked again.
+    const given: unknown[] = [];
+    for (let time = 0; time < 2; time++) context.configure((options) => given.push(options) * 0);
+    assert.equal(given.length, 3);
+    assert.deepEqual(
+      given.slice(1).map((one) => (one as { ca: unknown }).ca),
+      [clientCas, clientCas],
+    );
   });
 
   it("on Node has a place for its reads", async () => {

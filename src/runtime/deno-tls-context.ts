@@ -1,0 +1,106 @@
+import { certificatesFromPem, toPem } from "../authority/pem.ts";
+import { parseCertificate } from "../identity/certificate.ts";
+import type { TlsServerOptions } from "../types.ts";
+import { constructed, tag } from "../wire/der.ts";
+import { derElement, derInteger, derOid } from "../wire/der-write.ts";
+import { NodeTlsContext } from "./tls-connection.ts";
+
+/** A kind of key that there is not (ITU-T X.667 has a place for one's own). */
+const noAlgorithm = derElement(tag.sequence, derOid("2.25.0"));
+const noBits = derElement(tag.bitString, Uint8Array.of(0));
+const text = new TextEncoder();
+/** RFC 5280 §4.1.2.5. */
+const ever = derElement(
+  tag.sequence,
+  derElement(tag.utcTime, text.encode("000101000000Z")),
+  derElement(tag.generalizedTime, text.encode("99991231235959Z")),
+);
+
+/** A certificate that says a name and nothing else: nothing can be signed by its key, and by nobody is it signed. */
+function nameAlone(subject: Uint8Array): Uint8Array {
+  const signed = derElement(
+    tag.sequence,
+    derElement(constructed(0), derInteger(2)),
+    derInteger(1),
+    noAlgorithm,
+    subject,
+    ever,
+    subject,
+    derElement(tag.sequence, noAlgorithm, noBits),
+  );
+  return derElement(tag.sequence, signed, noAlgorithm, noBits);
+}
+
+/** The names of authorities, in PEM; `null` where one of them can't be read. */
+export function namesAlone(authorities: readonly string[]): readonly string[] | null {
+  const named = new Map<string, string>();
+  for (const der of authorities.flatMap(certificatesFromPem)) {
+    const certificate = parseCertificate(der);
+    if ("malformed" in certificate) return null;
+    const pem = toPem("CERTIFICATE", nameAlone(certificate.subject));
+    named.set(pem, pem);
+  }
+  return [...named.values()];
+}
+
+/** What the engine is given for each connection, which it makes its own configuration of. */
+export interface EngineOptions {
+  readonly requestCert: boolean;
+  readonly rejectUnauthorized: false;
+}
+
+/**
+ * The chain is verified by us, and only by us. The engine would all the same, for every connection anew, verify what the
+ * client shows, and give its result to nobody who asks: a third of a full handshake. So what it is told of the
+ * authorities are their names alone, which it lists for the client to choose by (RFC 8446 §4.2.4), and by which no
+ * signature can be verified; who holds the certificate's key is still proved to it. Asked first, it wants what is sent
+ * behind our own chain, which is nothing; then whom it is to ask for (Deno 2.9).
+ */
+class NamedAuthorities implements EngineOptions {
+  readonly requestCert = true;
+  readonly rejectUnauthorized = false;
+  readonly #names: readonly string[];
+  asked = 0;
+
+  constructor(names: readonly string[]) {
+    this.#names = names;
+  }
+
+  get ca(): readonly string[] | undefined {
+    return this.asked++ === 0 ? undefined : this.#names;
+  }
+}
+
+/** A context for the engine beneath `node:tls`, too. */
+export class DenoTlsContext extends NodeTlsContext {
+  readonly #whole: EngineOptions;
+  #named: (EngineOptions & { asked: number }) | null = null;
+
+  constructor(options: TlsServerOptions) {
+    super(options);
+    const context: object = this.secureContext.context;
+    this.#whole = { ...context, requestCert: this.requestsCertificate, rejectUnauthorized: false };
+    const names = options.clientCas === null ? null : namesAlone(options.clientCas);
+    if (names === null || names.length === 0) return;
+    // Not copied: each time that it is asked counts.
+    const named = new NamedAuthorities(names);
+    for (const [key, value] of Object.entries(context)) if (key !== "ca") Reflect.set(named, key, value);
+    this.#named = named;
+  }
+
+  /**
+   * Configures an engine.
+   *
+   * @param init takes the options; zero: well
+   */
+  configure(init: (options: EngineOptions) => number): number {
+    const named = this.#named;
+    if (named === null) return init(this.#whole);
+    named.asked = 0;
+    const status = init(named);
+    if (named.asked === 2) return status;
+    // It asks otherwise than it did: then it gets all.
+    this.#named = null;
+    return init(this.#whole);
+  }
+}
