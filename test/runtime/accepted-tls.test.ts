@@ -247,6 +247,38 @@ describe("a TLS connection that we accept", () => {
     );
   });
 
+  it("on Deno gives back the memory of what a relay is done with, and nobody else's", async () => {
+    if (pairs.runtime.name !== "deno") return;
+    const [client, server] = await terminated();
+    const [left, right] = await pairs.pair();
+    const sent = Buffer.alloc(400_000, "0123456789");
+    await client.write(sent.subarray(0, 10_000));
+    const first = await server.read();
+    assert.ok(first !== null && first.length > 4096);
+    server.unread(first);
+    const { transfer } = ArrayBuffer.prototype as unknown as { transfer(length: number): ArrayBuffer };
+    let given = 0;
+    Reflect.set(ArrayBuffer.prototype, "transfer", function (this: ArrayBuffer, length: number) {
+      given += this.byteLength;
+      return transfer.call(this, length);
+    });
+    try {
+      const relayed = pairs.runtime.relay(server, left, { idleMs: 20_000, halfCloseMs: 20_000 });
+      const heard = Promise.all([readAll(right), readAll(client)]);
+      await client.write(sent.subarray(10_000));
+      await client.closeWrite();
+      await right.write(sent);
+      await right.closeWrite();
+      const [up, down] = await heard;
+      assert.equal(await relayed, "done");
+      assert.ok(sent.equals(up) && sent.equals(down));
+    } finally {
+      Reflect.set(ArrayBuffer.prototype, "transfer", transfer);
+    }
+    assert.ok(given > sent.length * 1.5, `${given} bytes`);
+    assert.deepEqual(Buffer.from(first), sent.subarray(0, first.length), "it was put back, and is ours, too");
+  });
+
   it("on Node has a place for its reads", async () => {
     // The others have sockets of their own there.
     if (pairs.runtime.name !== "node") return;
