@@ -1,3 +1,4 @@
+import { createPrivateKey } from "node:crypto";
 import { certificatesFromPem, toPem } from "../authority/pem.ts";
 import { parseCertificate } from "../identity/certificate.ts";
 import type { TlsServerOptions } from "../types.ts";
@@ -43,6 +44,17 @@ export function namesAlone(authorities: readonly string[]): readonly string[] | 
   return [...named.values()];
 }
 
+/** The key in the form that the engine reads soonest, which it does for every connection (RFC 5915). */
+function soonRead(key: string): string {
+  try {
+    const read = createPrivateKey(key);
+    return read.asymmetricKeyType === "ec" ? String(read.export({ type: "sec1", format: "pem" })) : key;
+  } catch {
+    // Whoever uses it says what is wrong with it.
+    return key;
+  }
+}
+
 /** What the engine is given for each connection, which it makes its own configuration of. */
 export interface EngineOptions {
   readonly requestCert: boolean;
@@ -51,9 +63,8 @@ export interface EngineOptions {
 
 /**
  * The chain is verified by us, and only by us. The engine would all the same, for every connection anew, verify what the
- * client shows, and give its result to nobody who asks: a third of a full handshake. So what it is told of the
- * authorities are their names alone, which it lists for the client to choose by (RFC 8446 §4.2.4), and by which no
- * signature can be verified; who holds the certificate's key is still proved to it. Asked first, it wants what is sent
+ * client shows, and nobody asks for its result. So what it is told of the authorities are their names alone, which it
+ * lists for the client to choose by (RFC 8446 §4.2.4), and by which no signature can be verified; who holds the certificate's key is still proved to it. Asked first, it wants what is sent
  * behind our own chain, which is nothing; then whom it is to ask for (Deno 2.9).
  */
 class NamedAuthorities implements EngineOptions {
@@ -78,7 +89,7 @@ export class DenoTlsContext extends NodeTlsContext {
 
   constructor(options: TlsServerOptions) {
     super(options);
-    const context: object = this.secureContext.context;
+    const context: object = { ...this.secureContext.context, key: soonRead(options.key) };
     this.#whole = { ...context, requestCert: this.requestsCertificate, rejectUnauthorized: false };
     const names = options.clientCas === null ? null : namesAlone(options.clientCas);
     if (names === null || names.length === 0) return;
