@@ -62,6 +62,8 @@ export interface EventedConnection extends PushedConnection {
    * says whether it needs the bytes no more. Until somebody calls `read` again.
    */
   pipeTo(sink: (chunk: Uint8Array | null) => boolean): void;
+  /** What went to the sink is needed no more by now: its memory may be used again. */
+  reclaim?(): void;
   /** `closeWrite` for callers that don't wait. */
   endWrite(): void;
   hold(): void;

@@ -5,8 +5,9 @@ import { Refusal } from "../errors.ts";
 import type { TlsClientOptions, TlsConnection } from "../types.ts";
 import { BunConnection, type NativeSocket, type SocketOwner, socketHandlers } from "./bun-socket.ts";
 import type { Ends } from "./endpoint.ts";
-import { clientOptions, noneWithin, untrustedUpstream } from "./node.ts";
+import { noneWithin } from "./socket-dial.ts";
 import { chainOf, type NodeTlsContext } from "./tls-connection.ts";
+import { clientOptions, untrustedUpstream } from "./tls-dial.ts";
 import { weakSignature } from "./weak-signature.ts";
 
 interface NativeTlsSocket extends NativeSocket {

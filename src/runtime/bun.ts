@@ -20,18 +20,11 @@ import { BunConnection, type NativeSocket, socketHandlers } from "./bun-socket.t
 import { BunTlsConnection, secureNative, terminateNative, verifiesNatively } from "./bun-tls.ts";
 import { noEndpoint, SocketEnds } from "./endpoint.ts";
 import { inheritedEndpoint } from "./inherited-socket.ts";
-import {
-  clientHandshake,
-  dialSocket,
-  dialTlsOverSocket,
-  dialUnixSocket,
-  keepAliveMs,
-  NodeRuntime,
-  tooLate,
-  unreachable,
-} from "./node.ts";
+import { NodeRuntime } from "./node.ts";
 import { eventRelay, portableRelay } from "./relay.ts";
+import { dialSocket, dialUnixSocket, keepAliveMs, tooLate, unreachable } from "./socket-dial.ts";
 import { NodeTlsContext } from "./tls-connection.ts";
+import { clientHandshake, dialTlsOverSocket } from "./tls-dial.ts";
 
 declare const Bun: {
   readonly version: string;
@@ -54,6 +47,10 @@ async function dialStream(at: ListenAddress, ticket: Uint8Array): Promise<Socket
 export class BunRuntime extends NodeRuntime {
   override readonly name = "bun";
   override readonly version: string = Bun.version;
+
+  constructor() {
+    super(null);
+  }
 
   override async listen(at: ListenAddress | SharedAddress, handlers: ListenHandlers): Promise<Listener> {
     // A listener does not say where one is that it took over.

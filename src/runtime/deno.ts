@@ -22,9 +22,11 @@ import { DenoConnection, DenoDuplex, type NativeAddress, type NativeConn } from 
 import { DenoTlsConnection, type EngineConstructor, findEngine, terminateNatively } from "./deno-tls.ts";
 import { DenoTlsContext } from "./deno-tls-context.ts";
 import { endpoint } from "./endpoint.ts";
-import { clientHandshake, NodeRuntime, tooLate, unreachable } from "./node.ts";
+import { NodeRuntime } from "./node.ts";
 import { type Chunks, portableRelay } from "./relay.ts";
+import { tooLate, unreachable } from "./socket-dial.ts";
 import { chainOf, handshake, NodeTlsConnection } from "./tls-connection.ts";
+import { clientHandshake } from "./tls-dial.ts";
 
 declare const Deno: {
   readonly version: { readonly deno: string };
@@ -73,7 +75,7 @@ export class DenoRuntime extends NodeRuntime {
 
   /** @param Engine what TLS is done by; `null`: by `node:tls` */
   constructor(Engine: EngineConstructor | null = findEngine()) {
-    super();
+    super(null);
     this.#Engine = Engine;
   }
 

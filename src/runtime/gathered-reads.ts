@@ -2,7 +2,8 @@ import type { OnReadOpts } from "node:net";
 import { copied } from "./pooled-reads.ts";
 
 /** What TLS hands over at most at once: the content of a record (RFC 8446 §5.1). */
-const record = 16 * 1024;
+export const recordBytes = 16 * 1024;
+const record = recordBytes;
 /** What is handed over at once, and a record more: a large write of the peer's may end with a few bytes. */
 const large = 16 * record;
 const roomy = large + record;
@@ -14,6 +15,7 @@ let spare: Uint8Array<ArrayBuffer> | null = null;
 
 /** Reads of a TLS socket, as the socket wants to have them. */
 export interface GatheredReads extends OnReadOpts {
+  buffer: () => Uint8Array;
   /** For a socket that has no place for the above: a chunk that it handed over itself. */
   copy(chunk: Uint8Array): void;
   /** Hands over what was gathered. To be called before the end of the stream is told. */

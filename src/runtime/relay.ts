@@ -190,7 +190,10 @@ export function eventRelay(
       return took;
     };
     const pipe = (from: EventedConnection, to: EventedConnection, side: keyof Taps): void => {
-      to.drained = () => from.release();
+      to.drained = () => {
+        if (to.took) from.reclaim?.();
+        from.release();
+      };
       from.pipeTo((chunk) => {
         if (chunk === null) {
           to.endWrite();

@@ -1,18 +1,8 @@
 import type { Runtime } from "../types.ts";
+import { atLeast } from "./at-least.ts";
 
 /** The oldest release of each runtime whose TLS sockets do what is asked of them; see docs/architecture.md. */
 export const floors = { node: "20.20.0", deno: "2.8.0", bun: "1.4.3" } as const;
-
-/** True when `version` (`major.minor.patch`, a suffix is ignored) is at least `floor`. */
-export function atLeast(version: string, floor: string): boolean {
-  const parts = (text: string): number[] => text.split(/[.-]/, 3).map(Number);
-  const [have, want] = [parts(version), parts(floor)];
-  for (let i = 0; i < 3; i++) {
-    const difference = (have[i] ?? 0) - (want[i] ?? 0);
-    if (difference !== 0) return difference > 0;
-  }
-  return true;
-}
 
 /** The runtime that this process runs on. Throws where it is too old. */
 export async function selectRuntime(): Promise<Runtime> {

@@ -3,8 +3,8 @@ import { readFileSync } from "node:fs";
 import * as net from "node:net";
 import { getSystemErrorName } from "node:util";
 import type { Runtime } from "../types.ts";
+import { atLeast } from "./at-least.ts";
 import { endpoint } from "./endpoint.ts";
-import { atLeast } from "./select.ts";
 
 /** A port that several processes of this program accept at. */
 export interface SharedPort {

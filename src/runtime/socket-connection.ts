@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import type { Endpoint, EventedConnection } from "../types.ts";
+import { Arrivals } from "./arrivals.ts";
 import { type Ends, SocketEnds } from "./endpoint.ts";
 import { connectionClosed } from "./relay.ts";
 
@@ -11,35 +12,23 @@ export interface FlowControl {
 
 const nothing = new Uint8Array(0);
 
-/** What may wait here unread before the peer is made to wait. */
-const highWater = 64 * 1024;
-
 /**
  * A connection over a `node:net` socket, or a TLS socket over one.
  *
  * Reads are taken from `data` events rather than in paused mode, so that the flow control can be
  * somebody else's: on Deno a TLS socket must never be paused, and the bytes below it are held instead.
  */
-export class SocketConnection implements EventedConnection {
+export class SocketConnection extends Arrivals implements EventedConnection {
   readonly socket: Socket;
   readonly #ends: Ends;
   readonly closed: Promise<void>;
-  bytesRead = 0;
   bytesWritten = 0;
 
   readonly #flow: FlowControl;
-  #queue: Uint8Array[] = [];
-  #queued = 0;
-  #held = false;
-  #flowing = false;
-  #ended = false;
-  #gone = false;
-  #broke: Error | undefined;
-  #reader: { resolve(chunk: Uint8Array | null): void; reject(error: Error): void } | undefined;
-  #sink: ((chunk: Uint8Array | null) => boolean) | undefined;
   #took = false;
 
   constructor(socket: Socket, ends: Ends = new SocketEnds(socket), flow: FlowControl = socket) {
+    super();
     this.socket = socket;
     this.#ends = ends;
     this.#flow = flow;
@@ -51,8 +40,7 @@ export class SocketConnection implements EventedConnection {
     // Standalone TLS sockets report what goes wrong below them here, and stay open.
     socket.on("_tlsError", this.#onTlsError);
     socket.once("close", () => {
-      this.#gone = true;
-      this.#fail();
+      this.lost();
       settle();
     });
   }
@@ -65,25 +53,16 @@ export class SocketConnection implements EventedConnection {
     return this.#ends.local;
   }
 
-  /** The error that ended it, if one did. */
-  get broke(): Error | undefined {
-    return this.#broke;
-  }
-
-  get gone(): boolean {
-    return this.#gone;
-  }
-
-  readonly #onError = (error: Error): void => {
-    this.#broke ??= error;
-  };
+  readonly #onError = (error: Error): void => this.failed(error);
 
   readonly #onTlsError = (error: Error): void => {
-    this.#broke ??= error;
+    this.failed(error);
     this.socket.destroy();
   };
 
   readonly #onData = (chunk: Uint8Array): void => this.received(chunk);
+
+  readonly #onEnd = (): void => this.peerEnded();
 
   /** Reading begins: once, and not before somebody wants the bytes. */
   protected starts(): void {}
@@ -93,50 +72,7 @@ export class SocketConnection implements EventedConnection {
     this.take(chunk);
   }
 
-  /** A chunk has arrived. True when a relay took it and needs its bytes no more. */
-  take(chunk: Uint8Array): boolean {
-    this.bytesRead += chunk.length;
-    if (this.#sink !== undefined) return this.#sink(chunk);
-    if (this.#reader !== undefined) {
-      const reader = this.#reader;
-      this.#reader = undefined;
-      reader.resolve(chunk);
-    } else {
-      this.#queue.push(chunk);
-      this.#queued += chunk.length;
-      if (this.#queued >= highWater) this.hold();
-    }
-    return false;
-  }
-
-  readonly #onEnd = (): void => {
-    if (this.#ended) return;
-    this.#ended = true;
-    if (this.#sink !== undefined) this.#sink(null);
-    else if (this.#reader !== undefined) {
-      const reader = this.#reader;
-      this.#reader = undefined;
-      reader.resolve(null);
-    }
-  };
-
-  /** Says that the peer has ended, for a runtime whose socket may keep it to itself. */
-  peerEnded(): void {
-    this.#onEnd();
-  }
-
-  /** The socket is gone: whoever waits hears of it, unless an orderly end was seen before. */
-  #fail(): void {
-    if (this.#ended) return;
-    this.#broke ??= connectionClosed;
-    const reader = this.#reader;
-    this.#reader = undefined;
-    reader?.reject(this.#broke);
-  }
-
-  #start(): void {
-    if (this.#flowing) return;
-    this.#flowing = true;
+  protected override start(): void {
     this.starts();
     this.socket.on("data", this.#onData);
     this.socket.once("end", this.#onEnd);
@@ -145,42 +81,16 @@ export class SocketConnection implements EventedConnection {
     this.socket.resume();
   }
 
-  hold(): void {
-    if (this.#held) return;
-    this.#held = true;
+  protected override pause(): void {
     this.#flow.pause();
   }
 
-  release(): void {
-    if (!this.#held) return;
-    this.#held = false;
+  protected override resume(): void {
     this.#flow.resume();
   }
 
-  read(): Promise<Uint8Array | null> {
-    this.#sink = undefined;
-    const chunk = this.#queue.shift();
-    if (chunk !== undefined) {
-      this.#queued -= chunk.length;
-      return Promise.resolve(chunk);
-    }
-    if (this.#ended) return Promise.resolve(null);
-    if (this.#gone) return Promise.reject(this.#broke ?? connectionClosed);
-    return new Promise((resolve, reject) => {
-      this.#reader = { resolve, reject };
-      this.#start();
-      this.release();
-    });
-  }
-
-  unread(bytes: Uint8Array): void {
-    if (bytes.length === 0) return;
-    this.#queue.unshift(bytes);
-    this.#queued += bytes.length;
-  }
-
   write(bytes: Uint8Array): Promise<void> {
-    if (this.#gone) return Promise.reject(this.#broke ?? connectionClosed);
+    if (this.gone) return Promise.reject(this.broke ?? connectionClosed);
     this.bytesWritten += bytes.length;
     if (this.socket.write(bytes)) return Promise.resolve();
     return new Promise((resolve, reject) => {
@@ -191,7 +101,7 @@ export class SocketConnection implements EventedConnection {
       };
       const closed = (): void => {
         socket.off("drain", drained);
-        reject(this.#broke ?? connectionClosed);
+        reject(this.broke ?? connectionClosed);
       };
       socket.once("drain", drained);
       socket.once("close", closed);
@@ -199,7 +109,7 @@ export class SocketConnection implements EventedConnection {
   }
 
   writev(parts: readonly Uint8Array[]): Promise<void> {
-    if (this.#gone) return this.write(nothing);
+    if (this.gone) return this.write(nothing);
     const { socket } = this;
     socket.cork();
     for (const part of parts.slice(0, -1)) {
@@ -212,7 +122,7 @@ export class SocketConnection implements EventedConnection {
   }
 
   closeWrite(): Promise<void> {
-    if (this.#gone || this.socket.writableEnded) return Promise.resolve();
+    if (this.gone || this.socket.writableEnded) return Promise.resolve();
     return new Promise((resolve) => {
       this.socket.once("close", resolve);
       this.socket.end(() => {
@@ -224,7 +134,7 @@ export class SocketConnection implements EventedConnection {
 
   abort(how: "close" | "reset" = "close"): void {
     // Node leaves the handle open for good where a reset comes while our own end is on its way out.
-    if (how === "reset" && !this.#gone && !this.socket.writableEnded) this.socket.resetAndDestroy();
+    if (how === "reset" && !this.gone && !this.socket.writableEnded) this.socket.resetAndDestroy();
     else this.socket.destroy();
   }
 
@@ -234,27 +144,13 @@ export class SocketConnection implements EventedConnection {
    */
   detach(): Socket {
     const { socket } = this;
-    if (this.#flowing) {
+    if (this.started) {
       socket.off("data", this.#onData);
       socket.off("end", this.#onEnd);
       if (this.#flow === socket) socket.pause();
     }
-    const pending = this.#queue;
-    this.#queue = [];
-    for (let chunk = pending.pop(); chunk !== undefined; chunk = pending.pop()) socket.unshift(chunk);
+    for (const chunk of this.unclaimed().reverse()) socket.unshift(chunk);
     return socket;
-  }
-
-  pipeTo(sink: (chunk: Uint8Array | null) => boolean): void {
-    this.#sink = sink;
-    const pending = this.#queue;
-    this.#queue = [];
-    this.#queued = 0;
-    // Released first: the sink may hold again while it takes what waited here.
-    this.release();
-    for (const chunk of pending) sink(chunk);
-    if (this.#ended) sink(null);
-    else this.#start();
   }
 
   push(chunk: Uint8Array): boolean {

@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { after, before, describe, it } from "node:test";
+import { atLeast } from "../../src/runtime/at-least.ts";
 import { NodeRuntime } from "../../src/runtime/node.ts";
 import { portableRelay } from "../../src/runtime/relay.ts";
-import { atLeast, floors, selectRuntime } from "../../src/runtime/select.ts";
+import { floors, selectRuntime } from "../../src/runtime/select.ts";
 import type { Connection, Listener, RelayEnd, Runtime, Taps } from "../../src/types.ts";
 
 const limits = { idleMs: 20_000, halfCloseMs: 10_000 };
@@ -207,7 +208,7 @@ suite("this runtime's sockets and relay", selectRuntime, own);
 suite("this runtime's sockets, the portable relay", selectRuntime, (_, left, right, taps) =>
   portableRelay(left, right, limits, taps),
 );
-suite("node:net and its relay", async () => new NodeRuntime(), own);
+suite("node:net and its relay", async () => new NodeRuntime(null), own);
 
 describe("an idle relay", () => {
   it("is ended after its limit", async () => {

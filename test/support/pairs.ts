@@ -14,8 +14,8 @@ export class Pairs {
     this.#accepted = accepted;
   }
 
-  static async open(): Promise<Pairs> {
-    const runtime = await selectRuntime();
+  static async open(own?: Runtime): Promise<Pairs> {
+    const runtime = own ?? (await selectRuntime());
     const accepted: ((connection: Connection) => void)[] = [];
     const listener = await runtime.listen(
       { host: "127.0.0.1", port: 0 },

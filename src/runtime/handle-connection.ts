@@ -1,0 +1,130 @@
+import { type OnReadOpts, Socket, type SocketConstructorOpts } from "node:net";
+import type { Endpoint } from "../types.ts";
+import { bulk, giveBack, ownPlace, sharedPlace } from "./bulk-places.ts";
+import { endpoint } from "./endpoint.ts";
+import { HandleStream } from "./handle-stream.ts";
+import type { Handles, SocketHandle, SocketName } from "./handles.ts";
+import { copied } from "./pooled-reads.ts";
+
+/** A connection on a socket's own handle, TCP's or a Unix socket's. */
+export class HandleConnection extends HandleStream {
+  declare protected readonly handle: SocketHandle;
+  readonly closed: Promise<void>;
+  /** Called when it is gone, before anybody else hears of it. */
+  atEnd: (() => void) | undefined;
+  #settle: () => void = () => {};
+  #remote: Endpoint | undefined;
+  #local: Endpoint | undefined;
+  /** The last place whose bytes are still on their way. */
+  #lent: Uint8Array | null = null;
+  /** What it was made, if somebody asked for one. */
+  #socket: Socket | undefined;
+
+  constructor(handles: Handles, handle: SocketHandle, remote?: Endpoint) {
+    super(handles, handle);
+    this.#remote = remote;
+    this.closed = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+  }
+
+  get remote(): Endpoint {
+    this.#remote ??= nameOf(this.handle, "getpeername") ?? endpoint(undefined, undefined);
+    return this.#remote;
+  }
+
+  get local(): Endpoint {
+    this.#local ??= nameOf(this.handle, "getsockname") ?? endpoint(undefined, undefined);
+    return this.#local;
+  }
+
+  protected get copies(): boolean {
+    return false;
+  }
+
+  protected firstPlace(): Uint8Array {
+    return sharedPlace;
+  }
+
+  protected filled(count: number): Uint8Array | undefined {
+    const { place } = this;
+    if (place === sharedPlace) {
+      this.take(copied(sharedPlace, count));
+      return count < bulk ? undefined : ownPlace();
+    }
+    const took = this.take(place.subarray(0, count));
+    if (!took) this.#lent = this.piped ? place : null;
+    else if (count < bulk) giveBack(place);
+    if (count < bulk) return sharedPlace;
+    return took ? undefined : ownPlace();
+  }
+
+  override pipeTo(sink: (chunk: Uint8Array | null) => boolean): void {
+    // Whoever had the chunks before may still have them.
+    this.#lent = null;
+    super.pipeTo(sink);
+  }
+
+  reclaim(): void {
+    if (this.#lent === null) return;
+    giveBack(this.#lent);
+    this.#lent = null;
+  }
+
+  abort(how: "close" | "reset" = "close"): void {
+    if (this.#socket !== undefined) {
+      this.#socket.destroy();
+      return;
+    }
+    if (this.closing) return;
+    this.closing = true;
+    // A reset that comes while our own end is on its way out is refused.
+    if (how === "reset" && !this.endAsked && this.handle.reset?.(this.#onClosed) === 0) return;
+    this.handle.close(this.#onClosed);
+  }
+
+  readonly #onClosed = (): void => {
+    this.handle.connection = undefined;
+    if (this.place.length > 0 && this.place !== sharedPlace) giveBack(this.place);
+    this.lost();
+    this.atEnd?.();
+    this.#settle();
+  };
+
+  /**
+   * Gives the handle away once it is idle, and what was read and is nobody's: for TLS on top. Whoever takes it reads and
+   * writes it, and ends it through this connection. Rejects where it is gone.
+   */
+  async surrender(): Promise<{ readonly handle: SocketHandle; readonly read: Uint8Array[] }> {
+    await this.flushed();
+    this.pause();
+    return { handle: this.handle, read: this.unclaimed() };
+  }
+
+  /** Gives the connection away as a socket, for a library that wants one. It can be aborted still, and nothing else. */
+  async detach(): Promise<Socket> {
+    const { handle, read } = await this.surrender();
+    const onread: OnReadOpts = {
+      buffer: sharedPlace,
+      callback: (count) => socket.push(copied(sharedPlace, count)),
+    };
+    // The handle may have been told of a place already, and needs one then for as long as it lives.
+    const options = { handle, allowHalfOpen: true, pauseOnCreate: true, onread };
+    const socket: Socket = new Socket(options as unknown as SocketConstructorOpts);
+    this.#socket = socket;
+    socket.once("close", () => {
+      this.closing = true;
+      this.lost();
+      this.#settle();
+    });
+    for (const chunk of read.reverse()) socket.unshift(chunk);
+    return socket;
+  }
+}
+
+/** `undefined` where it has none, or is gone. */
+export function nameOf(handle: SocketHandle, which: "getpeername" | "getsockname"): Endpoint | undefined {
+  const name: SocketName = {};
+  if (handle[which]?.(name) !== 0) return undefined;
+  return endpoint(name.address, name.port);
+}
