@@ -14,7 +14,7 @@ function files(folder: string, ending: RegExp): readonly string[] {
 }
 
 const sources = ["src", "routes", "test"]
-  .flatMap((folder) => files(folder, /\.tsx?$/))
+  .flatMap((folder) => files(folder, /\.(?:tsx?|cjs)$/))
   .map((path) => parseSource(path, readFileSync(path, "utf8")));
 const manifest = JSON.parse(readFileSync("package.json", "utf8")) as {
   readonly version: string;

@@ -13,8 +13,9 @@ const under =
 
 const parser = (path: string): boolean =>
   under("src/wire")(path) || (under("src")(path) && path.endsWith("/wire.ts"));
-/** Around a library, whose memory it looks into. */
+/** Around a library, whose memory it looks into; and that library's code. */
 const llhttp = "src/wire/http1/llhttp.ts";
+const llhttpCode = "src/wire/http1/llhttp-wasm.cjs";
 const adapterOf = (path: string): string | undefined => /^src\/adapters\/([^/]+)\//.exec(path)?.[1];
 const builtIn = (specifier: string): boolean => specifier.startsWith("node:");
 const workersOwn = (specifier: string): boolean => specifier.startsWith("cloudflare:");
@@ -61,14 +62,14 @@ export function rules(dependencies: readonly string[]): readonly Rule[] {
       parser,
       (specifier, path) =>
         !under("src/wire", "src/errors.ts")(specifier) &&
-        !(path === llhttp && packageOf(specifier) === "undici"),
+        !(path === llhttpCode && packageOf(specifier) === "undici"),
     ),
     imports(
       "one place knows undici, and of that the parser alone",
       shipped,
       (specifier, path) =>
         packageOf(specifier) === "undici" &&
-        !(path === llhttp && specifier === "undici/lib/llhttp/llhttp_simd-wasm.js"),
+        !(path === llhttpCode && specifier === "undici/lib/llhttp/llhttp_simd-wasm.js"),
     ),
     code(
       "parsers are pure: no waiting, no clock, no globals",
@@ -211,13 +212,15 @@ export function rules(dependencies: readonly string[]): readonly Rule[] {
     ),
     imports("tests are imported only by tests", shipped, under("test")),
     imports("everything names its files in full", anything, (specifier) =>
-      /^(?:src|routes|test)\//.test(specifier) ? !/\.(?:tsx?|m?js)$/.test(specifier) : false,
+      /^(?:src|routes|test)\//.test(specifier) ? !/\.(?:tsx?|[cm]?js)$/.test(specifier) : false,
     ),
     {
       name: "file names are in kebab case and say what is inside",
       check: ({ path }) => {
         const parts = path.split("/");
-        const odd = parts.some((part) => !/^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.test|\.d)?(?:\.tsx?)?$/.test(part));
+        const odd = parts.some(
+          (part) => !/^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.test|\.d)?(?:\.tsx?|\.c[jt]s)?$/.test(part),
+        );
         const vague = /(?:^|[/-])(?:utils?|helpers?|common|misc)\b/.test(path);
         return odd || vague ? [path] : [];
       },

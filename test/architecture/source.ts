@@ -20,7 +20,7 @@ export function parseSource(path: string, text: string): Source {
   const loads: string[] = [];
   const loadsAtOnce: string[] = [];
   // After the scan a string is `"N"`, its place in `strings`.
-  const pattern = /(\b(?:import|export)\s+type\s[^;"]*?)?\b(?:from|import)\s*\(?\s*"(\d+)"/g;
+  const pattern = /(\b(?:import|export)\s+type\s[^;"]*?)?\b(?:from|import|require)\s*\(?\s*"(\d+)"/g;
   for (const [found, type, index] of code.matchAll(pattern)) {
     const specifier = strings[Number(index)] ?? "";
     const target = specifier.startsWith(".") ? resolve(path, specifier) : specifier;

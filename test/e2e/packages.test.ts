@@ -118,7 +118,9 @@ describe("the npm package", () => {
       .map(({ path }) => path)
       .filter(
         (path) =>
-          !/^(?:dist\/(?:src|routes)\/.*\.(?:js|d\.ts|js\.map)|package\.json|README\.md|LICENSE)$/.test(path),
+          !/^(?:dist\/(?:src|routes)\/.*\.(?:c?js(?:\.map)?|d\.c?ts)|package\.json|README\.md|LICENSE)$/.test(
+            path,
+          ),
       );
     assert.deepEqual(odd, []);
   });

@@ -1,4 +1,4 @@
-import wasm from "undici/lib/llhttp/llhttp_simd-wasm.js";
+import { code } from "./llhttp-wasm.cjs";
 
 /** Its return codes that are looked at. */
 export const paused = 21;
@@ -66,7 +66,7 @@ class Llhttp {
         return 0;
       };
     let pauses = 0;
-    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(wasm), {
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(code), {
       env: {
         wasm_on_message_begin: () => 0,
         wasm_on_status: () => 0,

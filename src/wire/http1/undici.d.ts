@@ -1,4 +1,4 @@
 declare module "undici/lib/llhttp/llhttp_simd-wasm.js" {
   const wasm: Uint8Array<ArrayBuffer>;
-  export default wasm;
+  export = wasm;
 }
