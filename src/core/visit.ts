@@ -285,7 +285,8 @@ export class Visit implements Notable {
   async #verify(hit: Hit, tls: TlsConnection): Promise<void> {
     const { parts } = this.#generation;
     try {
-      const client = await verifiedClient(parts, hit.route, tls);
+      const found = verifiedClient(parts, hit.route, tls);
+      const client = found instanceof Promise ? await found : found;
       if (client === null) return;
       // Known from here on, let in or not.
       this.#client = client;

@@ -7,7 +7,7 @@ import { type CertificateIdentity, identityOf } from "./identity.ts";
 import type { Profile } from "./profile.ts";
 import type { PathFailure } from "./question.ts";
 import type { Revocation } from "./revocation/revocation.ts";
-import { bytesKey } from "./same-bytes.ts";
+import { bytesKey, sameBytes } from "./same-bytes.ts";
 
 /** What a peer presented. The whole chain is only asked for when the leaf is not known yet: fetching it is dear. */
 export interface Presented {
@@ -28,6 +28,8 @@ export interface VerifiedClient {
 
 /** Decides whether a client is who its certificate says, for one set of trust anchors. */
 export interface ClientVerifier {
+  /** Whom the leaf was verified to be, where nothing is to be looked at again; `null`: `verify` tells. */
+  known(leaf: Uint8Array, now: number): VerifiedClient | null;
   /** @throws Refusal with one of the `client_cert_` reasons */
   verify(presented: Presented, now: number): Promise<VerifiedClient>;
   /** Whether a client that was verified has to be looked at again: something may have been revoked since. Cheap. */
@@ -66,6 +68,8 @@ export function createClientVerifier(
     return parsed;
   });
   const verified = new LruMap<string, VerifiedClient>(cacheEntries);
+  /** Of these, who came last: whoever comes several times in a row is found by a look at the bytes. */
+  let last: VerifiedClient | undefined;
   const checked = new WeakMap<VerifiedClient, Checked>();
   // A resumed session brings the leaf alone: the intermediates that led to an anchor before lead there again.
   const intermediates = new LruMap<string, Certificate>(rememberedIntermediates);
@@ -83,18 +87,33 @@ export function createClientVerifier(
     checked.set(client, { state, until });
   };
 
+  const remembered = (leaf: Uint8Array): VerifiedClient | undefined => {
+    if (last !== undefined && sameBytes(leaf, last.certificate)) return last;
+    const found = verified.get(bytesKey(leaf));
+    last = found ?? last;
+    return found;
+  };
+  // The rules don't change; the clock does, and what is revoked.
+  const isCurrent = ({ notBefore, notAfter }: VerifiedClient, now: number): boolean =>
+    now >= notBefore && now <= notAfter;
+
   return {
     isDue,
     recheck,
+    known(leaf, now) {
+      const found = remembered(leaf);
+      return found !== undefined && isCurrent(found, now) && !isDue(found, now) ? found : null;
+    },
     async verify(presented, now) {
+      const found = remembered(presented.leaf);
       const key = bytesKey(presented.leaf);
-      const known = verified.get(key);
-      if (known !== undefined) {
-        // The rules don't change; the clock does, and what is revoked. There may be another path: look again below.
-        const current = now >= known.notBefore && now <= known.notAfter;
-        if (current && !isDue(known, now)) return known;
-        if (current && (await passes(recheck(known, now)))) return known;
+      if (found !== undefined) {
+        const current = isCurrent(found, now);
+        if (current && !isDue(found, now)) return found;
+        if (current && (await passes(recheck(found, now)))) return found;
+        // There may be another path.
         verified.delete(key);
+        if (last === found) last = undefined;
       }
       const leaf = parse(presented.leaf);
       const sent = presented
@@ -123,6 +142,7 @@ export function createClientVerifier(
       const client = { identity, certificate: leaf.raw, path, notBefore, notAfter };
       checked.set(client, { state, until });
       verified.set(key, client);
+      last = client;
       return client;
     },
   };

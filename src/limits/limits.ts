@@ -118,6 +118,7 @@ export class Limits {
    * @param key the identity's, `null` without one
    */
   pace(connection: Connection, address: string | null, key: string | null): Connection {
+    if (this.#sourceBandwidth === null && this.#identityBandwidth === null) return connection;
     const held: [Bandwidth, string][] = [];
     if (this.#sourceBandwidth !== null && address !== null)
       held.push([this.#sourceBandwidth, sourceKey(address)]);

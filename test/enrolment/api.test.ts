@@ -431,6 +431,7 @@ describe("POST /v1/certificates with the certificate to renew", () => {
       verify: async () => {
         throw new Refusal("client_cert_revoked", "revoked");
       },
+      known: () => null,
       isDue: () => false,
       recheck: async () => {},
     };

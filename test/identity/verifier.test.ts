@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { describe, it } from "node:test";
 import { Refusal } from "../../src/errors.ts";
+import type { PathFailure } from "../../src/identity/question.ts";
+import type { Revocation } from "../../src/identity/revocation/revocation.ts";
 import { createClientVerifier, type Presented } from "../../src/identity/verifier.ts";
 import {
   extension,
@@ -100,6 +102,48 @@ describe("a client verifier", () => {
   it("has a key for its cache in which no two octets are alike", () => {
     const text = new TextDecoder("latin1").decode(Uint8Array.from({ length: 256 }, (_, i) => i));
     assert.equal(new Set(text).size, 256);
+  });
+
+  it("says at once whom it knows, whoever came last, and nobody else", async () => {
+    const verifier = createClientVerifier([anchor.der]);
+    const clients = [leaf(anchor), leaf(anchor, { notAfter: now + hourMs })];
+    for (const { der } of clients) assert.equal(verifier.known(der, now), null);
+    const found = await Promise.all(clients.map((one) => verifier.verify(presented(one), now)));
+    for (const i of [0, 0, 1, 1, 0])
+      assert.equal(verifier.known(clients[i]?.der ?? anchor.der, now), found[i]);
+    for (const { der } of clients) {
+      for (const at of [30, der.length - 1]) {
+        assert.notEqual(verifier.known(der, now), null);
+        const forged = Uint8Array.from(der);
+        forged[at] = (forged[at] ?? 0) ^ 0x80;
+        assert.equal(verifier.known(forged, now), null);
+        assert.equal(verifier.known(Uint8Array.of(...der, 0), now), null);
+        assert.equal(verifier.known(der.subarray(0, -1), now), null);
+      }
+    }
+    assert.equal(verifier.known(clients[1]?.der ?? anchor.der, now + hourMs + 1000), null);
+    assert.equal(verifier.known(clients[0]?.der ?? anchor.der, 0), null);
+  });
+
+  it("does not say at once who may have been revoked since", async () => {
+    const revocation: Revocation & { state: object; failure: PathFailure | null } = {
+      state: {},
+      failure: null,
+      check: async () => ({ failure: revocation.failure, until: now + hourMs }),
+    };
+    const verifier = createClientVerifier([anchor.der], { revocation });
+    const client = leaf(anchor);
+    const found = await verifier.verify(presented(client), now);
+    assert.equal(verifier.known(client.der, now), found);
+    assert.equal(verifier.known(client.der, now + hourMs + 1), null);
+    revocation.state = {};
+    assert.equal(verifier.known(client.der, now), null);
+    assert.equal(await verifier.verify(presented(client), now), found);
+    assert.equal(verifier.known(client.der, now), found);
+    revocation.state = {};
+    revocation.failure = { reason: "client_cert_revoked", detail: "revoked" };
+    await assert.rejects(verifier.verify(presented(client), now), refusal("client_cert_revoked", /revoked/));
+    assert.equal(verifier.known(client.der, now), null);
   });
 
   it("does not hand one set of anchors' verdict to another", async () => {
