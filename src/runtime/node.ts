@@ -38,6 +38,12 @@ import { clientHandshake, dialTls, GatheredTlsConnection, untrustedUpstream } fr
 
 const backlog = 4096;
 
+/**
+ * It stands in every ticket, though keys keep apart what must not be mixed up. The two tickets of a handshake share a
+ * buffer with what the server sent before; where they don't fit, the engine gets 16 KiB for as long as it lives.
+ */
+const sessionContextLength = 6;
+
 /** `node:net` and `node:tls`: the implementation that holds on all three runtimes. */
 export class NodeRuntime implements Runtime {
   readonly name: Runtime["name"] = "node";
@@ -109,7 +115,9 @@ export class NodeRuntime implements Runtime {
   }
 
   tlsContext(options: TlsServerOptions): TlsContext {
-    return new NodeTlsContext(options);
+    if (this.#handles === null) return new NodeTlsContext(options);
+    const sessionContext = options.sessionContext.slice(0, sessionContextLength);
+    return new NodeTlsContext({ ...options, sessionContext });
   }
 
   terminate(connection: Connection, context: TlsContext, alpn: string | null): Promise<TlsConnection> {
