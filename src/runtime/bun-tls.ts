@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { checkServerIdentity, createSecureContext, type PeerCertificate } from "node:tls";
-import { deadline } from "../core/deadline.ts";
+import { type Deadline, deadline } from "../core/deadline.ts";
 import { Refusal } from "../errors.ts";
 import type { TlsClientOptions, TlsConnection } from "../types.ts";
 import { BunConnection, type NativeSocket, type SocketOwner, socketHandlers } from "./bun-socket.ts";
@@ -70,7 +70,6 @@ function join(chunks: readonly Uint8Array[]): Uint8Array {
 /** One side's part of a handshake. */
 interface Side {
   readonly isServer: boolean;
-  readonly tls: object;
   /** How long it may take, where the caller does not see to that. */
   readonly withinMs: number | null;
   /** What is wrong with a peer with whom the handshake went well. */
@@ -80,76 +79,121 @@ interface Side {
   refusal(cause: Error | undefined): Refusal;
 }
 
+/** Owns a socket until its handshake is over. */
+class Handshake implements SocketOwner {
+  readonly #side: Side;
+  readonly #ends: Ends;
+  readonly #resolve: (connection: BunTlsConnection) => void;
+  readonly #reject: (refusal: Refusal) => void;
+  /** What came behind the handshake. */
+  readonly #early: Uint8Array[] = [];
+  #cause: Error | undefined;
+  #done = false;
+  #late: Deadline | undefined;
+
+  constructor(
+    plain: BunConnection,
+    side: Side,
+    resolve: (connection: BunTlsConnection) => void,
+    reject: (refusal: Refusal) => void,
+  ) {
+    this.#side = side;
+    // Asked now: a closed socket no longer knows.
+    this.#ends = { remote: plain.remote, local: plain.local };
+    this.#resolve = resolve;
+    this.#reject = reject;
+    const { withinMs } = side;
+    if (withinMs === null) return;
+    this.#late = deadline(withinMs, () => {
+      this.#cause ??= noneWithin(withinMs);
+      plain.abort();
+      this.failed();
+    });
+  }
+
+  onData(chunk: Uint8Array): void {
+    this.#early.push(chunk);
+  }
+
+  onDrain(): void {}
+
+  onEnd(): void {
+    this.failed();
+  }
+
+  onClose(error: Error | undefined): void {
+    this.#cause ??= error;
+    this.failed();
+  }
+
+  onError(error: Error): void {
+    this.#cause ??= error;
+  }
+
+  onHandshake(tls: NativeTlsSocket, success: boolean, error: Error | null): void {
+    if (this.#done) return;
+    const refused = success ? this.#side.refuses(tls, error) : (error ?? undefined);
+    if (!success || refused !== undefined) {
+      this.#cause ??= refused;
+      this.#side.give(tls);
+      this.failed();
+      return;
+    }
+    this.#done = true;
+    this.#late?.cancel();
+    tls.disableRenegotiation();
+    const connection = new BunTlsConnection(tls, this.#ends);
+    for (const chunk of this.#early) connection.onData(chunk);
+    this.#resolve(connection);
+  }
+
+  failed(): void {
+    if (this.#done) return;
+    this.#done = true;
+    this.#late?.cancel();
+    this.#reject(this.#side.refusal(this.#cause));
+  }
+}
+
+/** One set for every socket, here too. */
+const tlsHandlers = {
+  ...socketHandlers,
+  handshake(tls: NativeTlsSocket, success: boolean, error: Error | null): void {
+    if (tls.data instanceof Handshake) tls.data.onHandshake(tls, success, error);
+  },
+};
+
+/** Of the raw half of a socket that has handlers of its own: otherwise each chunk that comes in is copied for it once more. */
+const rawHandlers = { socket: { drain(): void {} } };
+
 /** Does a handshake on a native socket, which belongs to TLS from then on. */
-function upgraded(plain: BunConnection, side: Side): Promise<BunTlsConnection> {
+function upgraded(plain: BunConnection, side: Side, tls: object): Promise<BunTlsConnection> {
   return new Promise((resolve, reject) => {
     plain.release();
-    const { remote, local } = plain;
     const initialData = join(plain.takeUnread());
-    let cause: Error | undefined;
-    let done = false;
-    const failed = (): void => {
-      if (done) return;
-      done = true;
-      late?.cancel();
-      reject(side.refusal(cause));
-    };
-    const early: Uint8Array[] = [];
-    // Owns the socket until the handshake is over.
-    const pending: SocketOwner = {
-      onData: (chunk) => early.push(chunk),
-      onDrain: () => {},
-      onEnd: failed,
-      onClose: (error) => {
-        cause ??= error;
-        failed();
-      },
-      onError: (error) => {
-        cause ??= error;
-      },
-    };
-    const { withinMs } = side;
-    const late =
-      withinMs === null
-        ? undefined
-        : deadline(withinMs, () => {
-            cause ??= noneWithin(withinMs);
-            plain.abort();
-            failed();
-          });
-    const pair = (plain.socket as UpgradableSocket).upgradeTLS({
-      isServer: side.isServer,
+    const data = new Handshake(plain, side, resolve, reject);
+    const { isServer } = side;
+    const pair = (plain.socket as UpgradableSocket).upgradeTLS(
       // A client that begins has nothing to read yet.
-      ...(initialData.length > 0 ? { initialData } : {}),
-      data: pending,
-      tls: side.tls,
-      socket: {
-        ...socketHandlers,
-        handshake(tls: NativeTlsSocket, success: boolean, error: Error | null) {
-          if (done) return;
-          const refused = success ? side.refuses(tls, error) : (error ?? undefined);
-          if (!success || refused !== undefined) {
-            cause ??= refused;
-            side.give(tls);
-            failed();
-            return;
-          }
-          done = true;
-          late?.cancel();
-          tls.disableRenegotiation();
-          const connection = new BunTlsConnection(tls, { remote, local });
-          for (const chunk of early) connection.onData(chunk);
-          resolve(connection);
-        },
-      },
-    });
-    if (pair === undefined) return failed();
+      initialData.length === 0
+        ? { isServer, data, tls, socket: tlsHandlers }
+        : { isServer, initialData, data, tls, socket: tlsHandlers },
+    );
+    if (pair === undefined) return data.failed();
     const [raw] = pair;
     plain.handOver(raw);
-    // Otherwise each chunk that comes in is copied for it once more.
-    if (plain.alone) raw.reload({ socket: { drain: () => {} } });
+    if (plain.alone) raw.reload(rawHandlers);
   });
 }
+
+const serverSide: Side = {
+  isServer: true,
+  withinMs: null,
+  refuses: () => undefined,
+  give: (tls) => tls.terminate(),
+  refusal: (cause) =>
+    new Refusal("handshake_failed", cause?.message ?? "the client went away during the handshake", { cause }),
+};
 
 /** The server's handshake on a native socket; the ClientHello is already put back in it. */
 export const terminateNative = (
@@ -157,21 +201,11 @@ export const terminateNative = (
   context: NodeTlsContext,
   alpn: string | null,
 ): Promise<BunTlsConnection> =>
-  upgraded(plain, {
-    isServer: true,
-    tls: {
-      secureContext: context.secureContext.context,
-      requestCert: context.requestsCertificate,
-      rejectUnauthorized: false,
-      ...(alpn === null ? {} : { ALPNProtocols: alpnWire([alpn]) }),
-    },
-    withinMs: null,
-    refuses: () => undefined,
-    give: (tls) => tls.terminate(),
-    refusal: (cause) =>
-      new Refusal("handshake_failed", cause?.message ?? "the client went away during the handshake", {
-        cause,
-      }),
+  upgraded(plain, serverSide, {
+    secureContext: context.secureContext.context,
+    requestCert: context.requestsCertificate,
+    rejectUnauthorized: false,
+    ...(alpn === null ? {} : { ALPNProtocols: alpnWire([alpn]) }),
   });
 
 /** What is wrong with a server's certificate, asked here again whatever the runtime made of it. */
@@ -201,18 +235,18 @@ export const secureNative = (
   where: string,
 ): Promise<BunTlsConnection> => {
   const { serverName, alpn } = options;
-  return upgraded(plain, {
+  const side: Side = {
     isServer: false,
-    tls: {
-      secureContext: createSecureContext(clientOptions(options)).context,
-      requestCert: true,
-      rejectUnauthorized: true,
-      serverName,
-      ...(alpn === undefined ? {} : { ALPNProtocols: alpnWire(alpn) }),
-    },
     withinMs,
     refuses: (tls, unverified) => whyUntrusted(tls, serverName, unverified),
     give: (tls) => tls.end(),
     refusal: (cause) => untrustedUpstream(where, cause),
+  };
+  return upgraded(plain, side, {
+    secureContext: createSecureContext(clientOptions(options)).context,
+    requestCert: true,
+    rejectUnauthorized: true,
+    serverName,
+    ...(alpn === undefined ? {} : { ALPNProtocols: alpnWire(alpn) }),
   });
 };
