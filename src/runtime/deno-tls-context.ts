@@ -1,48 +1,7 @@
 import { createPrivateKey } from "node:crypto";
-import { certificatesFromPem, toPem } from "../authority/pem.ts";
-import { parseCertificate } from "../identity/certificate.ts";
 import type { TlsServerOptions } from "../types.ts";
-import { constructed, tag } from "../wire/der.ts";
-import { derElement, derInteger, derOid } from "../wire/der-write.ts";
+import { namesAlone } from "./names-alone.ts";
 import { NodeTlsContext } from "./tls-connection.ts";
-
-/** A kind of key that there is not (ITU-T X.667 has a place for one's own). */
-const noAlgorithm = derElement(tag.sequence, derOid("2.25.0"));
-const noBits = derElement(tag.bitString, Uint8Array.of(0));
-const text = new TextEncoder();
-/** RFC 5280 §4.1.2.5. */
-const ever = derElement(
-  tag.sequence,
-  derElement(tag.utcTime, text.encode("000101000000Z")),
-  derElement(tag.generalizedTime, text.encode("99991231235959Z")),
-);
-
-/** A certificate that says a name and nothing else: nothing can be signed by its key, and by nobody is it signed. */
-function nameAlone(subject: Uint8Array): Uint8Array {
-  const signed = derElement(
-    tag.sequence,
-    derElement(constructed(0), derInteger(2)),
-    derInteger(1),
-    noAlgorithm,
-    subject,
-    ever,
-    subject,
-    derElement(tag.sequence, noAlgorithm, noBits),
-  );
-  return derElement(tag.sequence, signed, noAlgorithm, noBits);
-}
-
-/** The names of authorities, in PEM; `null` where one of them can't be read. */
-export function namesAlone(authorities: readonly string[]): readonly string[] | null {
-  const named = new Map<string, string>();
-  for (const der of authorities.flatMap(certificatesFromPem)) {
-    const certificate = parseCertificate(der);
-    if ("malformed" in certificate) return null;
-    const pem = toPem("CERTIFICATE", nameAlone(certificate.subject));
-    named.set(pem, pem);
-  }
-  return [...named.values()];
-}
 
 /** The key in the form that the engine reads soonest, which it does for every connection (RFC 5915). */
 function soonRead(key: string): string {

@@ -208,9 +208,51 @@ describe("a TLS connection that we accept", () => {
     server.abort();
   });
 
+  it("on Bun knows the authorities by their names alone, and shows none of those as sent by a client", async () => {
+    if (pairs.runtime.name !== "bun") return;
+    // Somebody whose authority the client itself knows nothing of, and sends nothing.
+    const other = await Authority.open(await createAuthority("Other"));
+    const context = pairs.runtime.tlsContext({
+      ...(await authority.server(["accepted.test"], dayMs)),
+      clientCas: [other.certificate.toString("pem")],
+      sessionContext: "accepted",
+    });
+    const tls = {
+      ...(await other.client({ commonName: "somebody" }, dayMs)),
+      serverName: "accepted.test",
+      verify: true,
+      ca: [authority.certificate.toString("pem")],
+    };
+    const [dialled, accepted] = await pairs.pair();
+    const [client, server] = await Promise.all([
+      pairs.runtime.secure(dialled, tls, 10_000),
+      pairs.runtime.terminate(accepted, context, null),
+    ]);
+    const { socket } = server as unknown as { socket: { authorized: boolean } };
+    assert.equal(socket.authorized, false, "its TLS verified the client's chain: see names-alone.ts");
+    assert.deepEqual(server.peerChain().map(hex), [hex(server.peerLeaf() ?? nothing)]);
+    client.abort();
+    server.abort();
+  });
+
+  it("where names alone are known shows the issuers that a TLS library would have found for it", async () => {
+    const { withIssuers } = await import("../../src/runtime/names-alone.ts");
+    const older = await Authority.open(await createAuthority("Accepted"));
+    const [right, wrong] = [authority, older].map(({ certificate }) => certificate.toString("pem"));
+    assert.ok(right !== undefined && wrong !== undefined);
+    const { cert } = await authority.server(["accepted.test"], dayMs);
+    const shown = (pem: string): readonly string[] => certificatesFromPem(pem).map(hex);
+    const [leaf, issuer] = [cert, right].flatMap(shown);
+    assert.deepEqual(shown(withIssuers(cert, [wrong, right])), [leaf, issuer]);
+    assert.deepEqual(shown(withIssuers(cert, [wrong])), [leaf]);
+    assert.equal(withIssuers(`${cert}${wrong}`, [right]), `${cert}${wrong}`, "a chain is what it is");
+    assert.deepEqual(shown(withIssuers(right, [right, wrong])), [issuer], "its own issuer");
+  });
+
   it("on Deno knows the authorities by their names alone", async () => {
     if (pairs.runtime.name !== "deno") return;
-    const { DenoTlsContext, namesAlone } = await import("../../src/runtime/deno-tls-context.ts");
+    const { DenoTlsContext } = await import("../../src/runtime/deno-tls-context.ts");
+    const { namesAlone } = await import("../../src/runtime/names-alone.ts");
     const { findEngine } = await import("../../src/runtime/deno-tls.ts");
     const other = await Authority.open(await createAuthority("Other, with 1 comma"));
     const clientCas = [authority, other, authority].map((one) => one.certificate.toString("pem"));
