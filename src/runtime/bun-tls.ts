@@ -5,7 +5,6 @@ import { Refusal } from "../errors.ts";
 import type { TlsClientOptions, TlsConnection } from "../types.ts";
 import { BunConnection, type NativeSocket, type SocketOwner, socketHandlers } from "./bun-socket.ts";
 import type { Ends } from "./endpoint.ts";
-import { isNameAlone } from "./names-alone.ts";
 import { noneWithin } from "./socket-dial.ts";
 import { chainOf, type NodeTlsContext } from "./tls-connection.ts";
 import { clientOptions, untrustedUpstream } from "./tls-dial.ts";
@@ -54,7 +53,7 @@ export class BunTlsConnection extends BunConnection implements TlsConnection {
   }
 
   peerChain(): readonly Uint8Array[] {
-    return chainOf(this.socket.getPeerCertificate(false)).filter((der) => !isNameAlone(der));
+    return chainOf(this.socket.getPeerCertificate(false));
   }
 }
 

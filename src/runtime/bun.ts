@@ -14,14 +14,12 @@ import type {
   TlsClientOptions,
   TlsConnection,
   TlsContext,
-  TlsServerOptions,
 } from "../types.ts";
 import { securedOnSocket } from "./bun-loop.ts";
 import { BunConnection, type NativeSocket, socketHandlers } from "./bun-socket.ts";
 import { BunTlsConnection, secureNative, terminateNative, verifiesNatively } from "./bun-tls.ts";
 import { noEndpoint, SocketEnds } from "./endpoint.ts";
 import { inheritedEndpoint } from "./inherited-socket.ts";
-import { namesAlone, withIssuers } from "./names-alone.ts";
 import { NodeRuntime } from "./node.ts";
 import { eventRelay, portableRelay } from "./relay.ts";
 import { dialSocket, dialUnixSocket, keepAliveMs, tooLate, unreachable } from "./socket-dial.ts";
@@ -98,19 +96,6 @@ export class BunRuntime extends NodeRuntime {
 
   override async dialLocal(path: string): Promise<Connection> {
     return new BunConnection(await connectLocal(path), true);
-  }
-
-  /**
-   * The chain is verified by us, and only by us. BoringSSL would all the same verify what each client shows, and give its
-   * result to nobody who asks: so what it is told of the authorities are their names alone, which it lists for the client
-   * to choose by (RFC 8446 §4.2.4), and by which no signature can be verified; who holds the certificate's key is still
-   * proved to it.
-   */
-  override tlsContext(options: TlsServerOptions): TlsContext {
-    const { cert, clientCas } = options;
-    const names = clientCas === null ? null : namesAlone(clientCas);
-    if (clientCas === null || names === null) return new NodeTlsContext(options);
-    return new NodeTlsContext({ ...options, cert: withIssuers(cert, clientCas), clientCas: names });
   }
 
   override async terminate(

@@ -1,6 +1,6 @@
 import { createPrivateKey } from "node:crypto";
 import type { TlsServerOptions } from "../types.ts";
-import { namesAlone } from "./names-alone.ts";
+import { namesAlone, withIssuers } from "./names-alone.ts";
 import { NodeTlsContext } from "./tls-connection.ts";
 
 /** The key in the form that the engine reads soonest, which it does for every connection (RFC 5915). */
@@ -47,10 +47,11 @@ export class DenoTlsContext extends NodeTlsContext {
   #named: (EngineOptions & { asked: number }) | null = null;
 
   constructor(options: TlsServerOptions) {
-    super(options);
+    const { cert, clientCas } = options;
+    super({ ...options, cert: withIssuers(cert, clientCas ?? []) });
     const context: object = { ...this.secureContext.context, key: soonRead(options.key) };
     this.#whole = { ...context, requestCert: this.requestsCertificate, rejectUnauthorized: false };
-    const names = options.clientCas === null ? null : namesAlone(options.clientCas);
+    const names = clientCas === null ? null : namesAlone(clientCas);
     if (names === null || names.length === 0) return;
     // Not copied: each time that it is asked counts.
     const named = new NamedAuthorities(names);

@@ -29,6 +29,7 @@ import { findHandles, type Handles } from "./handles.ts";
 import { httpClient } from "./http/client.ts";
 import { ConnectionDuplex } from "./http/connection-duplex.ts";
 import { serveHttp } from "./http/server.ts";
+import { namesAlone, withIssuers } from "./names-alone.ts";
 import { pooledReads } from "./pooled-reads.ts";
 import { eventRelay, portableRelay } from "./relay.ts";
 import { SocketConnection } from "./socket-connection.ts";
@@ -114,10 +115,19 @@ export class NodeRuntime implements Runtime {
     return new SocketConnection(await dialUnixSocket(path));
   }
 
+  /**
+   * The chain is verified by us, and only by us. The library would all the same verify what each client shows, and give
+   * its result to nobody who asks: so what it is told of the authorities are their names alone, which it lists for the
+   * client to choose by (RFC 8446 §4.2.4), and by which no signature can be verified; who holds the certificate's key is
+   * still proved to it.
+   */
   tlsContext(options: TlsServerOptions): TlsContext {
-    if (this.#handles === null) return new NodeTlsContext(options);
-    const sessionContext = options.sessionContext.slice(0, sessionContextLength);
-    return new NodeTlsContext({ ...options, sessionContext });
+    const { cert, clientCas } = options;
+    const sessionContext =
+      this.#handles === null ? options.sessionContext : options.sessionContext.slice(0, sessionContextLength);
+    const names = clientCas === null ? null : namesAlone(clientCas);
+    if (clientCas === null || names === null) return new NodeTlsContext({ ...options, sessionContext });
+    return new NodeTlsContext({ ...options, sessionContext, cert: withIssuers(cert, clientCas) }, names);
   }
 
   terminate(connection: Connection, context: TlsContext, alpn: string | null): Promise<TlsConnection> {

@@ -4,6 +4,7 @@ import { createSecureContext, type SecureContext, TLSSocket } from "node:tls";
 import { Refusal } from "../errors.ts";
 import type { Connection, TlsConnection, TlsContext, TlsServerOptions } from "../types.ts";
 import type { Ends } from "./endpoint.ts";
+import { isNameAlone } from "./names-alone.ts";
 import { type FlowControl, SocketConnection } from "./socket-connection.ts";
 
 /**
@@ -39,7 +40,8 @@ export class NodeTlsContext implements TlsContext {
   readonly secureContext: SecureContext;
   readonly requestsCertificate: boolean;
 
-  constructor(options: TlsServerOptions) {
+  /** @param authorities that the TLS library is told of: the clients' own, or their names alone; PEM */
+  constructor(options: TlsServerOptions, authorities: readonly string[] | null = options.clientCas) {
     this.requestsCertificate = options.clientCas !== null;
     this.secureContext = createSecureContext({
       cert: options.cert,
@@ -50,7 +52,7 @@ export class NodeTlsContext implements TlsContext {
       minVersion: "TLSv1.2",
       // Without it OpenSSL cuts off every client that resumes a session and was asked for a certificate.
       sessionIdContext: options.sessionContext,
-      ...(options.clientCas === null ? {} : { ca: [...options.clientCas] }),
+      ...(authorities === null ? {} : { ca: [...authorities] }),
       // Deno and Bun ignore them (2.9, 1.4): there a session is known to the process alone that made it.
       ticketKeys: ticketKeys(options),
     });
@@ -109,6 +111,7 @@ export const maxChain = 128;
 /**
  * The certificates of a runtime's linked list, whose last one may name itself as its issuer. One that was sent twice,
  * as the leaf is where it also stands in a file of intermediates, counts once; one that comes a third time is the last.
+ * What the runtime puts behind them by itself from names alone is none that a peer sent.
  */
 export function chainOf(leaf: LinkedCertificate | undefined): Uint8Array[] {
   const chain: Uint8Array[] = [];
@@ -123,7 +126,7 @@ export function chainOf(leaf: LinkedCertificate | undefined): Uint8Array[] {
     again = 0;
     chain.push(link.raw);
   }
-  return chain;
+  return chain.filter((der) => !isNameAlone(der));
 }
 
 /** The server's handshake over a socket that nobody else reads; the ClientHello is already put back in it. */

@@ -208,8 +208,9 @@ describe("a TLS connection that we accept", () => {
     server.abort();
   });
 
-  it("on Bun knows the authorities by their names alone, and shows none of those as sent by a client", async () => {
-    if (pairs.runtime.name !== "bun") return;
+  it("knows the authorities by their names alone, and shows none of those as sent by a client", async () => {
+    // Deno's engine tells nobody what it verified: see below.
+    if (pairs.runtime.name === "deno") return;
     // Somebody whose authority the client itself knows nothing of, and sends nothing.
     const other = await Authority.open(await createAuthority("Other"));
     const context = pairs.runtime.tlsContext({
@@ -228,8 +229,12 @@ describe("a TLS connection that we accept", () => {
       pairs.runtime.secure(dialled, tls, 10_000),
       pairs.runtime.terminate(accepted, context, null),
     ]);
-    const { socket } = server as unknown as { socket: { authorized: boolean } };
-    assert.equal(socket.authorized, false, "its TLS verified the client's chain: see names-alone.ts");
+    const { socket, handle } = server as unknown as {
+      readonly socket?: { readonly authorized: boolean };
+      readonly handle: { verifyError(): Error | null | undefined };
+    };
+    const verified = socket === undefined ? !handle.verifyError() : socket.authorized;
+    assert.equal(verified, false, "its TLS verified the client's chain: see names-alone.ts");
     assert.deepEqual(server.peerChain().map(hex), [hex(server.peerLeaf() ?? nothing)]);
     client.abort();
     server.abort();
