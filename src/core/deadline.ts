@@ -54,8 +54,8 @@ function tick(): void {
     else if (entry.at <= now) due.push(entry);
   }
   for (const entry of due) {
-    // Whoever fired before it may have cancelled it.
-    if (entry.after === entry) continue;
+    // Whoever fired before it may have cancelled it, or started it again.
+    if (entry.after === entry || entry.at === null) continue;
     entry.cancel();
     entry.fire();
   }

@@ -3,17 +3,19 @@ import { describe, it } from "node:test";
 import { deadline } from "../../src/core/deadline.ts";
 
 describe("a deadline", () => {
-  it("fires once, unless it was cancelled: before, or by one that is due with it", async () => {
+  it("fires once, unless it was cancelled or starts again: before, or by one that is due with it", async () => {
     const fired: string[] = [];
     const cancelled = deadline(1, () => fired.push("cancelled"));
     const twice = deadline(1, () => fired.push("twice"));
     deadline(1, () => {
       fired.push("first");
       second.cancel();
+      again.restart(1);
       // One that is started meanwhile has its time before it.
       deadline(1, () => done());
     });
     const second = deadline(1, () => fired.push("second"));
+    const again = deadline(1, () => fired.push("again"));
     const third = deadline(1, () => {
       fired.push("third");
       third.cancel();
@@ -31,7 +33,7 @@ describe("a deadline", () => {
     });
     await all;
     far.cancel();
-    assert.deepEqual(fired, ["first", "third", "last"]);
+    assert.deepEqual(fired, ["first", "third", "again", "last"]);
   });
 
   it("is never early", async () => {
