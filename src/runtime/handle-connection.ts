@@ -5,6 +5,7 @@ import { endpoint } from "./endpoint.ts";
 import { HandleStream } from "./handle-stream.ts";
 import type { Handles, SocketHandle, SocketName } from "./handles.ts";
 import { copied } from "./pooled-reads.ts";
+import { connectionClosed } from "./relay.ts";
 
 /** A connection on a socket's own handle, TCP's or a Unix socket's. */
 export class HandleConnection extends HandleStream {
@@ -104,6 +105,8 @@ export class HandleConnection extends HandleStream {
   /** Gives the connection away as a socket, for a library that wants one. It can be aborted still, and nothing else. */
   async detach(): Promise<Socket> {
     const { handle, read } = await this.surrender();
+    // Aborted meanwhile: a socket of a handle that closes would never say that it is closed.
+    if (this.closing) throw this.broke ?? connectionClosed;
     const onread: OnReadOpts = {
       buffer: sharedPlace,
       callback: (count) => socket.push(copied(sharedPlace, count)),

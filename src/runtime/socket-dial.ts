@@ -18,10 +18,14 @@ export const unreachable = (target: DialTarget, error: unknown): Refusal =>
 export const noneWithin = (ms: number): Error => new Error(`no connection within ${ms} ms`);
 export const tooLate = (target: DialTarget): Error => noneWithin(target.withinMs);
 
+/** Asked for one alone where a flag has Node try no others. */
 const known =
   (addresses: Addresses): LookupFunction =>
-  (_host, _options, found) =>
-    found(null, [...addresses]);
+  (_host, { all }, found) => {
+    const [first] = addresses;
+    if (all === true || first === undefined) found(null, [...addresses]);
+    else found(null, first.address, first.family);
+  };
 
 /** @param addresses of the host, where they are known already */
 export function dialSocket(

@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import {
+  type AddressInfo,
+  connect,
+  createServer,
+  getDefaultAutoSelectFamily,
+  type Server,
+  type Socket,
+  setDefaultAutoSelectFamily,
+} from "node:net";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { isEvented } from "../../src/core/evented.ts";
@@ -8,6 +16,7 @@ import { HandleConnection } from "../../src/runtime/handle-connection.ts";
 import { findHandles } from "../../src/runtime/handles.ts";
 import { NodeRuntime } from "../../src/runtime/node.ts";
 import { selectRuntime } from "../../src/runtime/select.ts";
+import { dialSocket } from "../../src/runtime/socket-dial.ts";
 import type { Connection, EventedConnection, Runtime } from "../../src/types.ts";
 import { Pairs, readAll, readSome } from "../support/pairs.ts";
 import { run } from "../support/run.ts";
@@ -218,6 +227,22 @@ describe("a dial", () => {
     });
   }
 
+  it("goes to the first of several addresses where Node is told to try no others", async () => {
+    if (!onNode) return;
+    const usual = getDefaultAutoSelectFamily();
+    setDefaultAutoSelectFamily(false);
+    const { port } = server.address() as AddressInfo;
+    const several = [
+      { address: "127.0.0.1", family: 4 },
+      { address: "::1", family: 6 },
+    ];
+    const dialled = dialSocket(target("several.test", port), undefined, several);
+    setDefaultAutoSelectFamily(usual);
+    const socket = await dialled;
+    assert.equal(socket.remoteAddress, "127.0.0.1");
+    socket.destroy();
+  });
+
   it("on handles fails in the words of node:net", async () => {
     if (!onNode) return;
     const said = async (runtime: Runtime): Promise<string[]> =>
@@ -279,6 +304,21 @@ describe("handles", () => {
     server.abort();
     await server.closed;
     assert.ok(socket.destroyed);
+    await pairs.close();
+  });
+
+  it("become no sockets once they are aborted, which nobody would hear of", async () => {
+    if (!onNode) return;
+    const pairs = await Pairs.open();
+    const [client, server] = await pairs.pair();
+    assert.ok(client instanceof HandleConnection && server instanceof HandleConnection);
+    const detached = client.detach();
+    client.abort();
+    await assert.rejects(detached, /connection closed/);
+    const tls = { serverName: "nobody.test", verify: true, ca: null, cert: null, key: null };
+    const secured = pairs.runtime.secure(server, tls, 60_000);
+    queueMicrotask(() => server.abort());
+    await assert.rejects(secured, { reason: "upstream_refused" });
     await pairs.close();
   });
 
