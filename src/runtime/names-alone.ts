@@ -4,10 +4,18 @@ import { sameBytes } from "../identity/same-bytes.ts";
 import { constructed, tag } from "../wire/der.ts";
 import { derElement, derInteger, derOid } from "../wire/der-write.ts";
 
-/** A kind of key that there is not (ITU-T X.667 has a place for one's own). */
+/** A kind of signature that there is not (ITU-T X.667 has a place for one's own). */
 const noAlgorithm = derElement(tag.sequence, derOid("2.25.0"));
 const noBits = derElement(tag.bitString, Uint8Array.of(0));
-const unsigned = Uint8Array.of(...noAlgorithm, ...noBits);
+/**
+ * Ed25519 (RFC 8410 §4): any 32 octets are one that can be read, and nobody knows whose. One that can't be read would
+ * leave an error behind in OpenSSL, which takes it for one of the next read.
+ */
+const nobodysKey = derElement(
+  tag.sequence,
+  derElement(tag.sequence, derOid("1.3.101.112")),
+  derElement(tag.bitString, new Uint8Array(33)),
+);
 const text = new TextEncoder();
 /** RFC 5280 §4.1.2.5. */
 const ever = derElement(
@@ -15,16 +23,15 @@ const ever = derElement(
   derElement(tag.utcTime, text.encode("000101000000Z")),
   derElement(tag.generalizedTime, text.encode("99991231235959Z")),
 );
-/** The number of no key (RFC 5280 §4.2.1.2): who says whose key signed is not taken for issued by a name alone. */
-const noKey = derElement(
+const extension = (oid: string, value: Uint8Array): Uint8Array =>
+  derElement(tag.sequence, derOid(oid), derElement(tag.octetString, value));
+/** It signs nothing (RFC 5280 §4.2.1.3), and has the number of no key (§4.2.1.2): it is nobody's issuer. */
+const nobodysIssuer = derElement(
   constructed(3),
   derElement(
     tag.sequence,
-    derElement(
-      tag.sequence,
-      derOid("2.5.29.14"),
-      derElement(tag.octetString, derElement(tag.octetString, text.encode("no key"))),
-    ),
+    extension("2.5.29.14", derElement(tag.octetString, text.encode("no key"))),
+    extension("2.5.29.15", derElement(tag.bitString, Uint8Array.of(7, 0x80))),
   ),
 );
 
@@ -38,8 +45,8 @@ function nameAlone(subject: Uint8Array): Uint8Array {
     subject,
     ever,
     subject,
-    derElement(tag.sequence, noAlgorithm, noBits),
-    noKey,
+    nobodysKey,
+    nobodysIssuer,
   );
   return derElement(tag.sequence, signed, noAlgorithm, noBits);
 }
@@ -55,9 +62,6 @@ export function namesAlone(authorities: readonly string[]): readonly string[] | 
   }
   return [...named.values()];
 }
-
-/** Whether a certificate is signed by nobody: a runtime that puts what it knows behind what a peer sent shows those, too. */
-export const isNameAlone = (der: Uint8Array): boolean => sameBytes(der.subarray(-unsigned.length), unsigned);
 
 const isReadable = (parsed: ReturnType<typeof parseCertificate>): parsed is Certificate =>
   !("malformed" in parsed);

@@ -4,7 +4,6 @@ import { createSecureContext, type SecureContext, TLSSocket } from "node:tls";
 import { Refusal } from "../errors.ts";
 import type { Connection, TlsConnection, TlsContext, TlsServerOptions } from "../types.ts";
 import type { Ends } from "./endpoint.ts";
-import { isNameAlone } from "./names-alone.ts";
 import { type FlowControl, SocketConnection } from "./socket-connection.ts";
 
 /**
@@ -111,7 +110,6 @@ export const maxChain = 128;
 /**
  * The certificates of a runtime's linked list, whose last one may name itself as its issuer. One that was sent twice,
  * as the leaf is where it also stands in a file of intermediates, counts once; one that comes a third time is the last.
- * What the runtime puts behind them by itself from names alone is none that a peer sent.
  */
 export function chainOf(leaf: LinkedCertificate | undefined): Uint8Array[] {
   const chain: Uint8Array[] = [];
@@ -126,7 +124,7 @@ export function chainOf(leaf: LinkedCertificate | undefined): Uint8Array[] {
     again = 0;
     chain.push(link.raw);
   }
-  return chain.filter((der) => !isNameAlone(der));
+  return chain;
 }
 
 /** The server's handshake over a socket that nobody else reads; the ClientHello is already put back in it. */

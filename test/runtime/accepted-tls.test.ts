@@ -9,6 +9,7 @@ import { parseCertificate } from "../../src/identity/certificate.ts";
 import { placeReads } from "../../src/runtime/placed-reads.ts";
 import type { Connection, Runtime, TlsConnection } from "../../src/types.ts";
 import { Pairs, readAll, readSome } from "../support/pairs.ts";
+import { make, root } from "../support/pki.ts";
 
 const size = 24 * 1024 * 1024;
 const byteAt = (at: number): number => (at * 7 + (at >> 12)) & 255;
@@ -211,33 +212,41 @@ describe("a TLS connection that we accept", () => {
   it("knows the authorities by their names alone, and shows none of those as sent by a client", async () => {
     // Deno's engine tells nobody what it verified: see below.
     if (pairs.runtime.name === "deno") return;
-    // Somebody whose authority the client itself knows nothing of, and sends nothing.
     const other = await Authority.open(await createAuthority("Other"));
-    const context = pairs.runtime.tlsContext({
-      ...(await authority.server(["accepted.test"], dayMs)),
-      clientCas: [other.certificate.toString("pem")],
-      sessionContext: "accepted",
-    });
-    const tls = {
-      ...(await other.client({ commonName: "somebody" }, dayMs)),
-      serverName: "accepted.test",
-      verify: true,
-      ca: [authority.certificate.toString("pem")],
-    };
-    const [dialled, accepted] = await pairs.pair();
-    const [client, server] = await Promise.all([
-      pairs.runtime.secure(dialled, tls, 10_000),
-      pairs.runtime.terminate(accepted, context, null),
-    ]);
-    const { socket, handle } = server as unknown as {
-      readonly socket?: { readonly authorized: boolean };
-      readonly handle: { verifyError(): Error | null | undefined };
-    };
-    const verified = socket === undefined ? !handle.verifyError() : socket.authorized;
-    assert.equal(verified, false, "its TLS verified the client's chain: see names-alone.ts");
-    assert.deepEqual(server.peerChain().map(hex), [hex(server.peerLeaf() ?? nothing)]);
-    client.abort();
-    server.abort();
+    const unnumbered = await root();
+    // Somebody whose authority the client itself knows nothing of, and sends nothing; the second says no key's number.
+    const shown = [
+      [other.certificate.toString("pem"), await other.client({ commonName: "somebody" }, dayMs)],
+      [unnumbered.cert, await make({ subject: "CN=somebody", issuer: unnumbered })],
+    ] as const;
+    for (const [theirs, { cert, key }] of shown) {
+      const context = pairs.runtime.tlsContext({
+        ...(await authority.server(["accepted.test"], dayMs)),
+        clientCas: [theirs],
+        sessionContext: "accepted",
+      });
+      const tls = {
+        cert,
+        key,
+        serverName: "accepted.test",
+        verify: true,
+        ca: [authority.certificate.toString("pem")],
+      };
+      const [dialled, accepted] = await pairs.pair();
+      const [client, server] = await Promise.all([
+        pairs.runtime.secure(dialled, tls, 10_000),
+        pairs.runtime.terminate(accepted, context, null),
+      ]);
+      const { socket, handle } = server as unknown as {
+        readonly socket?: { readonly authorized: boolean };
+        readonly handle: { verifyError(): Error | null | undefined };
+      };
+      const verified = socket === undefined ? !handle.verifyError() : socket.authorized;
+      assert.equal(verified, false, "its TLS verified the client's chain: see names-alone.ts");
+      assert.deepEqual(server.peerChain().map(hex), certificatesFromPem(cert).slice(0, 1).map(hex));
+      client.abort();
+      server.abort();
+    }
   });
 
   it("where names alone are known shows the issuers that a TLS library would have found for it", async () => {
