@@ -79,8 +79,10 @@ export class HandleConnection extends HandleStream {
     }
     if (this.closing) return;
     this.closing = true;
-    // A reset that comes while our own end is on its way out is refused.
-    if (how === "reset" && !this.endAsked && this.handle.reset?.(this.#onClosed) === 0) return;
+    // A reset that comes while our own end is on its way out is refused, and the handle stays open for good. TLS may send
+    // one of its own, and needs no reset.
+    const mayReset = how === "reset" && !this.endsNow && this.atEnd === undefined;
+    if (mayReset && this.handle.reset?.(this.#onClosed) === 0) return;
     this.handle.close(this.#onClosed);
   }
 

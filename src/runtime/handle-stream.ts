@@ -69,7 +69,8 @@ export abstract class HandleStream extends Arrivals implements EventedConnection
   #full = false;
   #drained: (() => void) | undefined;
   #writers: Waiting[] = [];
-  #end: "no" | "asked" | "done" = "no";
+  /** Asked for, it waits for what is on its way out; then it is under way itself. */
+  #end: "no" | "asked" | "under way" | "done" = "no";
   #enders: (() => void)[] = [];
 
   constructor(handles: Handles, handle: StreamHandle) {
@@ -91,8 +92,9 @@ export abstract class HandleStream extends Arrivals implements EventedConnection
 
   abstract abort(how?: "close" | "reset"): void;
 
-  protected get endAsked(): boolean {
-    return this.#end !== "no";
+  /** Whether all that was written is out, and our own end behind it, or about to be. */
+  protected get endsNow(): boolean {
+    return this.#end === "under way" || this.#end === "done";
   }
 
   protected override start(): void {
@@ -289,6 +291,7 @@ export abstract class HandleStream extends Arrivals implements EventedConnection
   }
 
   #shutdown(): void {
+    this.#end = "under way";
     const request = new this.handles.ShutdownRequest();
     request.connection = this;
     request.oncomplete = onShut;

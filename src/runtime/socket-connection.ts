@@ -26,6 +26,7 @@ export class SocketConnection extends Arrivals implements EventedConnection {
 
   readonly #flow: FlowControl;
   #took = false;
+  #given = false;
 
   constructor(socket: Socket, ends: Ends = new SocketEnds(socket), flow: FlowControl = socket) {
     super();
@@ -133,9 +134,12 @@ export class SocketConnection extends Arrivals implements EventedConnection {
   }
 
   abort(how: "close" | "reset" = "close"): void {
-    // Node leaves the handle open for good where a reset comes while our own end is on its way out.
-    if (how === "reset" && !this.gone && !this.socket.writableEnded) this.socket.resetAndDestroy();
-    else this.socket.destroy();
+    const { socket } = this;
+    // Node leaves the handle open for good where a reset comes while our own end is on its way out, which it is not yet
+    // while bytes wait before it. Of what stands on a socket that was given away nothing is known.
+    const ends = socket.writableEnded && socket.writableLength === 0;
+    if (how === "reset" && !this.gone && !this.#given && !ends) socket.resetAndDestroy();
+    else socket.destroy();
   }
 
   /**
@@ -144,6 +148,7 @@ export class SocketConnection extends Arrivals implements EventedConnection {
    */
   detach(): Socket {
     const { socket } = this;
+    this.#given = true;
     if (this.started) {
       socket.off("data", this.#onData);
       socket.off("end", this.#onEnd);

@@ -6,6 +6,7 @@ import { certificatesFromPem } from "../../src/authority/pem.ts";
 import type { CertificateAndKey } from "../../src/core/contexts.ts";
 import { isEvented } from "../../src/core/evented.ts";
 import { parseCertificate } from "../../src/identity/certificate.ts";
+import { NodeRuntime } from "../../src/runtime/node.ts";
 import { placeReads } from "../../src/runtime/placed-reads.ts";
 import type { Connection, Runtime, TlsConnection } from "../../src/types.ts";
 import { Pairs, readAll, readSome } from "../support/pairs.ts";
@@ -165,6 +166,26 @@ describe("a TLS connection that we accept", () => {
     await assert.rejects(server.write(Buffer.from("x")));
     await server.closeWrite();
     await server.closed;
+  });
+
+  it("is gone with what it stands on, though that is reset while its own end is on the way", async () => {
+    const kinds = [pairs.runtime, ...(pairs.runtime.name === "node" ? [new NodeRuntime(null)] : [])];
+    for (const runtime of kinds) {
+      const own = await Pairs.open(runtime);
+      for (let turns = 0; turns < 6; turns++) {
+        const [dialled, accepted] = await own.pair();
+        const [client, server] = await handshake(dialled, accepted, undefined, runtime);
+        void server.closeWrite();
+        for (let turn = 0; turn < turns; turn++) await null;
+        accepted.abort("reset");
+        const late = new Promise<never>((_, reject) => {
+          setTimeout(() => reject(new Error(`open still: ${turns}`)), 10_000).unref();
+        });
+        await Promise.race([Promise.all([accepted.closed, server.closed]), late]);
+        client.abort();
+      }
+      await own.close();
+    }
   });
 
   it("knows the client's certificate and what came with it, byte by byte", async () => {
@@ -338,7 +359,6 @@ describe("a TLS connection that we accept", () => {
   it("on Node has a place for its reads, where it is a socket of node:tls", async () => {
     // The others have sockets of their own there.
     if (pairs.runtime.name !== "node") return;
-    const { NodeRuntime } = await import("../../src/runtime/node.ts");
     const sockets = await Pairs.open(new NodeRuntime(null));
     const [, server] = await handshake(...(await sockets.pair()), undefined, sockets.runtime);
     assert.ok("socket" in server && server.socket instanceof TLSSocket);

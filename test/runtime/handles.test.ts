@@ -123,6 +123,22 @@ for (const [kind, make] of kinds) {
       await client.closed;
     });
 
+    it("does not look whole to a peer where it is cut while its end waits behind bytes", async () => {
+      // Which has no reset.
+      if (onDeno) return;
+      const [client, server] = await pairs.pair();
+      // More than anybody takes who does not read.
+      client.write(bytes(16_000_000)).catch(() => {});
+      void client.closeWrite();
+      for (let turns = 0; turns < 20; turns++) await turn();
+      client.abort("reset");
+      await client.closed;
+      for (let turns = 0; turns < 20; turns++) await turn();
+      // It was reset: after a mere end the first word would still go out.
+      await assert.rejects(server.write(Buffer.from("x")));
+      server.abort();
+    });
+
     it("gives what was put back first", async () => {
       const [client, server] = await pairs.pair();
       await client.write(Buffer.from("hello"));
@@ -304,6 +320,25 @@ describe("handles", () => {
     server.abort();
     await server.closed;
     assert.ok(socket.destroyed);
+    await pairs.close();
+  });
+
+  it("say their end once, also where it comes when there is room again", async () => {
+    if (!onNode) return;
+    const pairs = await Pairs.open();
+    const [client, server] = await pairs.pair();
+    assert.ok(client instanceof HandleConnection);
+    const { handle } = client as unknown as { handle: { shutdown(request: object): number } };
+    const { shutdown } = handle;
+    let said = 0;
+    handle.shutdown = (request) => {
+      said++;
+      return shutdown.call(handle, request);
+    };
+    client.drained = () => client.endWrite();
+    assert.equal(client.push(bytes(16_000_000)), false);
+    assert.equal((await readAll(server)).length, 16_000_000);
+    assert.equal(said, 1);
     await pairs.close();
   });
 
