@@ -7,16 +7,16 @@ import { derElement, derInteger, derOid } from "../wire/der-write.ts";
 /** A kind of signature that there is not (ITU-T X.667 has a place for one's own). */
 const noAlgorithm = derElement(tag.sequence, derOid("2.25.0"));
 const noBits = derElement(tag.bitString, Uint8Array.of(0));
+const text = new TextEncoder();
 /**
- * Ed25519 (RFC 8410 §4): any 32 octets are one that can be read, and nobody knows whose. One that can't be read would
- * leave an error behind in OpenSSL, which takes it for one of the next read.
+ * Ed25519 (RFC 8410 §4). One that can't be read would leave an error behind in OpenSSL, which takes it for one of the next
+ * read; and with one of small order, as zero is, anybody makes signatures. This is a point of the curve like any other.
  */
 const nobodysKey = derElement(
   tag.sequence,
   derElement(tag.sequence, derOid("1.3.101.112")),
-  derElement(tag.bitString, new Uint8Array(33)),
+  derElement(tag.bitString, Uint8Array.of(0, ...text.encode("nobody holds the half that signs"))),
 );
-const text = new TextEncoder();
 /** RFC 5280 §4.1.2.5. */
 const ever = derElement(
   tag.sequence,

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createPublicKey, verify } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { TLSSocket } from "node:tls";
 import { Authority, createAuthority } from "../../src/authority/authority.ts";
@@ -268,6 +269,19 @@ describe("a TLS connection that we accept", () => {
       client.abort();
       server.abort();
     }
+  });
+
+  it("where names alone are known, by a key that nobody signs with", async () => {
+    const { namesAlone } = await import("../../src/runtime/names-alone.ts");
+    const [alone = ""] = namesAlone([authority.certificate.toString("pem")]) ?? [];
+    const named = parseCertificate(certificatesFromPem(alone)[0] ?? nothing);
+    assert.ok("spki" in named);
+    const key = createPublicKey({ key: Buffer.from(named.spki), format: "der", type: "spki" });
+    // What anybody can make without a private key where the public one is of small order (RFC 8032 §5.1.7): the neutral
+    // point, and zero.
+    const forged = new Uint8Array(64);
+    forged[0] = 1;
+    for (let i = 0; i < 64; i++) assert.equal(verify(null, Buffer.from(`message ${i}`), key, forged), false);
   });
 
   it("where names alone are known shows the issuers that a TLS library would have found for it", async () => {
