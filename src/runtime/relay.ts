@@ -161,8 +161,8 @@ export function eventRelay(
     let open = 2;
     const watch = new IdleWatch(left, right, limits, () => {
       end = "idle";
-      left.abort();
-      right.abort();
+      left.abort("reset");
+      right.abort("reset");
     });
     /** True where the bytes are needed no more. */
     const through = (

@@ -7,6 +7,7 @@ import { NodeRuntime } from "../../src/runtime/node.ts";
 import { portableRelay } from "../../src/runtime/relay.ts";
 import { floors, selectRuntime } from "../../src/runtime/select.ts";
 import type { Connection, Listener, RelayEnd, Runtime, Taps } from "../../src/types.ts";
+import { Pairs } from "../support/pairs.ts";
 
 const limits = { idleMs: 20_000, halfCloseMs: 10_000 };
 const bytes = (length: number): Uint8Array => {
@@ -239,6 +240,21 @@ describe("an idle relay", () => {
     });
     assert.equal(await end, "idle");
     upstream.close();
+  });
+
+  it("does not look whole to those whom it carried for", async () => {
+    // Which has no reset.
+    if ("Deno" in globalThis) return;
+    const pairs = await Pairs.open();
+    const [client, left] = await pairs.pair();
+    const [right, upstream] = await pairs.pair();
+    const end = pairs.runtime.relay(left, right, { idleMs: 600, halfCloseMs: 600 });
+    await client.write(new TextEncoder().encode("half of"));
+    assert.equal((await upstream.read())?.length, 7);
+    const waiting = [client, upstream].map((each) => assert.rejects(each.read()));
+    assert.equal(await end, "idle");
+    await Promise.all(waiting);
+    await pairs.close();
   });
 });
 
