@@ -246,6 +246,7 @@ describe("an idle relay", () => {
     // Which has no reset.
     if ("Deno" in globalThis) return;
     const pairs = await Pairs.open();
+    after(() => pairs.close());
     const [client, left] = await pairs.pair();
     const [right, upstream] = await pairs.pair();
     const end = pairs.runtime.relay(left, right, { idleMs: 600, halfCloseMs: 600 });
@@ -254,7 +255,6 @@ describe("an idle relay", () => {
     const waiting = [client, upstream].map((each) => assert.rejects(each.read()));
     assert.equal(await end, "idle");
     await Promise.all(waiting);
-    await pairs.close();
   });
 });
 
