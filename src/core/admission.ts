@@ -1,5 +1,6 @@
 import type { Refusal } from "../errors.ts";
 import { givenWay, LimitReached } from "../limits/limit-reached.ts";
+import { Link, Ring } from "./ring.ts";
 
 export interface Caps {
   readonly connections: number;
@@ -53,7 +54,7 @@ export const noRoom = {
 
 interface Source {
   count: number;
-  readonly halfOpen: Set<OwnPlace>;
+  readonly halfOpen: Ring<HalfOpen>;
 }
 
 /**
@@ -67,7 +68,7 @@ export class Admission implements AdmissionControl {
   readonly identities = new Map<string, number>();
   readonly routes = new Map<string, number>();
   /** In the order in which they came. */
-  readonly halfOpen = new Set<OwnPlace>();
+  readonly halfOpen = new Ring<HalfOpen>();
   connections = 0;
 
   constructor(caps: Caps) {
@@ -79,13 +80,23 @@ export class Admission implements AdmissionControl {
       throw noRoom.connections(this.caps.connections);
     }
     this.connections++;
-    const place = new OwnPlace(this, evict);
-    this.halfOpen.add(place);
-    return place;
+    return new OwnPlace(this, evict);
+  }
+}
+
+/** A place that a newer connection may take, among those of one cap. */
+class HalfOpen extends Link {
+  readonly place: OwnPlace;
+
+  constructor(place: OwnPlace) {
+    super();
+    this.place = place;
   }
 }
 
 class OwnPlace implements Place {
+  readonly #amongAll = new HalfOpen(this);
+  readonly #amongItsSource = new HalfOpen(this);
   readonly #admission: Admission;
   readonly #evict: (refusal: Refusal) => void;
   #isHalfOpen = true;
@@ -97,16 +108,17 @@ class OwnPlace implements Place {
   constructor(admission: Admission, evict: (refusal: Refusal) => void) {
     this.#admission = admission;
     this.#evict = evict;
+    admission.halfOpen.add(this.#amongAll);
   }
 
   enterSource(address: string): void {
     const { sources, caps } = this.#admission;
-    const source = sources.get(address) ?? { count: 0, halfOpen: new Set() };
+    const source = sources.get(address) ?? { count: 0, halfOpen: new Ring() };
     if (source.count >= caps.perSource && !makeRoom(source.halfOpen)) {
       throw noRoom.source(caps.perSource, address);
     }
     if (source.count++ === 0) sources.set(address, source);
-    if (this.#isHalfOpen) source.halfOpen.add(this);
+    if (this.#isHalfOpen) source.halfOpen.add(this.#amongItsSource);
     this.#address = address;
     this.#source = source;
   }
@@ -130,8 +142,8 @@ class OwnPlace implements Place {
   established(): void {
     if (!this.#isHalfOpen) return;
     this.#isHalfOpen = false;
-    this.#admission.halfOpen.delete(this);
-    this.#source?.halfOpen.delete(this);
+    this.#amongAll.unlink();
+    this.#amongItsSource.unlink();
   }
 
   /** For a newer connection. */
@@ -158,9 +170,8 @@ function countOut(counts: Map<string, number>, key: string | undefined): void {
   else counts.set(key, count);
 }
 
-function makeRoom(halfOpen: ReadonlySet<OwnPlace>): boolean {
-  const [oldest] = halfOpen;
-  if (oldest === undefined) return false;
-  oldest.giveWay();
+function makeRoom({ first }: Ring<HalfOpen>): boolean {
+  if (first === undefined) return false;
+  first.place.giveWay();
   return true;
 }

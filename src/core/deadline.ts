@@ -1,3 +1,5 @@
+import { Link, Ring } from "./ring.ts";
+
 /**
  * Thousands of deadlines on one interval. Every connection has several (handshake, idle, half-close),
  * nearly all are cancelled before they fire, and a second's quarter of lateness harms none of them: so
@@ -11,37 +13,31 @@ export interface Deadline {
   restart(ms: number): void;
 }
 
-class Entry implements Deadline {
+class Entry extends Link implements Deadline {
   ms: number;
   readonly fire: () => void;
   /** Its time begins with the first tick after it was started; none yet: `null`. */
   at: number | null = null;
-  before: Entry = this;
-  after: Entry = this;
 
   constructor(ms: number, fire: () => void) {
+    super();
     this.ms = ms;
     this.fire = fire;
   }
 
   cancel(): void {
-    this.before.after = this.after;
-    this.after.before = this.before;
-    // Alone: cancelling it again changes nothing.
-    this.before = this;
-    this.after = this;
+    this.unlink();
   }
 
   restart(ms: number): void {
-    this.cancel();
+    this.unlink();
     this.ms = ms;
     this.at = null;
     enter(this);
   }
 }
 
-/** Stands before the first and after the last, and is none itself. */
-const ring = new Entry(Number.POSITIVE_INFINITY, () => {});
+const ring = new Ring<Entry>();
 let interval: ReturnType<typeof setInterval> | undefined;
 
 // The clock is read once a tick: asking it is dear beside the rest of starting a deadline. What the last tick read is of
@@ -49,17 +45,17 @@ let interval: ReturnType<typeof setInterval> | undefined;
 function tick(): void {
   const now = performance.now();
   const due: Entry[] = [];
-  for (let entry = ring.after; entry !== ring; entry = entry.after) {
+  for (const entry of ring.values()) {
     if (entry.at === null) entry.at = now + entry.ms;
     else if (entry.at <= now) due.push(entry);
   }
   for (const entry of due) {
     // Whoever fired before it may have cancelled it, or started it again.
-    if (entry.after === entry || entry.at === null) continue;
-    entry.cancel();
+    if (!entry.isLinked || entry.at === null) continue;
+    entry.unlink();
     entry.fire();
   }
-  if (ring.after !== ring) return;
+  if (ring.first !== undefined) return;
   clearInterval(interval);
   interval = undefined;
 }
@@ -73,8 +69,5 @@ export function deadline(ms: number, fire: () => void): Deadline {
 
 function enter(entry: Entry): void {
   interval ??= setInterval(tick, tickMs);
-  entry.before = ring.before;
-  entry.after = ring;
-  ring.before.after = entry;
-  ring.before = entry;
+  ring.add(entry);
 }

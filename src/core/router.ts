@@ -7,6 +7,7 @@ import type { Arrival } from "./arrival.ts";
 import { Generation } from "./generation.ts";
 import type { LiveConnection, Traffic } from "./live.ts";
 import { LruMap } from "./lru-map.ts";
+import { Ring } from "./ring.ts";
 import type { Route } from "./route.ts";
 import { type OpenByName, RouteCounts } from "./route-counts.ts";
 import type { RouterParts } from "./router-parts.ts";
@@ -23,7 +24,8 @@ export class Router {
   #current: Generation;
   /** Those before, as long as connections are open that came under them. */
   readonly #former = new Set<Generation>();
-  readonly #visits = new Set<Visit>();
+  readonly #visits = new Ring<Visit>();
+  #open = 0;
   readonly #draining = new Gone();
   /** Everybody was asked to leave: whoever still comes is asked at once. */
   #asked = false;
@@ -88,7 +90,7 @@ export class Router {
   }
 
   get open(): number {
-    return this.#visits.size;
+    return this.#open;
   }
 
   /** Connections that are open on the routes of that name. */
@@ -98,7 +100,8 @@ export class Router {
 
   /** The newest connections, the last to come first. */
   newest(count: number): readonly LiveConnection[] {
-    return [...this.#visits]
+    return this.#visits
+      .values()
       .slice(-count)
       .reverse()
       .map(({ live }) => live);
@@ -107,7 +110,7 @@ export class Router {
   /** What the connections that are open have carried so far, by their route's name; `null`: those that have none yet. */
   traffic(): ReadonlyMap<string | null, Traffic> {
     const sums = new Map<string | null, { bytesIn: number; bytesOut: number }>();
-    for (const { route, traffic } of this.#visits) {
+    for (const { route, traffic } of this.#visits.values()) {
       const sum = sums.get(route?.name ?? null) ?? { bytesIn: 0, bytesOut: 0 };
       sums.set(route?.name ?? null, sum);
       sum.bytesIn += traffic.bytesIn;
@@ -118,7 +121,7 @@ export class Router {
 
   /** Has the metrics count what open connections carried so far. */
   countTraffic(): void {
-    for (const visit of this.#visits) visit.countTraffic();
+    for (const visit of this.#visits.values()) visit.countTraffic();
   }
 
   get draining(): Cancellation {
@@ -143,13 +146,15 @@ export class Router {
     const visit = new Visit(this, generation, connection, arrival);
     if (this.#asked) visit.askToLeave();
     this.#visits.add(visit);
+    this.#open++;
     generation.open++;
     return visit.run();
   }
 
   /** A connection that came under it is done with. */
   left(visit: Visit, generation: Generation): void {
-    this.#visits.delete(visit);
+    visit.unlink();
+    this.#open--;
     generation.open--;
     if (generation.open === 0 && this.#former.delete(generation)) this.#outOfUse();
     if (this.#onLeave.length > 0) for (const resolve of this.#onLeave.splice(0)) resolve();
@@ -184,20 +189,20 @@ export class Router {
    */
   async drain(withinMs = 0): Promise<void> {
     this.#draining.abort();
-    const everybody = [...this.#visits];
+    const everybody = this.#visits.values();
     const ask = (visit: Visit): void => visit.askToLeave();
     this.#stopTurns = stagger(everybody, spanOf(everybody.length, withinMs), ask, () => {
       this.#asked = true;
-      for (const visit of this.#visits) ask(visit);
+      for (const visit of this.#visits.values()) ask(visit);
     });
     const { agentCount } = this.parts;
-    await this.#until(() => this.#visits.size <= agentCount());
+    await this.#until(() => this.#open <= agentCount());
     await this.parts.usedElsewhere();
     let late: ReturnType<typeof setTimeout> | undefined;
     const patience = new Promise<void>((resolve) => {
       late = setTimeout(resolve, lastAgentsMs);
     });
-    await Promise.race([this.#until(() => this.#visits.size === 0), patience]);
+    await Promise.race([this.#until(() => this.#open === 0), patience]);
     clearTimeout(late);
   }
 
@@ -211,20 +216,20 @@ export class Router {
 
   /** Ends the connections whose certificates have run out or been revoked since. */
   sweep(now: number): void {
-    for (const visit of this.#visits) visit.recheck(now);
+    for (const visit of this.#visits.values()) visit.recheck(now);
   }
 
   /** Ends what is left: all of it when so many milliseconds are over, and as much as it can only then. */
   abortAll(withinMs = 0): void {
     this.#stopTurns();
     const end = (): void => {
-      const left = [...this.#visits];
+      const left = this.#visits.values();
       const cut = (visit: Visit): void => visit.forceClose();
       this.#stopTurns = stagger(left, spanOf(left.length, withinMs), cut, () => {
-        for (const visit of this.#visits) cut(visit);
+        for (const visit of this.#visits.values()) cut(visit);
       });
     };
-    const waitMs = withinMs - spanOf(this.#visits.size, withinMs);
+    const waitMs = withinMs - spanOf(this.#open, withinMs);
     if (waitMs > 0) {
       const timer = setTimeout(end, waitMs);
       this.#stopTurns = () => clearTimeout(timer);

@@ -20,6 +20,7 @@ import type { Match } from "./match.ts";
 import type { Notable, Note } from "./open-notes.ts";
 import { Progress } from "./progress.ts";
 import { type ConnectionRecord, type Outcome, outcomeOf } from "./record.ts";
+import { Link } from "./ring.ts";
 import type { Route } from "./route.ts";
 import type { RouteCounts } from "./route-counts.ts";
 import type { Router } from "./router.ts";
@@ -30,7 +31,7 @@ import { validatedName, validationProtocol } from "./validation.ts";
 type Hit = Extract<Match, { ok: true }>;
 
 /** One connection, from accept to its record. */
-export class Visit implements Notable {
+export class Visit extends Link implements Notable {
   readonly #router: Router;
   readonly #generation: Generation;
   readonly #arrival: Arrival;
@@ -73,6 +74,7 @@ export class Visit implements Notable {
   };
 
   constructor(router: Router, generation: Generation, connection: Connection, arrival: Arrival) {
+    super();
     this.#router = router;
     this.#generation = generation;
     this.#connection = connection;

@@ -1,4 +1,5 @@
 import { LruMap } from "../core/lru-map.ts";
+import { Link, Ring } from "../core/ring.ts";
 import { Door } from "./door.ts";
 import { givenWay, LimitReached } from "./limit-reached.ts";
 
@@ -28,13 +29,16 @@ const free: Passage = { pass: () => undefined, leave: () => {} };
 const leftBefore = (): LimitReached => new LimitReached("handshakes", "left before its turn");
 
 /** A source that has not shown a good certificate lately. */
-class Stranger implements Passage {
+class Stranger extends Link implements Passage {
   readonly #turnstile: Turnstile;
   readonly #evict: (refusal: LimitReached) => void;
   #go: { resolve(): void; reject(error: Error): void } | undefined;
   #left = false;
+  /** Its hello has come. */
+  waits = false;
 
   constructor(turnstile: Turnstile, evict: (refusal: LimitReached) => void) {
+    super();
     this.#turnstile = turnstile;
     this.#evict = evict;
   }
@@ -83,9 +87,12 @@ export class Turnstile {
   #anyKnown = false;
   #knownCame = Number.NEGATIVE_INFINITY;
   /** Whose handshake may begin, or has: their clients' move. In the order in which they came. */
-  readonly #underWay = new Set<Stranger>();
+  readonly #underWay = new Ring<Stranger>();
   /** Whose hello has come. */
-  readonly #waiting = new Set<Stranger>();
+  readonly #waiting = new Ring<Stranger>();
+  #strangers = 0;
+  /** Of them. */
+  #waitingCount = 0;
   /** One has begun, and the next one has to wait. */
   #turning = false;
   #turned = 0;
@@ -127,16 +134,16 @@ export class Turnstile {
     }
     this.#door.knocked();
     const shut = this.#isShut();
-    const many = this.#underWay.size + this.#waiting.size;
-    if (shut || many >= this.#most) {
+    if (shut || this.#strangers >= this.#most) {
       // Where there is too much to do, turning the newest away is the least of it.
-      const [oldest] = shut ? [] : this.#underWay;
+      const oldest = shut ? undefined : this.#underWay.first;
       if (oldest === undefined) throw new LimitReached("handshakes", tooMany);
       oldest.giveWay();
     }
     if (this.#anyKnown) this.#door.came();
     const stranger = new Stranger(this, evict);
     this.#underWay.add(stranger);
+    this.#strangers++;
     return stranger;
   }
 
@@ -151,7 +158,7 @@ export class Turnstile {
 
   /** Where nobody is known there is nobody to make way for. */
   #isShut(): boolean {
-    return this.#anyKnown && (this.#waiting.size * this.#eachMs > patienceMs || this.#door.shut);
+    return this.#anyKnown && (this.#waitingCount * this.#eachMs > patienceMs || this.#door.shut);
   }
 
   /** Whether one more may begin at once. */
@@ -163,12 +170,16 @@ export class Turnstile {
   }
 
   wait(stranger: Stranger): void {
-    this.#underWay.delete(stranger);
+    stranger.unlink();
+    stranger.waits = true;
     this.#waiting.add(stranger);
+    this.#waitingCount++;
   }
 
   forget(stranger: Stranger): void {
-    if (!this.#underWay.delete(stranger)) this.#waiting.delete(stranger);
+    stranger.unlink();
+    this.#strangers--;
+    if (stranger.waits) this.#waitingCount--;
   }
 
   /** One begins: once everybody else had a turn, and as long again, the next may. */
@@ -189,13 +200,16 @@ export class Turnstile {
 
   #next(): void {
     this.#turning = false;
-    if (this.#waiting.size === 0) return;
+    if (this.#waitingCount === 0) return;
     const passedMs = this.#now() - this.#turned;
     let count = Math.max(1, Math.floor(passedMs * leastEachMs));
     this.#eachMs += (passedMs / count - this.#eachMs) / 8;
-    for (const stranger of this.#waiting) {
-      if (count-- === 0) break;
-      this.#waiting.delete(stranger);
+    while (count-- > 0) {
+      const stranger = this.#waiting.first;
+      if (stranger === undefined) break;
+      stranger.unlink();
+      stranger.waits = false;
+      this.#waitingCount--;
       this.#underWay.add(stranger);
       stranger.begin();
     }

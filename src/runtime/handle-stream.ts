@@ -27,7 +27,9 @@ function onWritten(this: WriteRequest, status: number): void {
 }
 
 function onShut(this: ShutdownRequest): void {
-  this.connection.shut();
+  const { connection } = this;
+  this.connection = null;
+  connection?.shut();
 }
 
 /** One that was not needed: what the kernel takes at once asks for none. */

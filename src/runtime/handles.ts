@@ -80,11 +80,13 @@ export interface WriteRequest {
 
 export interface ShutdownRequest {
   oncomplete: (this: ShutdownRequest, status: number) => void;
-  connection: HandleOwner;
+  connection: HandleOwner | null;
 }
 
 export interface ConnectRequest {
-  oncomplete: (status: number) => void;
+  oncomplete: (this: ConnectRequest, status: number) => void;
+  dial: { connected(status: number, address: string): void } | undefined;
+  address: string;
 }
 
 type Make<T> = new () => T;

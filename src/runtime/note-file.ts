@@ -2,6 +2,7 @@ import { openSync, readFileSync, rmSync, writeSync } from "node:fs";
 import type { Traffic } from "../core/live.ts";
 import type { Notable, Note, OpenNotes } from "../core/open-notes.ts";
 import type { ConnectionRecord } from "../core/record.ts";
+import { Link, Ring } from "../core/ring.ts";
 import type { Log } from "../observe/log.ts";
 
 /** For one connection. Two are a page of memory: what is written there at once is there whole, or not at all. */
@@ -55,7 +56,7 @@ export class NoteFile implements OpenNotes {
   #erasedTo = 0;
   #numbers = 0;
   /** Those that came since the last round, and have not gone. */
-  readonly #fresh = new Set<PlacedNote>();
+  readonly #fresh = new Ring<PlacedNote>();
   #failed = false;
   readonly #rounds: ReturnType<typeof setInterval>;
 
@@ -101,7 +102,7 @@ export class NoteFile implements OpenNotes {
    */
   erase(note: PlacedNote): void {
     const { place, number } = note;
-    this.#fresh.delete(note);
+    note.unlink();
     this.#places[place] = undefined;
     this.#free.push(place);
     this.#row(place)[erasedAt] = number;
@@ -133,10 +134,10 @@ export class NoteFile implements OpenNotes {
   }
 
   #round(): void {
-    let left = renewedAtOnce;
-    for (const note of this.#fresh) {
-      if (left-- === 0) break;
-      this.#fresh.delete(note);
+    for (let left = renewedAtOnce; left > 0; left--) {
+      const note = this.#fresh.first;
+      if (note === undefined) break;
+      note.unlink();
       note.renew();
     }
     for (const [place, note] of this.#places.entries()) {
@@ -161,7 +162,7 @@ export class NoteFile implements OpenNotes {
 }
 
 /** The note of one connection, in its place. */
-class PlacedNote implements Note {
+class PlacedNote extends Link implements Note {
   readonly connection: Notable;
   readonly place: number;
   /** Another one whenever it is written: what was carried, and that it is erased, counts for that alone. */
@@ -170,6 +171,7 @@ class PlacedNote implements Note {
   #erased = false;
 
   constructor(file: NoteFile, connection: Notable, place: number) {
+    super();
     this.#file = file;
     this.connection = connection;
     this.place = place;

@@ -1,4 +1,5 @@
 import { type AdmissionControl, type Caps, noRoom, type Place } from "../core/admission.ts";
+import { Link, Ring } from "../core/ring.ts";
 import type { Refusal } from "../errors.ts";
 
 /** Places that all workers have together, in the primary. */
@@ -15,7 +16,17 @@ const unaskedPart = 8;
 interface Group {
   readonly key: string;
   count: number;
-  readonly halfOpen: Set<SharedPlace>;
+  readonly halfOpen: Ring<HalfOpen>;
+}
+
+/** A place that a newer connection may take, among those of one cap. */
+class HalfOpen extends Link {
+  readonly place: SharedPlace;
+
+  constructor(place: SharedPlace) {
+    super();
+    this.place = place;
+  }
 }
 
 /**
@@ -29,7 +40,7 @@ export class SharedAdmission implements AdmissionControl {
   readonly #workers: number;
   readonly #room: number;
   readonly #groups = new Map<string, Group>();
-  readonly #open: Group = { key: "", count: 0, halfOpen: new Set() };
+  readonly #open: Group = { key: "", count: 0, halfOpen: new Ring() };
   readonly #places = new Map<number, SharedPlace>();
   #holders = 0;
 
@@ -50,9 +61,8 @@ export class SharedAdmission implements AdmissionControl {
     const place = new SharedPlace(this, evict);
     const cap = this.caps.connections;
     if (this.#open.count >= this.#room && !makeRoom(this.#open)) throw noRoom.connections(this.#room);
-    this.#places.set(place.holder, place);
     this.#open.count++;
-    this.#open.halfOpen.add(place);
+    place.mayGiveWay(this.#open.halfOpen);
     const asked = this.take(place, "connections", cap, true, () => noRoom.connections(cap));
     if (asked === undefined) return place;
     return asked.then(
@@ -84,6 +94,8 @@ export class SharedAdmission implements AdmissionControl {
     evicts: boolean,
     refused: () => Refusal,
   ): Promise<void> {
+    // Before: the primary may give it to another one in the same breath.
+    this.#places.set(place.holder, place);
     if (await this.pool.take(place.holder, key, shared, evicts)) {
       place.asked = true;
       return;
@@ -94,15 +106,10 @@ export class SharedAdmission implements AdmissionControl {
   }
 
   #count(place: SharedPlace, key: string, evicts: boolean): void {
-    const group = this.#groups.get(key) ?? { key, count: 0, halfOpen: new Set() };
+    const group = this.#groups.get(key) ?? { key, count: 0, halfOpen: new Ring() };
     if (group.count++ === 0) this.#groups.set(key, group);
-    if (evicts && place.isHalfOpen) group.halfOpen.add(place);
+    if (evicts && place.isHalfOpen) place.mayGiveWay(group.halfOpen);
     place.groups.push(group);
-  }
-
-  settle(place: SharedPlace): void {
-    this.#open.halfOpen.delete(place);
-    for (const { halfOpen } of place.groups) halfOpen.delete(place);
   }
 
   leave(place: SharedPlace): void {
@@ -126,6 +133,8 @@ class SharedPlace implements Place {
   /** Whether the primary counts it, too. */
   asked = false;
   isHalfOpen = true;
+  /** For each ring that it stands in. */
+  readonly #halfOpen: HalfOpen[] = [];
   readonly #admission: SharedAdmission;
   readonly #evict: (refusal: Refusal) => void;
 
@@ -149,10 +158,21 @@ class SharedPlace implements Place {
     return this.#take(`route ${name}`, cap, false, () => noRoom.route(cap, name));
   }
 
+  /** To a newer connection, which looks for it there. */
+  mayGiveWay(halfOpen: Ring<HalfOpen>): void {
+    const link = new HalfOpen(this);
+    halfOpen.add(link);
+    this.#halfOpen.push(link);
+  }
+
+  #settle(): void {
+    this.isHalfOpen = false;
+    for (const link of this.#halfOpen) link.unlink();
+  }
+
   established(): void {
     if (!this.isHalfOpen) return;
-    this.isHalfOpen = false;
-    this.#admission.settle(this);
+    this.#settle();
     if (this.asked) this.#admission.pool.established(this.holder);
   }
 
@@ -162,8 +182,7 @@ class SharedPlace implements Place {
   }
 
   leave(): void {
-    if (this.isHalfOpen) this.#admission.settle(this);
-    this.isHalfOpen = false;
+    this.#settle();
     this.#admission.leave(this);
   }
 
@@ -172,9 +191,8 @@ class SharedPlace implements Place {
   }
 }
 
-function makeRoom({ halfOpen }: Group): boolean {
-  const [oldest] = halfOpen;
-  if (oldest === undefined) return false;
-  oldest.giveWay();
+function makeRoom({ halfOpen: { first } }: Group): boolean {
+  if (first === undefined) return false;
+  first.place.giveWay();
   return true;
 }

@@ -101,8 +101,8 @@ export const isFloor = (name: string): boolean => programs[name]?.floor !== unde
 /** Whether a subject can do what passes TLS through, or what ends it. */
 export const can = (name: string, pass: boolean): boolean => !pass || programs[name]?.endsOnly !== true;
 
-/** Whether it is ours, which can have several. */
-export const hasWorkers = (name: string): boolean => programs[name]?.args !== undefined;
+/** Whether it can be several processes. */
+export const hasWorkers = (name: string): boolean => programs[name]?.args !== undefined || name === "nginx";
 
 /** How to run a script of ours on a runtime, by its path without an ending; `null` for peers. */
 export function runtimeCommand(name: string, root: string, script: string): [string, ...string[]] | null {
@@ -125,15 +125,11 @@ export function subjectVersion(name: string, root: string): string | null {
 /**
  * Starts a subject and waits until it serves: a handshake, a request and its answer.
  *
- * @param variables more of its environment
+ * @param workers how many processes share the work, as `hasWorkers`
  */
-export async function startSubject(
-  name: string,
-  bench: Bench,
-  variables: Readonly<Record<string, string>> = {},
-): Promise<Subject> {
+export async function startSubject(name: string, bench: Bench, workers = 1): Promise<Subject> {
   const termPort = await freePort();
-  const { child, said, ...others } = await launch(name, bench, termPort, variables);
+  const { child, said, ...others } = await launch(name, bench, termPort, workers);
   const deadline = Date.now() + 20_000;
   while (Date.now() < deadline && child.exitCode === null) {
     if (await answers(termPort, bench)) return { process: child, termPort, ...others };
@@ -153,12 +149,7 @@ interface Started extends Omit<Subject, "process" | "termPort"> {
   readonly said: () => string;
 }
 
-async function launch(
-  name: string,
-  bench: Bench,
-  termPort: number,
-  variables: Readonly<Record<string, string>>,
-): Promise<Started> {
+async function launch(name: string, bench: Bench, termPort: number, workers: number): Promise<Started> {
   const { folder, root, plainUpstream, tlsUpstream, postgres, http } = bench;
   const program = programs[name];
   const command = program?.command(root);
@@ -170,7 +161,7 @@ async function launch(
   const postgresPassPort = await own();
   const httpPort = await own();
   const ports = { termPort, passPort, postgresPort, postgresPassPort, httpPort };
-  const args = argumentsOf(program, bench, ports);
+  const args = argumentsOf(program, bench, ports, workers);
   const child = start(command, args, {
     env: {
       PATH: process.env.PATH,
@@ -194,7 +185,7 @@ async function launch(
       ...(http === undefined
         ? {}
         : { SALLYPORT_ROUTE_HTTP: `http://127.0.0.1:${http}?sni=http.bench.test&client=none` }),
-      ...variables,
+      SALLYPORT_WORKERS: String(workers),
     },
     stdio: ["ignore", "ignore", "pipe"],
   });
@@ -205,7 +196,7 @@ async function launch(
   return { child, passPort, postgresPort, postgresPassPort, httpPort, said: () => said };
 }
 
-function argumentsOf(program: Program, bench: Bench, ports: Ports): readonly string[] {
+function argumentsOf(program: Program, bench: Bench, ports: Ports, workers: number): readonly string[] {
   const { root, plainUpstream, tlsUpstream, folder, http } = bench;
   const { floor, config } = program;
   if (floor !== undefined) {
@@ -222,12 +213,12 @@ function argumentsOf(program: Program, bench: Bench, ports: Ports): readonly str
       ...[ports.httpPort, http ?? 1].map(String),
     ];
   }
-  if (config !== undefined) return config.args(fillIn(config.file, bench, ports));
+  if (config !== undefined) return config.args(fillIn(config.file, bench, ports, workers));
   return [...(program.args?.(root) ?? []), "serve"];
 }
 
 /** A peer's configuration with our ports and files, in the folder of the run. */
-function fillIn(file: string, bench: Bench, ports: Ports): string {
+function fillIn(file: string, bench: Bench, ports: Ports, workers: number): string {
   const { folder } = bench;
   const pem = readFileSync(`${folder}/server.crt`, "utf8") + readFileSync(`${folder}/server.key`, "utf8");
   writeFileSync(`${folder}/server.pem`, pem, { mode: 0o600 });
@@ -244,6 +235,10 @@ function fillIn(file: string, bench: Bench, ports: Ports): string {
     postgres: bench.postgres ?? 1,
     http: bench.http ?? 1,
     user: userInfo().username,
+    workers,
+    // Nginx: whether there is a process above them, and a socket for each.
+    master: workers > 1 ? "on" : "off",
+    reuseport: workers > 1 ? "reuseport" : "",
   };
   const template = readFileSync(`${bench.root}/test/bench/peers/${file}`, "utf8");
   const path = `${folder}/${file}`;

@@ -17,7 +17,7 @@ type Job = (subject: Subject) => Promise<void>;
 const warmUp = 10;
 
 async function spent(name: string, bench: Bench, workers: number, job: Job): Promise<readonly number[]> {
-  const subject = await startSubject(name, bench, { SALLYPORT_WORKERS: String(workers) });
+  const subject = await startSubject(name, bench, workers);
   try {
     const pid = subject.process.pid ?? 0;
     // The first to be ready takes all that comes before the others are; then each compiles what it runs often.
