@@ -67,11 +67,8 @@ export class Visit extends Link implements Notable {
   /** What the record says where nothing went wrong. */
   #said: string | null = null;
 
-  readonly #evict = (refusal: Refusal): void => this.#end(refusal);
-  readonly #slow = (): void => {
-    const { handshakeMs } = this.#generation.parts.timeouts;
-    this.#end(new Refusal("handshake_timeout", `no finished handshake within ${handshakeMs} ms`));
-  };
+  // Bound, and no closure, as what hardly any connection calls should be: see `EventRelay`.
+  readonly #evict: (refusal: Refusal) => void = this.#end.bind(this);
 
   constructor(router: Router, generation: Generation, connection: Connection, arrival: Arrival) {
     super();
@@ -93,7 +90,7 @@ export class Visit extends Link implements Notable {
     try {
       if (this.#progress !== null) traces?.began(this.#id, this.#progress.began);
       this.#note = notes?.note(this) ?? null;
-      const late = deadline(timeouts.handshakeMs, this.#slow);
+      const late = deadline(timeouts.handshakeMs, this.#slow.bind(this));
       this.#late = late;
       const place = admission.enter(this.#evict);
       this.#place = place instanceof Promise ? await place : place;
@@ -144,6 +141,11 @@ export class Visit extends Link implements Notable {
     } finally {
       this.#router.left(this, this.#generation);
     }
+  }
+
+  #slow(): void {
+    const { handshakeMs } = this.#generation.parts.timeouts;
+    this.#end(new Refusal("handshake_timeout", `no finished handshake within ${handshakeMs} ms`));
   }
 
   /** How it stands. */

@@ -6,13 +6,13 @@ export class Gone implements Cancellation {
   /** Most have none. */
   #listeners: (() => void)[] | undefined;
 
-  readonly abort = (): void => {
+  abort(): void {
     if (this.aborted) return;
     this.aborted = true;
     const listeners = this.#listeners ?? [];
     this.#listeners = undefined;
     for (const listener of listeners) listener();
-  };
+  }
 
   addEventListener(_type: "abort", listener: () => void): void {
     if (this.aborted) return;

@@ -43,6 +43,8 @@ export const socketHandlers = {
 /** What may wait here unread before the peer is made to wait. */
 const highWater = 64 * 1024;
 
+const nobody = (): void => {};
+
 /**
  * A connection on Bun's native sockets, before or after the TLS handshake. The relay reaches `push`,
  * `pipeTo`, `hold` and `release` directly: one call from a socket's event to the other socket's write.
@@ -56,7 +58,7 @@ export class BunConnection implements EventedConnection, SocketOwner {
   bytesRead = 0;
   bytesWritten = 0;
 
-  #settle: () => void = () => {};
+  #settle: () => void = nobody;
   #queue: Uint8Array[] = [];
   #queued = 0;
   #held = false;

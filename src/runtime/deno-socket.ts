@@ -32,6 +32,8 @@ const nextRead = (asked: number, got: number): number => {
   return asked === smallRead ? largeRead : bulkRead;
 };
 
+const nobody = (): void => {};
+
 /** A connection on Deno's native sockets: reads and writes are calls, so the reader sets the pace by itself. */
 export class DenoConnection implements Connection {
   readonly conn: NativeConn;
@@ -41,7 +43,7 @@ export class DenoConnection implements Connection {
   bytesRead = 0;
   bytesWritten = 0;
 
-  #settle: () => void = () => {};
+  #settle: () => void = nobody;
   #queue: Uint8Array[] = [];
   #buffer: Uint8Array = new Uint8Array(0);
   #firstRead = smallRead;

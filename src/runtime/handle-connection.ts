@@ -7,13 +7,15 @@ import type { Handles, SocketHandle, SocketName } from "./handles.ts";
 import { copied } from "./pooled-reads.ts";
 import { connectionClosed } from "./relay.ts";
 
+const nobody = (): void => {};
+
 /** A connection on a socket's own handle, TCP's or a Unix socket's. */
 export class HandleConnection extends HandleStream {
   declare protected readonly handle: SocketHandle;
   readonly closed: Promise<void>;
   /** Called when it is gone, before anybody else hears of it. */
   atEnd: (() => void) | undefined;
-  #settle: () => void = () => {};
+  #settle: () => void = nobody;
   #remote: Endpoint | undefined;
   #local: Endpoint | undefined;
   /** The last place whose bytes are still on their way. */

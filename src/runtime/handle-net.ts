@@ -6,7 +6,7 @@ import type { DialTarget, ListenHandlers } from "../types.ts";
 import { noEndpoint } from "./endpoint.ts";
 import { HandleConnection, nameOf } from "./handle-connection.ts";
 import { type ConnectRequest, type Handles, type SocketHandle, systemError } from "./handles.ts";
-import { keepAliveMs } from "./socket-dial.ts";
+import { keepAliveMs, tooLate } from "./socket-dial.ts";
 
 interface ListeningHandle {
   onconnection?: (this: ListeningHandle, failure: number, client: SocketHandle | undefined) => void;
@@ -61,30 +61,26 @@ interface Settle {
  */
 class Dial {
   readonly #handles: Handles;
-  readonly #host: string;
-  readonly #port: number;
-  readonly #preamble: Uint8Array | undefined;
+  readonly #target: DialTarget;
   readonly #late: Deadline;
   /** `null` once it is over. */
   #settle: Settle | null;
   #handle: SocketHandle | undefined;
 
-  constructor(handles: Handles, target: DialTarget, tooLate: () => Error, settle: Settle) {
+  constructor(handles: Handles, target: DialTarget, settle: Settle) {
     this.#handles = handles;
-    this.#host = target.host;
-    this.#port = target.port;
-    this.#preamble = target.preamble;
+    this.#target = target;
     this.#settle = settle;
-    this.#late = deadline(target.withinMs, () => this.#fails(tooLate()));
+    this.#late = deadline(target.withinMs, this.#tooLate.bind(this));
   }
 
   begin(): void {
-    const family = isIP(this.#host);
+    const family = isIP(this.#target.host);
     if (family !== 0) {
-      this.#connect(this.#host, family);
+      this.#connect(this.#target.host, family);
       return;
     }
-    lookup(this.#host, { all: true, hints: ADDRCONFIG }).then(
+    lookup(this.#target.host, { all: true, hints: ADDRCONFIG }).then(
       (addresses) => {
         const [only] = addresses;
         if (addresses.length === 1 && only !== undefined) this.#connect(only.address, only.family);
@@ -104,14 +100,14 @@ class Dial {
     request.oncomplete = onConnected;
     const status =
       family === 6
-        ? handle.connect6(request, address, this.#port)
-        : handle.connect(request, address, this.#port);
+        ? handle.connect6(request, address, this.#target.port)
+        : handle.connect(request, address, this.#target.port);
     if (status !== 0) this.connected(status, address);
   }
 
   connected(status: number, address: string): void {
     if (status !== 0) {
-      this.#fails(systemError("connect", status, ` ${address}:${this.#port}`));
+      this.#fails(systemError("connect", status, ` ${address}:${this.#target.port}`));
       return;
     }
     const handle = this.#handle;
@@ -121,8 +117,12 @@ class Dial {
     handle.setNoDelay?.(true);
     handle.setKeepAlive?.(true, keepAliveMs / 1000);
     const connection = new HandleConnection(this.#handles, handle);
-    if (this.#preamble !== undefined) connection.push(this.#preamble);
+    if (this.#target.preamble !== undefined) connection.push(this.#target.preamble);
     settle.resolve(connection);
+  }
+
+  #tooLate(): void {
+    this.#fails(tooLate(this.#target));
   }
 
   #fails(error: unknown): void {
@@ -151,11 +151,7 @@ function onConnected(this: ConnectRequest, status: number): void {
  * Dials the one address that a host has. Where it has several, in which order they are tried and for how long is
  * `node:net`'s affair. Rejects as that does.
  */
-export const dialHandle = (
-  handles: Handles,
-  target: DialTarget,
-  tooLate: () => Error,
-): Promise<HandleConnection | Addresses> =>
+export const dialHandle = (handles: Handles, target: DialTarget): Promise<HandleConnection | Addresses> =>
   new Promise((resolve, reject) => {
-    new Dial(handles, target, tooLate, { resolve, reject }).begin();
+    new Dial(handles, target, { resolve, reject }).begin();
   });

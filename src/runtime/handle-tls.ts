@@ -27,13 +27,22 @@ function alpnList(protocol: string): Uint8Array {
   return Buffer.concat([Uint8Array.of(name.length), name]);
 }
 
+class LinkedHandle implements LinkedCertificate {
+  readonly raw: Uint8Array;
+  readonly #handle: CertificateHandle;
+
+  constructor(handle: CertificateHandle) {
+    this.#handle = handle;
+    this.raw = handle.raw();
+  }
+
+  get issuerCertificate(): LinkedCertificate | undefined {
+    return linked(this.#handle.getIssuerCert());
+  }
+}
+
 const linked = (certificate: CertificateHandle | undefined): LinkedCertificate | undefined =>
-  certificate && {
-    raw: certificate.raw(),
-    get issuerCertificate() {
-      return linked(certificate.getIssuerCert());
-    },
-  };
+  certificate && new LinkedHandle(certificate);
 
 /**
  * TLS that was accepted, by the engine that `node:tls` stands on, without its sockets: each costs three streams, which
@@ -54,7 +63,7 @@ export class HandleTlsConnection extends HandleStream implements TlsConnection {
   constructor(handles: Handles, handle: TlsHandle, beneath: HandleConnection) {
     super(handles, handle);
     this.beneath = beneath;
-    beneath.atEnd = () => this.#atEnd();
+    beneath.atEnd = this.#atEnd.bind(this);
   }
 
   get closed(): Promise<void> {

@@ -33,7 +33,7 @@ import { namesAlone, withIssuers } from "./names-alone.ts";
 import { pooledReads } from "./pooled-reads.ts";
 import { eventRelay, portableRelay } from "./relay.ts";
 import { SocketConnection } from "./socket-connection.ts";
-import { dialSocket, dialUnixSocket, tooLate, unreachable } from "./socket-dial.ts";
+import { dialSocket, dialUnixSocket, unreachable } from "./socket-dial.ts";
 import { handshake, NodeTlsContext } from "./tls-connection.ts";
 import { clientHandshake, dialTls, GatheredTlsConnection, untrustedUpstream } from "./tls-dial.ts";
 
@@ -95,13 +95,13 @@ export class NodeRuntime implements Runtime {
     if (target.tls !== undefined) return dialTls(target, target.tls);
     let addresses: Addresses | undefined;
     if (this.#handles !== null) {
-      const dialled = await dialHandle(this.#handles, target, () => tooLate(target)).catch(
-        (error: unknown) => {
-          throw unreachable(target, error);
-        },
-      );
-      if (dialled instanceof HandleConnection) return dialled;
-      addresses = dialled;
+      try {
+        const dialled = await dialHandle(this.#handles, target);
+        if (dialled instanceof HandleConnection) return dialled;
+        addresses = dialled;
+      } catch (error) {
+        throw unreachable(target, error);
+      }
     }
     let connection: SocketConnection | undefined;
     const reads = pooledReads((chunk) => connection?.take(chunk) ?? false);

@@ -32,7 +32,7 @@ export class IdleWatch {
     this.#expired = expired;
     this.#mayBeSilent = mayBeSilent;
     this.#limit = limits.idleMs;
-    this.#deadline = deadline(this.#limit / 4, this.#look);
+    this.#deadline = deadline(this.#limit / 4, this.#look.bind(this));
   }
 
   /** One side has closed its sending half: from now on the shorter limit holds. */
@@ -49,7 +49,7 @@ export class IdleWatch {
     this.#deadline.cancel();
   }
 
-  readonly #look = (): void => {
+  #look(): void {
     const { bytesRead: a, bytesWritten: b } = this.#left;
     const { bytesRead: c, bytesWritten: d } = this.#right;
     const activity = a + b + c + d;
@@ -62,7 +62,7 @@ export class IdleWatch {
       return;
     }
     this.#deadline.restart(this.#limit / 4);
-  };
+  }
 }
 
 /** How a relay gets its chunks, and what is to be done with their memory. */
@@ -148,78 +148,108 @@ export async function portableRelay<C extends Connection>(
 /** The peer went away without an orderly end. One for all: a stack trace would only point into the event loop. */
 export const connectionClosed = new Error("connection closed");
 
-/** The relay of runtimes with evented sockets: no promise and no copy between one's event and the other's write. */
-export function eventRelay(
+interface Settle {
+  resolve(end: RelayEnd): void;
+  reject(error: unknown): void;
+}
+
+function hasDrained(from: EventedConnection, to: EventedConnection): void {
+  if (to.took) from.reclaim?.();
+  from.release();
+}
+
+/**
+ * The relay of runtimes with evented sockets: no promise and no copy between one's event and the other's write. What is
+ * kept and seldom called is bound rather than a closure: V8 of Node 26 keeps closures that never ran, and all that they
+ * lead to, beyond the collection of the young.
+ */
+class EventRelay {
+  readonly #left: EventedConnection;
+  readonly #right: EventedConnection;
+  readonly #watch: IdleWatch;
+  readonly #settle: Settle;
+  #end: RelayEnd = "done";
+  #thrown: { readonly error: unknown } | undefined;
+  #open = 2;
+
+  constructor(left: EventedConnection, right: EventedConnection, limits: RelayLimits, settle: Settle) {
+    this.#left = left;
+    this.#right = right;
+    this.#settle = settle;
+    this.#watch = new IdleWatch(left, right, limits, this.#idle.bind(this));
+  }
+
+  begin(taps: Taps): void {
+    const [left, right] = [this.#left, this.#right];
+    left.closed.then(() => this.#closed(left, right, "left_broke"));
+    right.closed.then(() => this.#closed(right, left, "right_broke"));
+    this.#pipe(left, right, taps.left);
+    this.#pipe(right, left, taps.right);
+  }
+
+  #idle(): void {
+    this.#end = "idle";
+    this.#cut();
+  }
+
+  #cut(): void {
+    this.#left.abort("reset");
+    this.#right.abort("reset");
+  }
+
+  #pipe(from: EventedConnection, to: EventedConnection, tap: Tap | undefined): void {
+    to.drained = hasDrained.bind(undefined, from, to);
+    from.pipeTo((chunk) => {
+      if (chunk === null) {
+        to.endWrite();
+        this.#watch.halfClosed();
+        return true;
+      }
+      if (tap !== undefined) return this.#through(tap, chunk, from, to);
+      if (!to.push(chunk)) from.hold();
+      return to.took;
+    });
+  }
+
+  /** True where the bytes are needed no more. */
+  #through(tap: Tap, chunk: Uint8Array, from: EventedConnection, to: EventedConnection): boolean {
+    if (this.#thrown !== undefined) return true;
+    let parts: readonly Uint8Array[];
+    try {
+      parts = tap(chunk);
+    } catch (error) {
+      this.#thrown = { error };
+      this.#cut();
+      return true;
+    }
+    let took = true;
+    for (const part of parts) {
+      if (part.length === 0) continue;
+      if (!to.push(part)) from.hold();
+      took &&= to.took;
+    }
+    return took;
+  }
+
+  #closed(which: EventedConnection, other: EventedConnection, broke: RelayEnd): void {
+    if (which.broke !== undefined && this.#end === "done") {
+      this.#end = broke;
+      // What was cut short must not look complete to the other side.
+      other.abort("reset");
+    }
+    if (--this.#open > 0) return;
+    this.#watch.stop();
+    if (this.#thrown === undefined) this.#settle.resolve(this.#end);
+    else this.#settle.reject(this.#thrown.error);
+  }
+}
+
+export const eventRelay = (
   left: EventedConnection,
   right: EventedConnection,
   limits: RelayLimits,
   taps: Taps = {},
-): Promise<RelayEnd> {
-  return new Promise((resolve, reject) => {
-    let end: RelayEnd = "done";
-    let thrown: { readonly error: unknown } | undefined;
-    let open = 2;
-    const watch = new IdleWatch(left, right, limits, () => {
-      end = "idle";
-      left.abort("reset");
-      right.abort("reset");
-    });
-    /** True where the bytes are needed no more. */
-    const through = (
-      tap: Tap,
-      chunk: Uint8Array,
-      from: EventedConnection,
-      to: EventedConnection,
-    ): boolean => {
-      if (thrown !== undefined) return true;
-      let parts: readonly Uint8Array[];
-      try {
-        parts = tap(chunk);
-      } catch (error) {
-        thrown = { error };
-        left.abort("reset");
-        right.abort("reset");
-        return true;
-      }
-      let took = true;
-      for (const part of parts) {
-        if (part.length === 0) continue;
-        if (!to.push(part)) from.hold();
-        took &&= to.took;
-      }
-      return took;
-    };
-    const pipe = (from: EventedConnection, to: EventedConnection, side: keyof Taps): void => {
-      to.drained = () => {
-        if (to.took) from.reclaim?.();
-        from.release();
-      };
-      from.pipeTo((chunk) => {
-        if (chunk === null) {
-          to.endWrite();
-          watch.halfClosed();
-          return true;
-        }
-        const tap = taps[side];
-        if (tap !== undefined) return through(tap, chunk, from, to);
-        if (!to.push(chunk)) from.hold();
-        return to.took;
-      });
-    };
-    const closed = (which: EventedConnection, other: EventedConnection, broke: RelayEnd): void => {
-      if (which.broke !== undefined && end === "done") {
-        end = broke;
-        // What was cut short must not look complete to the other side.
-        other.abort("reset");
-      }
-      if (--open > 0) return;
-      watch.stop();
-      if (thrown === undefined) resolve(end);
-      else reject(thrown.error);
-    };
-    left.closed.then(() => closed(left, right, "left_broke"));
-    right.closed.then(() => closed(right, left, "right_broke"));
-    pipe(left, right, "left");
-    pipe(right, left, "right");
+): Promise<RelayEnd> =>
+  new Promise((resolve, reject) => {
+    new EventRelay(left, right, limits, { resolve, reject }).begin(taps);
   });
-}

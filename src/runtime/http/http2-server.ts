@@ -134,8 +134,9 @@ async function answer(
   stream.once("close", () => {
     if (!finished || stream.rstCode !== constants.NGHTTP2_NO_ERROR) gone.abort();
   });
-  stream.once("aborted", gone.abort);
-  stream.on("error", gone.abort);
+  const abort = (): void => gone.abort();
+  stream.once("aborted", abort);
+  stream.on("error", abort);
   const switches = incoming.headers[":protocol"] !== undefined;
   const body =
     stream.endAfterHeaders || switches
