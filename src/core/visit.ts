@@ -18,6 +18,7 @@ import { lingeringClose, refuseInProtocol } from "./linger.ts";
 import type { LiveConnection, Traffic } from "./live.ts";
 import type { Match } from "./match.ts";
 import type { Notable, Note } from "./open-notes.ts";
+import { overtime } from "./overtime.ts";
 import { Progress } from "./progress.ts";
 import { type ConnectionRecord, type Outcome, outcomeOf } from "./record.ts";
 import { Link } from "./ring.ts";
@@ -144,8 +145,7 @@ export class Visit extends Link implements Notable {
   }
 
   #slow(): void {
-    const { handshakeMs } = this.#generation.parts.timeouts;
-    this.#end(new Refusal("handshake_timeout", `no finished handshake within ${handshakeMs} ms`));
+    this.#end(overtime.handshake(this.#generation.parts.timeouts.handshakeMs));
   }
 
   /** How it stands. */
@@ -316,11 +316,7 @@ export class Visit extends Link implements Notable {
     this.#established = true;
     const { sessionTimeoutMs } = hit.route;
     if (sessionTimeoutMs !== null) {
-      this.#late = deadline(sessionTimeoutMs, () => {
-        this.#end(
-          new Refusal("limit_reached", `it was open for ${sessionTimeoutMs} ms, and may be no longer`),
-        );
-      });
+      this.#late = deadline(sessionTimeoutMs, () => this.#end(overtime.session(sessionTimeoutMs)));
     }
     return session;
   }
