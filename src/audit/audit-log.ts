@@ -25,10 +25,10 @@ export interface Recording {
 const maxRecords = 20_000;
 const maxBytes = 64 << 20;
 const perWrite = 512;
-/** Written together: soon, or seldom where so many come that each write has enough of them. */
+/** Written together: soon, or seldom where so many come in a millisecond that each write has enough of them. */
 const gatherMs = 20;
 const busyGatherMs = 100;
-const busyFrom = 16;
+const busyFrom = 0.05;
 const firstRetryMs = 100;
 const longestRetryMs = 5000;
 /** For what waits when the router ends. */
@@ -52,8 +52,8 @@ export class AuditLog implements Recording {
   #writing: Promise<void> | null = null;
   #wake: () => void = () => {};
   #closing = false;
-  /** In the last write. */
-  #together = 0;
+  /** So many came lately. */
+  #busy = false;
   readonly #anchors: ReturnType<typeof setInterval>;
 
   constructor(writer: AuditWriter, log: Log) {
@@ -116,9 +116,10 @@ export class AuditLog implements Recording {
     while (this.#queue.length > 0) {
       if (left === 0) {
         // What came meanwhile waits for others as well: a write of few is no cheaper than one of many.
-        if (!this.#closing) await this.#pause(this.#together < busyFrom ? gatherMs : busyGatherMs);
+        const gatheredMs = this.#busy ? busyGatherMs : gatherMs;
+        if (!this.#closing) await this.#pause(gatheredMs);
         left = this.#queue.length;
-        this.#together = left;
+        this.#busy = left / gatheredMs > busyFrom;
       }
       const batch = this.#queue.slice(0, Math.min(left, perWrite));
       for (;;) {

@@ -35,7 +35,7 @@ export interface AuditFileOptions {
   readonly cut: (known: Link, found: Link) => void;
 }
 
-const tailBytes = 64 * 1024;
+const tailBytes = 4 * 1024;
 /** Links are dear to make on some file systems: one says it for many lines. */
 const noteAfterMs = 1000;
 /** No line of ours is longer. */

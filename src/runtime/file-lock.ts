@@ -8,10 +8,12 @@ const staleMs = 60_000;
 
 const codeOf = (error: unknown): unknown => (error as { readonly code?: unknown }).code;
 
+const here = hostname();
+
 /** Whether whoever took the lock is gone. */
 function isStale(path: string, holder: string): boolean {
   const [, pid, host] = /^(\d+)@(.*)#/.exec(holder) ?? [];
-  if (host === hostname()) {
+  if (host === here) {
     try {
       process.kill(Number(pid), 0);
     } catch (error) {
@@ -29,7 +31,7 @@ let locks = 0;
  * no room on a disk that is full, and says who made it. Rejects where it can't be had.
  */
 export async function whileLocked<T>(path: string, work: () => T): Promise<T> {
-  const self = `${process.pid}@${hostname()}#${++locks}`;
+  const self = `${process.pid}@${here}#${++locks}`;
   const until = performance.now() + patienceMs;
   for (;;) {
     try {

@@ -9,8 +9,10 @@ import type { Log } from "../observe/log.ts";
 const placeBytes = 2048;
 /** How often it is noted what connections have carried, and what more is known of new ones. */
 const renewEveryMs = 2000;
+/** What waits so long for a first word is noted without one. */
+const silentMs = 100;
 /** Of those at a time, for a crowd of half-open ones must not keep everybody waiting. */
-const renewedAtOnce = 200;
+const writtenAtOnce = 200;
 /** Of a place, in the file of what was carried: whose it is, bytes in, bytes out; and whose note there is erased. */
 const numbers = 4;
 const erasedAt = 3;
@@ -40,8 +42,9 @@ const shorter: readonly ((record: ConnectionRecord) => ConnectionRecord)[] = [
 ];
 
 /**
- * Which connections are open, in a file: a killed process can't write any more, and what it has written stays. A few
- * microseconds for each connection; nothing is ever waited for.
+ * Which connections are open, in a file: a killed process can't write any more, and what it has written stays. Each is
+ * noted when more is known of it, which is when its handshake is over, or after a while without. Some ten microseconds
+ * for each connection; nothing is ever waited for.
  */
 export class NoteFile implements OpenNotes {
   readonly #log: Log;
@@ -55,7 +58,10 @@ export class NoteFile implements OpenNotes {
   #erasedFrom = Number.POSITIVE_INFINITY;
   #erasedTo = 0;
   #numbers = 0;
-  /** Those that came since the last round, and have not gone. */
+  /** Those of which nothing is noted yet. */
+  readonly #silent = new Ring<PlacedNote>();
+  #waiting: ReturnType<typeof setTimeout> | undefined;
+  /** Those that were noted since the last round, and have not gone. */
   readonly #fresh = new Ring<PlacedNote>();
   #failed = false;
   readonly #rounds: ReturnType<typeof setInterval>;
@@ -71,19 +77,35 @@ export class NoteFile implements OpenNotes {
   note(connection: Notable): Note {
     const note = new PlacedNote(this, connection, this.#free.pop() ?? this.#places.length);
     this.#places[note.place] = note;
-    this.write(note);
-    this.#fresh.add(note);
+    this.#silent.add(note);
+    this.#waiting ??= setTimeout(() => this.#writeSilent(), silentMs);
     return note;
   }
 
   /** What is noted stays: the process ends. */
   stop(): void {
     clearInterval(this.#rounds);
+    clearTimeout(this.#waiting);
+    for (const note of this.#silent.values()) this.write(note);
     this.#putErased();
+  }
+
+  #writeSilent(): void {
+    this.#waiting = undefined;
+    for (let left = writtenAtOnce; left > 0; left--) {
+      const note = this.#silent.first;
+      if (note === undefined) return;
+      this.write(note);
+    }
+    this.#waiting = setTimeout(() => this.#writeSilent(), silentMs);
   }
 
   /** Has it say what is known by now. */
   write(note: PlacedNote): void {
+    if (note.number === 0) {
+      note.unlink();
+      this.#fresh.add(note);
+    }
     note.number = ++this.#numbers;
     const record = note.connection.cutRecord();
     for (const shorten of shorter) {
@@ -105,6 +127,7 @@ export class NoteFile implements OpenNotes {
     note.unlink();
     this.#places[place] = undefined;
     this.#free.push(place);
+    if (number === 0) return;
     this.#row(place)[erasedAt] = number;
     if (this.#erasedTo === 0) queueMicrotask(() => this.#putErased());
     this.#erasedFrom = Math.min(this.#erasedFrom, place);
@@ -134,14 +157,14 @@ export class NoteFile implements OpenNotes {
   }
 
   #round(): void {
-    for (let left = renewedAtOnce; left > 0; left--) {
+    for (let left = writtenAtOnce; left > 0; left--) {
       const note = this.#fresh.first;
       if (note === undefined) break;
       note.unlink();
       note.renew();
     }
     for (const [place, note] of this.#places.entries()) {
-      if (note === undefined) continue;
+      if (note === undefined || note.number === 0) continue;
       const { bytesIn, bytesOut } = note.connection.traffic;
       this.#row(place).set([note.number, bytesIn, bytesOut]);
     }
@@ -165,7 +188,7 @@ export class NoteFile implements OpenNotes {
 class PlacedNote extends Link implements Note {
   readonly connection: Notable;
   readonly place: number;
-  /** Another one whenever it is written: what was carried, and that it is erased, counts for that alone. */
+  /** 0: nothing is written. Another one whenever it is: what was carried, and that it is erased, counts for that alone. */
   number = 0;
   readonly #file: NoteFile;
   #erased = false;

@@ -211,7 +211,7 @@ async function main(): Promise<void> {
       ? await measureWorkers(
           bench,
           Object.keys(versions).filter(hasWorkers),
-          (subject) => work(bench, subject, handshakes),
+          (subject, parallel) => work(bench, subject, { ...handshakes, parallel }),
           rounds,
         )
       : {};

@@ -11,10 +11,11 @@ export interface Shares {
   readonly busiest: number;
 }
 
-type Job = (subject: Subject) => Promise<void>;
+/** @param parallel connections at a time */
+type Job = (subject: Subject, parallel: number) => Promise<void>;
 
-/** Of both workers together, so that each gets as warm as the one process does. */
-const warmUp = 10;
+/** For each worker, so that all get as warm as the one process does. */
+const warmUp = 12;
 
 async function spent(name: string, bench: Bench, workers: number, job: Job): Promise<readonly number[]> {
   const subject = await startSubject(name, bench, workers);
@@ -22,9 +23,11 @@ async function spent(name: string, bench: Bench, workers: number, job: Job): Pro
     const pid = subject.process.pid ?? 0;
     // The first to be ready takes all that comes before the others are; then each compiles what it runs often.
     await pause(3000);
-    for (let times = 0; times < warmUp; times++) await job(subject);
+    for (let times = 0; times < warmUp * workers; times++) await job(subject, 8);
     const before = cpuByProcess(pid);
-    await job(subject);
+    // One at a time: load, upstream and workers are more than there may be processors, and who waits for one, and finds
+    // its caches filled by another, takes longer for the same.
+    await job(subject, 1);
     return [...cpuByProcess(pid)].map(([id, seconds]) => seconds - (before.get(id) ?? 0));
   } finally {
     await end(subject.process);

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
-import type { Notable } from "../../src/core/open-notes.ts";
+import type { Notable, Note } from "../../src/core/open-notes.ts";
 import type { ConnectionRecord } from "../../src/core/record.ts";
 import { silentLog } from "../../src/observe/log.ts";
 import { NoteFile, takeNotes } from "../../src/runtime/note-file.ts";
@@ -34,6 +34,13 @@ const connection = (id: string, more: Partial<ConnectionRecord> = {}): Open => (
     };
   },
 });
+
+/** As one is whose handshake is over. */
+function noted(notes: NoteFile, one: Notable): Note {
+  const note = notes.note(one);
+  note.renew();
+  return note;
+}
 
 const identity = (groups: readonly string[]): ConnectionRecord["identity"] => ({
   ...{ subject: "CN=alice", spiffe: null, groups, serial: "01", fingerprint: "aa", expires: "" },
@@ -80,11 +87,11 @@ describe("notes of what is open", () => {
   it("of a process that was killed leave out those who had been served, and no other in their places", async () => {
     const path = nextPath();
     const notes = new NoteFile(path, silentLog);
-    const made = Array.from({ length: 200 }, (_, i) => notes.note(connection(String(i))));
+    const made = Array.from({ length: 200 }, (_, i) => noted(notes, connection(String(i))));
     for (const [i, note] of made.entries()) if (i % 3 > 0) note.erase();
     // Whatever is written is written by the end of the turn.
     await new Promise((resolve) => setImmediate(resolve));
-    for (let i = 0; i < 5; i++) notes.note(connection(`later ${i}`));
+    for (let i = 0; i < 5; i++) noted(notes, connection(`later ${i}`));
     const found = take(path).map(({ id }) => id);
     notes.stop();
     const open = made.map((_, i) => String(i)).filter((_, i) => i % 3 === 0);
@@ -100,7 +107,7 @@ describe("notes of what is open", () => {
     let atOnce = 0;
     const made = Array.from({ length: 300 }, (_, i) => {
       const one = connection(String(i));
-      return notes.note({
+      return noted(notes, {
         traffic: one.traffic,
         cutRecord: () => {
           // A round is over before any promise is.
@@ -123,16 +130,16 @@ describe("notes of what is open", () => {
     const path = nextPath();
     const notes = new NoteFile(path, silentLog, 20);
     const [first, gone, handshaking] = [connection("first"), connection("gone"), connection("handshaking")];
-    notes.note(first);
-    const ofGone = notes.note(gone);
-    const ofHandshaking = notes.note(handshaking);
+    noted(notes, first);
+    const ofGone = noted(notes, gone);
+    const ofHandshaking = noted(notes, handshaking);
     first.traffic = { bytesIn: 2 ** 40, bytesOut: 7 };
     gone.traffic = { bytesIn: 600, bytesOut: 600 };
     handshaking.traffic = { bytesIn: 517, bytesOut: 0 };
     while (statSync(`${path}.bytes`).size === 0) await new Promise((resolve) => setTimeout(resolve, 5));
     // In a place that was another's.
     ofGone.erase();
-    notes.note(connection("next"));
+    noted(notes, connection("next"));
     // Bytes of the handshake are none of its payload: what was noted of them does not count any more.
     handshaking.traffic = { bytesIn: 5, bytesOut: 0 };
     ofHandshaking.renew();
@@ -146,6 +153,20 @@ describe("notes of what is open", () => {
         ["handshaking", 5, 0],
       ],
     );
+  });
+
+  it("are made after a while of those that say nothing, and never of those that have gone by then", async () => {
+    const path = nextPath();
+    const notes = new NoteFile(path, silentLog, 20);
+    const [, ofGone] = [notes.note(connection("silent")), notes.note(connection("gone"))];
+    ofGone.erase();
+    assert.equal(statSync(path).size, 0);
+    while (statSync(path).size === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    assert.deepEqual(
+      take(path).map(({ id }) => id),
+      ["silent"],
+    );
+    notes.stop();
   });
 
   it("leave out what has no room, and never the connection", () => {

@@ -40,62 +40,75 @@ function shutDown({ stream }: Side): void {
   stream.shutdown(request);
 }
 
-/** What comes from one goes to the other, and is not read before that has room. */
-function pipe(from: Side, to: Side): void {
-  let own: Buffer | null = null;
-  const { stream } = from;
-  stream.onread = () => {
-    const count = state[handles.readResult] ?? 0;
-    if (count > 0) {
-      const request = new handles.WriteRequest();
-      const bytes = own === null ? Buffer.from(sharedPlace.subarray(0, count)) : own.subarray(0, count);
-      request.bytes = bytes;
-      request.oncomplete = () => stream.readStart();
-      if (to.stream.writeBuffer(request, bytes) === 0 && state[handles.wroteLater] !== 0) stream.readStop();
-      if (own !== null || count < placeBytes) return undefined;
-      own = Buffer.allocUnsafeSlow(placeBytes);
-      return own;
-    }
-    if (count === 0 || from.ended) return undefined;
-    from.ended = true;
-    if (count === handles.endOfFile && !to.ended) shutDown(to);
-    else for (const { close } of [from, to]) close();
-    return undefined;
-  };
+interface Way {
+  readonly from: Side;
+  readonly to: Side;
+  own: Buffer | null;
 }
 
-function forward(client: Side, upstream: string | undefined): void {
-  const { stream } = client;
+/** What has come from one goes to the other, and no more is read before that has room. */
+function arrived(way: Way): Buffer | undefined {
+  const { from, to, own } = way;
+  const count = state[handles.readResult] ?? 0;
+  if (count > 0) {
+    const request = new handles.WriteRequest();
+    const bytes = own === null ? Buffer.from(sharedPlace.subarray(0, count)) : own.subarray(0, count);
+    request.bytes = bytes;
+    request.oncomplete = from.stream.readStart.bind(from.stream);
+    if (to.stream.writeBuffer(request, bytes) === 0 && state[handles.wroteLater] !== 0)
+      from.stream.readStop();
+    if (own !== null || count < placeBytes) return undefined;
+    way.own = Buffer.allocUnsafeSlow(placeBytes);
+    return way.own;
+  }
+  if (count === 0 || from.ended) return undefined;
+  from.ended = true;
+  if (count === handles.endOfFile && !to.ended) shutDown(to);
+  else for (const { close } of [from, to]) close();
+  return undefined;
+}
+
+/** Bound, as all that is kept for a connection: V8 keeps closures, and all they lead to, from being collected young. */
+function pipe(from: Side, to: Side): void {
+  from.stream.onread = arrived.bind(undefined, { from, to, own: null });
+}
+
+function dialled(client: Side, server: Side, first: Uint8Array, status: number): void {
+  if (status !== 0) {
+    for (const { close } of [client, server]) close();
+    return;
+  }
+  const stream = server.stream as SocketHandle;
+  stream.setNoDelay?.(true);
   stream.useUserBuffer(sharedPlace);
-  stream.onread = () => {
-    const count = state[handles.readResult] ?? 0;
-    if (count < 0) client.close();
-    if (count <= 0) return undefined;
-    const first = Buffer.from(sharedPlace.subarray(0, count));
-    stream.readStop();
-    const dialled = new handles.Socket(handles.socketType);
-    const server: Side = { stream: dialled, close: () => dialled.close(), ended: false };
-    const dial = new handles.ConnectRequest();
-    dial.oncomplete = (status) => {
-      if (status !== 0) {
-        for (const { close } of [client, server]) close();
-        return;
-      }
-      dialled.setNoDelay?.(true);
-      dialled.useUserBuffer(sharedPlace);
-      pipe(client, server);
-      pipe(server, client);
-      const request = new handles.WriteRequest();
-      request.bytes = first;
-      request.oncomplete = nothing;
-      dialled.writeBuffer(request, first);
-      dialled.readStart();
-      stream.readStart();
-    };
-    dialled.connect(dial, host, Number(upstream));
-    return undefined;
-  };
+  pipe(client, server);
+  pipe(server, client);
+  const request = new handles.WriteRequest();
+  request.bytes = first;
+  request.oncomplete = nothing;
+  stream.writeBuffer(request, first);
   stream.readStart();
+  client.stream.readStart();
+}
+
+function said(client: Side, port: number): undefined {
+  const count = state[handles.readResult] ?? 0;
+  if (count < 0) client.close();
+  if (count <= 0) return undefined;
+  const first = Buffer.from(sharedPlace.subarray(0, count));
+  client.stream.readStop();
+  const stream = new handles.Socket(handles.socketType);
+  const server: Side = { stream, close: stream.close.bind(stream, nothing), ended: false };
+  const dial = new handles.ConnectRequest();
+  dial.oncomplete = dialled.bind(undefined, client, server, first);
+  stream.connect(dial, host, port);
+  return undefined;
+}
+
+function forward(client: Side, port: string | undefined): void {
+  client.stream.useUserBuffer(sharedPlace);
+  client.stream.onread = said.bind(undefined, client, Number(port));
+  client.stream.readStart();
 }
 
 function listen(port: string | undefined, accept: (socket: SocketHandle) => void): void {
@@ -120,7 +133,7 @@ const { context } = createSecureContext({
 });
 
 listen(passPort, (socket) =>
-  forward({ stream: socket, close: () => socket.close(), ended: false }, passUpstream),
+  forward({ stream: socket, close: socket.close.bind(socket, nothing), ended: false }, passUpstream),
 );
 listen(termPort, (socket) => {
   const stream = handles.secure(socket, context, true, false);
