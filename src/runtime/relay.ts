@@ -183,8 +183,8 @@ class EventRelay {
     const [left, right] = [this.#left, this.#right];
     left.closed.then(() => this.#closed(left, right, "left_broke"));
     right.closed.then(() => this.#closed(right, left, "right_broke"));
-    this.#pipe(left, right, taps.left);
-    this.#pipe(right, left, taps.right);
+    this.#pipe(left, right, taps, "left");
+    this.#pipe(right, left, taps, "right");
   }
 
   #idle(): void {
@@ -197,7 +197,8 @@ class EventRelay {
     this.#right.abort("reset");
   }
 
-  #pipe(from: EventedConnection, to: EventedConnection, tap: Tap | undefined): void {
+  /** @param taps looked at for each chunk: whoever taps may come and go */
+  #pipe(from: EventedConnection, to: EventedConnection, taps: Taps, side: keyof Taps): void {
     to.drained = hasDrained.bind(undefined, from, to);
     from.pipeTo((chunk) => {
       if (chunk === null) {
@@ -205,6 +206,7 @@ class EventRelay {
         this.#watch.halfClosed();
         return true;
       }
+      const tap = taps[side];
       if (tap !== undefined) return this.#through(tap, chunk, from, to);
       if (!to.push(chunk)) from.hold();
       return to.took;

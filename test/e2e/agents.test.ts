@@ -93,7 +93,8 @@ describe("an agent's connection", () => {
     const { answer, socket } = await greet(site, router.port, "brief", "solo");
     assert.equal(answer, null);
     await readAll(socket);
-    const record = await router.record((one) => one.adapter === "tunnel", from);
+    // The one before may have come back once more.
+    const record = await router.record(({ identity }) => identity?.subject.includes("brief") === true, from);
     assert.equal(record.reason, "client_cert_expired");
   });
 

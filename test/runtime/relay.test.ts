@@ -171,6 +171,28 @@ function suite(name: string, make: () => Promise<Runtime>, relay: Relay): void {
       }
     });
 
+    it("asks for each chunk who taps: one may go meanwhile", async () => {
+      const word = new TextEncoder().encode("word");
+      const mine: { -readonly [side in keyof Taps]: Taps[side] } = {
+        left: (chunk) => {
+          mine.left = undefined;
+          return [Buffer.from(Buffer.from(chunk).toString().toUpperCase())];
+        },
+      };
+      taps = mine;
+      try {
+        const client = await dial();
+        await client.write(word);
+        while (mine.left !== undefined) await new Promise((resolve) => setTimeout(resolve, 5));
+        await client.write(word);
+        await client.closeWrite();
+        assert.equal(Buffer.from(await readAll(client)).toString(), "WORDword");
+        assert.equal(await ends.pop(), "done");
+      } finally {
+        taps = undefined;
+      }
+    });
+
     it("ends where a tap throws, with what it throws, and carries no more", async () => {
       for (const side of ["left", "right"] as const) {
         taps = {
