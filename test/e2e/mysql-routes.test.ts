@@ -600,20 +600,20 @@ describe("MySQL routes", { skip: missing("mysql", "mariadbd", "mariadb-install-d
         `use orders; load data local infile '${data}' into table t; select id from t where id > 10; do sleep(0)`,
       );
       assert.equal(err, "");
-      for (let i = 0; i < 2400 && statements().length < before + 4; i++)
+      // The client asks for its server's version and database besides, how often is its own affair.
+      const lines = () =>
+        statements()
+          .slice(before)
+          .map(({ statement, error, rows: count }) => [statement, error, count])
+          .filter(([text]) => !/@@version|DATABASE\(\)/i.test(String(text)));
+      for (let i = 0; i < 2400 && lines().length < 4; i++)
         await new Promise((resolve) => setTimeout(resolve, 25));
-      const lines = statements()
-        .slice(before)
-        .map(({ statement, error, rows: count }) => [statement, error, count]);
-      assert.deepEqual(
-        lines.filter(([text]) => !/@@version|DATABASE\(\)/i.test(String(text))),
-        [
-          ["USE orders", null, null],
-          [`load data local infile '${data}' into table t`, null, 2],
-          ["select id from t where id > 10", null, 2],
-          ["do sleep(0)", null, 0],
-        ],
-      );
+      assert.deepEqual(lines(), [
+        ["USE orders", null, null],
+        [`load data local infile '${data}' into table t`, null, 2],
+        ["select id from t where id > 10", null, 2],
+        ["do sleep(0)", null, 0],
+      ]);
     });
   });
 });
