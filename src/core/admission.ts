@@ -1,6 +1,7 @@
 import type { Refusal } from "../errors.ts";
 import { givenWay, LimitReached } from "../limits/limit-reached.ts";
-import { Link, Ring } from "./ring.ts";
+import { HalfOpen, makeRoom } from "./half-open.ts";
+import { Ring } from "./ring.ts";
 
 export interface Caps {
   readonly connections: number;
@@ -84,16 +85,6 @@ export class Admission implements AdmissionControl {
   }
 }
 
-/** A place that a newer connection may take, among those of one cap. */
-class HalfOpen extends Link {
-  readonly place: OwnPlace;
-
-  constructor(place: OwnPlace) {
-    super();
-    this.place = place;
-  }
-}
-
 class OwnPlace implements Place {
   readonly #amongAll = new HalfOpen(this);
   readonly #amongItsSource = new HalfOpen(this);
@@ -168,10 +159,4 @@ function countOut(counts: Map<string, number>, key: string | undefined): void {
   const count = (counts.get(key) ?? 1) - 1;
   if (count === 0) counts.delete(key);
   else counts.set(key, count);
-}
-
-function makeRoom({ first }: Ring<HalfOpen>): boolean {
-  if (first === undefined) return false;
-  first.place.giveWay();
-  return true;
 }

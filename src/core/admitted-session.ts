@@ -19,6 +19,7 @@ import {
 } from "./dial.ts";
 import type { Gate } from "./gate.ts";
 import type { Match } from "./match.ts";
+import { nowText } from "./now-text.ts";
 import { type DatabaseRecord, forwardedRecord, requestRecord, statementRecord } from "./record.ts";
 import type { Route, UpstreamServer, UpstreamToken } from "./route.ts";
 import type { RouterParts } from "./router-parts.ts";
@@ -330,7 +331,7 @@ export class AdmittedSession implements Session {
   }
 
   opened({ user, askedUser, name }: DatabaseSession): void {
-    this.database = { user, asked_user: askedUser ?? null, name, started: new Date().toISOString() };
+    this.database = { user, asked_user: askedUser ?? null, name, started: nowText() };
   }
 
   signedIn(identity: Identity, login: string): void {

@@ -3,6 +3,7 @@ import type { Identity } from "../identity/identity.ts";
 import type { Endpoint, TlsConnection } from "../types.ts";
 import type { AdmittedSession } from "./admitted-session.ts";
 import type { Match } from "./match.ts";
+import { nowText } from "./now-text.ts";
 import { type ConnectionRecord, type Outcome, recorded } from "./record.ts";
 import { endpointText } from "./source.ts";
 
@@ -30,7 +31,7 @@ export interface Known {
 export function connectionRecord(known: Known): ConnectionRecord {
   const { hit, tls, session, identity } = known;
   return {
-    time: new Date().toISOString(),
+    time: nowText(),
     id: known.id,
     event: "connection",
     outcome: known.outcome,

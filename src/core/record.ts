@@ -1,6 +1,7 @@
 import type { Reason } from "../errors.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { Asking } from "../peer/wire.ts";
+import { nowText } from "./now-text.ts";
 import type { Route } from "./route.ts";
 import type { ApiRequest, ForwardedStream, PublishedAgent, Software, Statement } from "./session.ts";
 
@@ -101,7 +102,7 @@ export function statementRecord(
 ): StatementRecord {
   const statement = text.slice(0, maxStatement);
   return {
-    time: new Date().toISOString(),
+    time: nowText(),
     id,
     event: "statement",
     route: route.name,
@@ -163,7 +164,7 @@ export function requestRecord(
   const { verb, group, resource, subresource, user, groups, asked, status } = request;
   const reason = refusal?.reason ?? "ok";
   return {
-    time: new Date().toISOString(),
+    time: nowText(),
     id,
     event: over ? "request" : "request_started",
     outcome: outcomeOf(reason, true),
@@ -222,7 +223,7 @@ export function forwardedRecord(
   const { agent, service, connection, asking } = target;
   const reason = refusal?.reason ?? "ok";
   return {
-    time: new Date().toISOString(),
+    time: nowText(),
     id: connection,
     event: "forwarded",
     outcome: outcomeOf(reason, true),

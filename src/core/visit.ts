@@ -91,8 +91,10 @@ export class Visit extends Link implements Notable {
     try {
       if (this.#progress !== null) traces?.began(this.#id, this.#progress.began);
       this.#note = notes?.note(this) ?? null;
-      const late = deadline(timeouts.handshakeMs, this.#slow.bind(this));
-      this.#late = late;
+      this.#late = deadline(
+        timeouts.handshakeMs,
+        this.#tooLong.bind(this, overtime.handshake, timeouts.handshakeMs),
+      );
       const place = admission.enter(this.#evict);
       this.#place = place instanceof Promise ? await place : place;
       // Whoever opened a tunnel writes what is in it: the address that counts is the tunnel's.
@@ -119,7 +121,7 @@ export class Visit extends Link implements Notable {
         this.#counts = this.#router.countsOf(route);
         this.#counts.count(1);
         if (route.terminates) await this.#terminate(hit);
-        late.cancel();
+        this.#late.cancel();
         this.#place.established();
         this.#note?.renew();
         this.#passage?.leave();
@@ -144,8 +146,8 @@ export class Visit extends Link implements Notable {
     }
   }
 
-  #slow(): void {
-    this.#end(overtime.handshake(this.#generation.parts.timeouts.handshakeMs));
+  #tooLong(refusal: (ms: number) => Refusal, ms: number): void {
+    this.#end(refusal(ms));
   }
 
   /** How it stands. */
@@ -315,9 +317,8 @@ export class Visit extends Link implements Notable {
     this.#progress?.reached("served");
     this.#established = true;
     const { sessionTimeoutMs } = hit.route;
-    if (sessionTimeoutMs !== null) {
-      this.#late = deadline(sessionTimeoutMs, () => this.#end(overtime.session(sessionTimeoutMs)));
-    }
+    if (sessionTimeoutMs !== null)
+      this.#late = deadline(sessionTimeoutMs, this.#tooLong.bind(this, overtime.session, sessionTimeoutMs));
     return session;
   }
 

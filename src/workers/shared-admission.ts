@@ -1,5 +1,6 @@
 import { type AdmissionControl, type Caps, noRoom, type Place } from "../core/admission.ts";
-import { Link, Ring } from "../core/ring.ts";
+import { HalfOpen, makeRoom } from "../core/half-open.ts";
+import { Ring } from "../core/ring.ts";
 import type { Refusal } from "../errors.ts";
 
 /** Places that all workers have together, in the primary. */
@@ -17,16 +18,6 @@ interface Group {
   readonly key: string;
   count: number;
   readonly halfOpen: Ring<HalfOpen>;
-}
-
-/** A place that a newer connection may take, among those of one cap. */
-class HalfOpen extends Link {
-  readonly place: SharedPlace;
-
-  constructor(place: SharedPlace) {
-    super();
-    this.place = place;
-  }
 }
 
 /**
@@ -60,7 +51,8 @@ export class SharedAdmission implements AdmissionControl {
   enter(evict: (refusal: Refusal) => void): Place | Promise<Place> {
     const place = new SharedPlace(this, evict);
     const cap = this.caps.connections;
-    if (this.#open.count >= this.#room && !makeRoom(this.#open)) throw noRoom.connections(this.#room);
+    if (this.#open.count >= this.#room && !makeRoom(this.#open.halfOpen))
+      throw noRoom.connections(this.#room);
     this.#open.count++;
     place.mayGiveWay(this.#open.halfOpen);
     const asked = this.take(place, "connections", cap, true, () => noRoom.connections(cap));
@@ -101,7 +93,7 @@ export class SharedAdmission implements AdmissionControl {
       return;
     }
     const full = this.#groups.get(key);
-    if (!evicts || full === undefined || !makeRoom(full)) throw refused();
+    if (!evicts || full === undefined || !makeRoom(full.halfOpen)) throw refused();
     this.#count(place, key, evicts);
   }
 
@@ -189,10 +181,4 @@ class SharedPlace implements Place {
   #take(key: string, cap: number, evicts: boolean, refused: () => Refusal): void | Promise<void> {
     return this.#admission.take(this, key, cap, evicts, refused);
   }
-}
-
-function makeRoom({ halfOpen: { first } }: Group): boolean {
-  if (first === undefined) return false;
-  first.place.giveWay();
-  return true;
 }
