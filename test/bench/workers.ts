@@ -16,45 +16,74 @@ type Job = (subject: Subject, parallel: number) => Promise<void>;
 
 /** For each worker, so that all get as warm as the one process does. */
 const warmUp = 12;
-/** In each turn, for chance says which worker has a connection. */
-const jobs = 2;
+/** In turns, for a machine is quicker now and slower then; chance says which worker has a connection. */
+const turns = 4;
 /** What is put off, such as records, is work, too. */
 const settleMs = 500;
 
+/** A router, or a peer, and those of its processes that serve. */
+interface Router {
+  readonly subject: Subject;
+  readonly pid: number;
+  readonly serving: readonly number[];
+}
+
+async function warmed(subject: Subject, workers: number, job: Job): Promise<Router> {
+  const pid = subject.process.pid ?? 0;
+  // The first to be ready takes all that comes before the others are; then each compiles what it runs often.
+  await pause(3000);
+  for (let times = 0; times < warmUp * workers; times++) await job(subject, 8);
+  const family = [...cpuByProcess(pid).keys()];
+  const serving = workers === 1 ? [pid] : family.filter((id) => id !== pid);
+  if (serving.length !== workers) throw new Error(`expected ${workers} workers, found ${serving.length}`);
+  return { subject, pid, serving };
+}
+
 /**
- * Has each worker in turn a processor of its own, and everybody else, the load and the other workers, on what is left:
- * so is each of them on a machine that has nothing else to do, but for what they have in common. Two workers' turns
- * together serve as many as one process does in its one.
+ * Gives each that serves in turn a processor of its own, and everybody else, the load and the other workers, what is
+ * left: so is each of them on a machine that has nothing else to do, but for what they have in common. The turns of two
+ * workers together serve as many as one process does in its one.
  */
-async function spent(name: string, bench: Bench, workers: number, job: Job): Promise<number> {
-  const subject = await startSubject(name, bench, workers);
+async function turn({ subject, pid, serving }: Router, all: readonly number[], job: Job): Promise<number> {
+  let seconds = 0;
+  for (const counted of serving) {
+    for (const id of cpuByProcess(process.pid).keys()) keepTo(id, all.slice(0, -1));
+    keepTo(counted, all.slice(-1));
+    const before = cpuByProcess(pid);
+    // One at a time: a worker of which more is asked at once has less to do for each.
+    await job(subject, 1);
+    await pause(settleMs);
+    const after = cpuByProcess(pid);
+    const taken = (id: number): number => (after.get(id) ?? 0) - (before.get(id) ?? 0);
+    // Whoever is above the workers serves all of them, in each of their turns.
+    seconds += taken(counted) + (counted === pid ? 0 : taken(pid) / serving.length);
+  }
+  return seconds;
+}
+
+/** Both are there at once: who has no turn has nothing to do. */
+async function shared(name: string, bench: Bench, job: Job): Promise<Shares> {
   const all = processors();
-  const own = all.slice(-1);
+  if (all.length < 2)
+    throw new Error("workers: expected a processor for who is counted, and one for the load");
+  const open: Subject[] = [];
+  const begin = async (workers: number): Promise<Router> => {
+    const subject = await startSubject(name, bench, workers);
+    open.push(subject);
+    return warmed(subject, workers, job);
+  };
   try {
-    const pid = subject.process.pid ?? 0;
-    // The first to be ready takes all that comes before the others are; then each compiles what it runs often.
-    await pause(3000);
-    for (let times = 0; times < warmUp * workers; times++) await job(subject, 8);
-    const family = [...cpuByProcess(pid).keys()];
-    const counted = workers === 1 ? [pid] : family.filter((id) => id !== pid);
-    if (counted.length !== workers) throw new Error(`${name}: ${workers} workers were expected`);
-    let seconds = 0;
-    for (const worker of counted) {
-      for (const id of cpuByProcess(process.pid).keys()) keepTo(id, all.slice(0, -1));
-      keepTo(worker, own);
-      const before = cpuByProcess(pid);
-      // One at a time: a worker of which more is asked at once has less to do for each.
-      for (let times = 0; times < jobs; times++) await job(subject, 1);
-      await pause(settleMs);
-      const after = cpuByProcess(pid);
-      const taken = (id: number): number => (after.get(id) ?? 0) - (before.get(id) ?? 0);
-      // Whoever is above the workers serves all of them, in each of their turns.
-      seconds += taken(worker) + (worker === pid ? 0 : taken(pid) / workers);
+    const single = await begin(1);
+    const double = await begin(2);
+    let [one, two] = [0, 0];
+    for (let times = 0; times < turns; times++) {
+      one += await turn(single, all, job);
+      two += await turn(double, all, job);
     }
-    return seconds / jobs;
+    return { one: one / turns, two: two / turns };
   } finally {
     for (const id of cpuByProcess(process.pid).keys()) keepTo(id, all);
-    await end(subject.process);
+    for (const { process: child } of open) await end(child);
   }
 }
 
@@ -64,16 +93,9 @@ export async function measureWorkers(
   job: Job,
   rounds: number,
 ): Promise<Readonly<Record<string, readonly Shares[]>>> {
-  if (processors().length < 2)
-    throw new Error("workers: a processor for who is counted, and one for the load");
   const shares: Record<string, Shares[]> = {};
-  for (let round = 0; round < rounds; round++) {
-    for (const name of names) {
-      const one = await spent(name, bench, 1, job);
-      const two = await spent(name, bench, 2, job);
-      shares[name] = [...(shares[name] ?? []), { one, two }];
-    }
-  }
+  for (let round = 0; round < rounds; round++)
+    for (const name of names) shares[name] = [...(shares[name] ?? []), await shared(name, bench, job)];
   return shares;
 }
 
