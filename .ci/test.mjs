@@ -170,12 +170,15 @@ function hasHooks(path, seen = new Set()) {
   return imported.some((to) => to.startsWith("test/") && existsSync(join(root, to)) && hasHooks(to, seen));
 }
 
+/** What runs all of these in one process. */
+const inOne = (paths) => (paths.length > 0 ? ["test/runner/in-one-process.ts"] : []);
+
 function unitOn({ name: runtime, command }, paths) {
   const report = join(reports, `unit-${runtime}.xml`);
   const alone = paths.filter((path) => hasHooks(path));
   const together = paths.filter((path) => !alone.includes(path));
   const args = {
-    deno: () => ["test", "-A", "--no-check", `--junit-path=${report}`, ...paths],
+    deno: () => ["test", "-A", "--no-check", `--junit-path=${report}`, ...inOne(together), ...alone],
     bun: () => [
       ...["test", "--timeout=60000", "--reporter=junit", `--reporter-outfile=${report}`],
       ...paths.map((path) => `./${path}`),
@@ -183,10 +186,12 @@ function unitOn({ name: runtime, command }, paths) {
     // The time is one for whatever is in a process, too.
     node: () => [
       ...["--test", "--test-timeout=400000", ...forNode(report)],
-      ...[...(together.length > 0 ? ["test/runner/in-one-process.ts"] : []), ...alone].map(compiled),
+      ...[...inOne(together), ...alone].map(compiled),
     ],
   };
-  const env = { SALLYPORT_TEST_TOGETHER: JSON.stringify(together.map(compiled)) };
+  // Deno and Bun run the sources.
+  const files = runtime.startsWith("node") ? together.map(compiled) : together;
+  const env = { SALLYPORT_TEST_TOGETHER: JSON.stringify(files) };
   return run({ stage: "unit", runtime, command, args: (args[runtime] ?? args.node)(), report, env });
 }
 

@@ -2,8 +2,8 @@ import { resolve } from "node:path";
 import { before, it } from "node:test";
 import { pathToFileURL } from "node:url";
 
-// For Node, which starts a process for each spec file otherwise, and loads everything once more there. Deno and Bun
-// have one process for all by themselves.
+// For Node, which starts a process for each spec file otherwise, and Deno, which begins anew in the one that it has:
+// both load everything once more there. Bun loads everything once by itself.
 let loaded = (): void => {};
 const all = new Promise<void>((done) => {
   loaded = done;

@@ -1,8 +1,15 @@
 /** Writes DER, right or deliberately wrong: what is asked for is what comes out. */
 export type Bytes = Uint8Array;
 
-export const bytes = (...parts: readonly (Bytes | readonly number[])[]): Bytes =>
-  Uint8Array.from(parts.flatMap((part) => [...part]));
+export function bytes(...parts: readonly (Bytes | readonly number[])[]): Bytes {
+  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
 
 export function tlv(tag: number, ...parts: readonly (Bytes | readonly number[])[]): Bytes {
   const value = bytes(...parts);
