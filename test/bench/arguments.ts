@@ -12,6 +12,7 @@ const postgres = "pgbench";
 const http = "http";
 const flood = "flood";
 const workers = "workers";
+const steps = "steps";
 /** Work that is not done by one server alone. */
 const others: readonly string[] = [
   clientSide,
@@ -19,6 +20,7 @@ const others: readonly string[] = [
   postgres,
   http,
   verification,
+  steps,
   workers,
   flood,
   ...Object.keys(scales),
@@ -68,6 +70,7 @@ export function readArguments(args: readonly string[]) {
     size,
     help: values.help,
     verification: asked?.includes(verification) ?? true,
+    steps: asked?.includes(steps) ?? true,
     clientSide: asked?.includes(clientSide) ?? true,
     agents: asked?.includes(agents) ?? true,
     postgres: asked?.includes(postgres) ?? true,

@@ -14,6 +14,7 @@ import { measureHttp, printHttp } from "./http.ts";
 import { measurePostgres, printPostgres } from "./postgres.ts";
 import { print, report, type Sample, type Samples } from "./results.ts";
 import { measureScale, printScale, type Scale } from "./scaling.ts";
+import { measureSteps, printSteps } from "./step-costs.ts";
 import {
   type Bench,
   can,
@@ -205,6 +206,8 @@ async function main(): Promise<void> {
   if (other.flood) console.log(`\n${printFlood(flooded)}`);
   const costs = other.verification ? await measureVerification(Object.keys(versions), root, rounds) : {};
   if (other.verification) console.log(`\n${printVerification(costs)}`);
+  const ownSteps = other.steps ? await measureSteps(Object.keys(versions), root, folder, rounds) : {};
+  if (other.steps) console.log(`\n${printSteps(ownSteps)}`);
   const handshakes = allWorks(size).find(({ name }) => name === "full-handshake");
   const shares =
     other.workers && handshakes !== undefined
@@ -216,10 +219,10 @@ async function main(): Promise<void> {
         )
       : {};
   if (other.workers) console.log(`\n${printWorkers(shares)}`);
-  const steps: Partial<Record<Scale, unknown>> = {};
+  const grown: Partial<Record<Scale, unknown>> = {};
   for (const scale of other.scales) {
     const found = await measureScale(scale, Object.keys(versions), root, folder, rounds);
-    steps[scale] = found;
+    grown[scale] = found;
     console.log(`\n${printScale(scale, found)}`);
   }
   const made = report(samples, versions);
@@ -229,7 +232,7 @@ async function main(): Promise<void> {
     const machine = { processor: cpus()[0]?.model ?? "", cores: cpus().length, kernel: release() };
     writeFileSync(
       json,
-      `${JSON.stringify({ machine, rounds, ...made, clients, agents: tunnelled, pgbench: queries, http: requests, flood: flooded, verification: costs, workers: shares, ...steps }, null, 2)}\n`,
+      `${JSON.stringify({ machine, rounds, ...made, clients, agents: tunnelled, pgbench: queries, http: requests, flood: flooded, verification: costs, steps: ownSteps, workers: shares, ...grown }, null, 2)}\n`,
     );
   }
   process.exit(failures === 0 ? 0 : 1);

@@ -19,8 +19,8 @@ const words = (line: string): readonly string[] =>
     .trim()
     .split(/ +/);
 
-describe("docs/performance.md", () => {
-  const lines = block("performance.md", "npm run bench");
+describe("docs/benchmark.md", () => {
+  const lines = block("benchmark.md", "npm run bench");
 
   it("shows the benchmark", () => assert.ok(lines.length > 10));
 
