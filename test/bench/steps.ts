@@ -86,8 +86,7 @@ const record = () =>
   });
 const text = JSON.stringify(record());
 const chain = new Chain(genesis, sha256Hex);
-
-const others = [hello(), hello()] as const;
+const others = [hello(), hello()];
 
 /** Each gives something that depends on what it did, so that nothing of it can be left out. */
 const steps: Readonly<Record<string, (i: number) => number>> = {
