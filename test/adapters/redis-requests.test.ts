@@ -118,9 +118,12 @@ describe("a client's commands, followed", () => {
       `*3\r\n$4\r\nAUTH\r\n$70000\r\n${"x".repeat(70_000)}\r\n$1\r\nx\r\n`,
       `*9\r\n$4\r\nAUTH\r\n${`$10000\r\n${"x".repeat(10_000)}\r\n`.repeat(8)}`,
     ];
+    const single = (count: number): number[] => new Array<number>(count).fill(1);
+    // Long ones byte by byte at their beginning, and where they get too long.
+    const nearLimit = [...single(100), 65_000, ...single(1000)];
     for (const text of wrong)
-      for (const size of text.length < 1000 ? [1, 7, 100_000] : [997, 7000, 100_000]) {
-        const { out, problem, judged } = passed(ascii(`*1\r\n$4\r\nPING\r\n${text}\r\n\r\n`), [size]);
+      for (const cuts of [text.length < 1000 ? [1] : nearLimit, [7], [100_000]]) {
+        const { out, problem, judged } = passed(ascii(`*1\r\n$4\r\nPING\r\n${text}\r\n\r\n`), cuts);
         assert.ok(problem !== null, JSON.stringify(text.slice(0, 60)));
         assert.ok(
           /^\*1\r\n\$4\r\nPING\r\n(?:\*\d+\r\n)?$/.test(out) && judged.length === 0,

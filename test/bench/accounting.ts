@@ -10,13 +10,13 @@ interface Stat {
 }
 
 /** Fields are numbered as in proc(5): 4 ppid, 14 utime, 15 stime, 16 cutime, 17 cstime. */
-function stat(pid: number): Stat | null {
+function stat(pid: number | "self"): Stat | null {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, "utf8");
     // The name, field 2, is in brackets and may hold anything.
     const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
     const ticks = [14, 15, 16, 17].reduce((sum, field) => sum + Number(fields[field - 3]), 0);
-    return { pid, parent: Number(fields[1]), cpu: ticks / hertz };
+    return { pid: Number(text.slice(0, text.indexOf(" "))), parent: Number(fields[1]), cpu: ticks / hertz };
   } catch {
     return null;
   }
@@ -50,7 +50,10 @@ function bytes(root: number, file: string, label: string): number {
 /** User and system CPU seconds so far: all threads, children that live and children that were waited for. */
 export const cpuSeconds = (pid: number): number => family(pid).reduce((sum, { cpu }) => sum + cpu, 0);
 
-/** The same, of each process by itself. */
+/** Of the process that asks, microseconds; in steps of ten milliseconds. */
+export const ownCpuMicroseconds = (): number => (stat("self")?.cpu ?? Number.NaN) * 1_000_000;
+
+/** The same as `cpuSeconds`, of each process by itself. */
 export const cpuByProcess = (pid: number): ReadonlyMap<number, number> =>
   new Map(family(pid).map((one) => [one.pid, one.cpu]));
 

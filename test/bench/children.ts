@@ -66,3 +66,15 @@ export function firstOutput(child: ChildProcess, what: string, withinMs: number)
     });
   });
 }
+
+/** What a script says as JSON, which ends then. */
+export async function answerOf<T>(
+  [program, ...args]: readonly [string, ...string[]],
+  what: string,
+  withinMs: number,
+): Promise<T> {
+  const child = start(program, args, { stdio: ["ignore", "pipe", "inherit"] });
+  const answer = JSON.parse(await firstOutput(child, what, withinMs)) as T;
+  await finished(child, what, withinMs);
+  return answer;
+}

@@ -1,10 +1,9 @@
 // What many routes, or many revoked certificates, cost this runtime: run by it, prints CPU time and memory as JSON.
 import { readFileSync } from "node:fs";
-import { schemes } from "../../src/adapters/registry.ts";
-import { loadConfig } from "../../src/config/load.ts";
 import { parseCrl } from "../../src/identity/revocation/crl.ts";
-import { files } from "../../src/runtime/files.ts";
 import { derElement, derInteger, derOid, derText } from "../../src/wire/der-write.ts";
+import { ownCpuMicroseconds as cpu } from "./accounting.ts";
+import { routeTable } from "./route-table.ts";
 
 /** One size, and what it costs: to be read, microseconds each; to be looked into, microseconds; memory, bytes each. */
 export interface Step {
@@ -17,12 +16,6 @@ export interface Step {
 const looks = 400_000;
 /** A list holds no more. */
 const perList = 500_000;
-
-/** User and system, all threads, in microseconds; in steps of ten milliseconds. */
-function cpu(): number {
-  const fields = readFileSync("/proc/self/stat", "utf8").split(") ")[1]?.split(" ") ?? [];
-  return (Number(fields[11]) + Number(fields[12])) * 10_000;
-}
 
 const resident = (): number =>
   Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? 0) * 1024;
@@ -43,13 +36,6 @@ function measured<T>(count: number, read: () => T, look: (from: T, i: number) =>
 }
 
 function routes(count: number, folder: string): Step {
-  const env: Record<string, string> = {
-    SALLYPORT_LISTEN: "127.0.0.1:0",
-    SALLYPORT_CERT: `${folder}/server.crt`,
-    SALLYPORT_KEY: `${folder}/server.key`,
-    SALLYPORT_CLIENT_CA: `${folder}/ca.crt`,
-  };
-  for (let i = 0; i < count; i++) env[`SALLYPORT_ROUTE_R${i}`] = `tls://127.0.0.1:443?sni=r${i}.bench.test`;
   const source = [127, 0, 0, 1];
   const alpn = ["h2", "http/1.1"];
   // Made before: what a name costs to put together is not what a match costs.
@@ -58,7 +44,7 @@ function routes(count: number, folder: string): Step {
   );
   return measured(
     count,
-    () => loadConfig(env, schemes, files).table,
+    () => routeTable(count, folder),
     (table, i) => table.match({ serverName: names[i % names.length] ?? "", alpn, source, own: null }).ok,
   );
 }

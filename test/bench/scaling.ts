@@ -1,4 +1,4 @@
-import { finished, firstOutput, start } from "./children.ts";
+import { answerOf } from "./children.ts";
 import type { Step } from "./scale.ts";
 import { runtimeCommand } from "./subjects.ts";
 import { median } from "./transfer.ts";
@@ -12,14 +12,6 @@ export type Scale = keyof typeof scales;
 export type Steps = Readonly<Record<string, readonly Step[]>>;
 
 const oneRunMs = 120_000;
-
-async function once(command: readonly [string, ...string[]], args: readonly string[]): Promise<Step> {
-  const [program, ...before] = command;
-  const child = start(program, [...before, ...args], { stdio: ["ignore", "pipe", "inherit"] });
-  const step = JSON.parse(await firstOutput(child, args.join(" "), oneRunMs)) as Step;
-  await finished(child, args.join(" "), oneRunMs);
-  return step;
-}
 
 /** Medians over the rounds, a process each; only our runtimes have a script of their own to run. */
 export async function measureScale(
@@ -37,7 +29,9 @@ export async function measureScale(
     for (const count of scales[scale]) {
       const all: Step[] = [];
       for (let round = 0; round < rounds; round++)
-        all.push(await once(command, [scale, String(count), folder]));
+        all.push(
+          await answerOf<Step>([...command, scale, String(count), folder], `${scale} ${count}`, oneRunMs),
+        );
       const middle = (what: keyof Step): number => median(all.map((step) => step[what]));
       of.push({ count, read_us: middle("read_us"), look_us: middle("look_us"), bytes: middle("bytes") });
     }

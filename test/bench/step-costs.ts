@@ -1,4 +1,4 @@
-import { finished, firstOutput, start } from "./children.ts";
+import { answerOf } from "./children.ts";
 import type { StepCosts } from "./steps.ts";
 import { runtimeCommand } from "./subjects.ts";
 import { median } from "./transfer.ts";
@@ -7,13 +7,6 @@ import { median } from "./transfer.ts";
 export type CostsByRuntime = Readonly<Record<string, StepCosts>>;
 
 const oneRunMs = 120_000;
-
-async function once([program, ...args]: readonly [string, ...string[]], folder: string): Promise<StepCosts> {
-  const child = start(program, [...args, folder], { stdio: ["ignore", "pipe", "inherit"] });
-  const costs = JSON.parse(await firstOutput(child, "the steps", oneRunMs)) as StepCosts;
-  await finished(child, "the steps", oneRunMs);
-  return costs;
-}
 
 /** Medians over the rounds, a process each; only our runtimes have a script of their own to run. */
 export async function measureSteps(
@@ -27,7 +20,8 @@ export async function measureSteps(
     const command = runtimeCommand(name, root, "test/bench/steps");
     if (command === null) continue;
     const all: StepCosts[] = [];
-    for (let round = 0; round < rounds; round++) all.push(await once(command, folder));
+    for (let round = 0; round < rounds; round++)
+      all.push(await answerOf<StepCosts>([...command, folder], "the steps", oneRunMs));
     const middle = (step: string): number => median(all.map((costs) => costs[step] ?? Number.NaN));
     found[name] = Object.fromEntries(Object.keys(all[0] ?? {}).map((step) => [step, middle(step)]));
   }

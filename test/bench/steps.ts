@@ -1,15 +1,13 @@
 // What our own steps on a connection's way cost this runtime once they are compiled: run by it, prints CPU time as JSON.
-import { readFileSync } from "node:fs";
-import { schemes } from "../../src/adapters/registry.ts";
 import { Chain, genesis } from "../../src/audit/chain.ts";
-import { loadConfig } from "../../src/config/load.ts";
 import { connectionRecord } from "../../src/core/connection-record.ts";
 import { HelloFrom } from "../../src/core/source.ts";
-import { files } from "../../src/runtime/files.ts";
 import { selectRuntime } from "../../src/runtime/select.ts";
 import { type ClientHello, parseClientHello } from "../../src/wire/client-hello.ts";
 import { isAlike, ja4 } from "../../src/wire/ja4.ts";
 import { clientHello, records } from "../support/client-hello.ts";
+import { ownCpuMicroseconds as cpu } from "./accounting.ts";
+import { routeTable } from "./route-table.ts";
 
 /** Microseconds of CPU for each, in the order of a connection's way. */
 export type StepCosts = Readonly<Record<string, number>>;
@@ -17,12 +15,6 @@ export type StepCosts = Readonly<Record<string, number>>;
 const warmUp = 50_000;
 const times = 200_000;
 const routes = 10;
-
-/** User and system, all threads, in microseconds; in steps of ten milliseconds. */
-function cpu(): number {
-  const fields = readFileSync("/proc/self/stat", "utf8").split(") ")[1]?.split(" ") ?? [];
-  return (Number(fields[11]) + Number(fields[12])) * 10_000;
-}
 
 /** What OpenSSL's clients send, but for the values of keys. */
 const helloBytes = records(
@@ -50,14 +42,7 @@ function hello(): ClientHello {
 }
 
 const [folder = ""] = process.argv.slice(2);
-const env: Record<string, string> = {
-  SALLYPORT_LISTEN: "127.0.0.1:0",
-  SALLYPORT_CERT: `${folder}/server.crt`,
-  SALLYPORT_KEY: `${folder}/server.key`,
-  SALLYPORT_CLIENT_CA: `${folder}/ca.crt`,
-};
-for (let i = 0; i < routes; i++) env[`SALLYPORT_ROUTE_R${i}`] = `tls://127.0.0.1:443?sni=r${i}.bench.test`;
-const { table } = loadConfig(env, schemes, files);
+const table = routeTable(routes, folder);
 const runtime = await selectRuntime();
 const sha256Hex = (data: string | Uint8Array): string => runtime.sha256Hex(data);
 

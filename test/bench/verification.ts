@@ -1,5 +1,6 @@
-import { finished, firstOutput, start } from "./children.ts";
+import { answerOf } from "./children.ts";
 import { runtimeCommand } from "./subjects.ts";
+import { median } from "./transfer.ts";
 
 /** CPU time of one verification, microseconds: at first sight of leaf, intermediate and root, and from the cache. */
 export interface VerificationCost {
@@ -8,16 +9,6 @@ export interface VerificationCost {
 }
 
 const oneRunMs = 120_000;
-const median = (values: readonly number[]): number =>
-  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
-
-async function once(command: readonly [string, ...string[]]): Promise<VerificationCost> {
-  const [program, ...args] = command;
-  const child = start(program, args, { stdio: ["ignore", "pipe", "inherit"] });
-  const cost = JSON.parse(await firstOutput(child, "the verification", oneRunMs)) as VerificationCost;
-  await finished(child, "the verification", oneRunMs);
-  return cost;
-}
 
 /** Medians over the rounds, for each runtime; peers verify in their TLS library and are not measured. */
 export async function measureVerification(
@@ -29,7 +20,11 @@ export async function measureVerification(
   for (let round = 0; round < rounds; round++) {
     for (const name of names) {
       const command = runtimeCommand(name, root, "test/bench/verify");
-      if (command !== null) costs[name] = [...(costs[name] ?? []), await once(command)];
+      if (command !== null)
+        costs[name] = [
+          ...(costs[name] ?? []),
+          await answerOf<VerificationCost>(command, "the verification", oneRunMs),
+        ];
     }
   }
   return Object.fromEntries(

@@ -1,18 +1,12 @@
 // What verifying a client certificate costs this runtime: run by it, prints CPU time as JSON.
-import { readFileSync } from "node:fs";
 import { Authority, createAuthority } from "../../src/authority/authority.ts";
 import { certificatesFromPem } from "../../src/authority/pem.ts";
 import { createClientVerifier, type Presented } from "../../src/identity/verifier.ts";
+import { ownCpuMicroseconds as cpu } from "./accounting.ts";
 
 const hourMs = 3_600_000;
 const chains = 400;
 const cachedRounds = 400_000;
-
-/** User and system, all threads, in microseconds; in steps of ten milliseconds. */
-function cpu(): number {
-  const fields = readFileSync("/proc/self/stat", "utf8").split(") ")[1]?.split(" ") ?? [];
-  return (Number(fields[11]) + Number(fields[12])) * 10_000;
-}
 
 /** A chain that nothing about is known yet: a root, an intermediate and a leaf of its own, P-256. */
 async function unknown(): Promise<{ anchor: Uint8Array; presented: Presented }> {

@@ -1,15 +1,10 @@
+import { joined } from "../../src/wire/joined.ts";
+
 /** Writes DER, right or deliberately wrong: what is asked for is what comes out. */
 export type Bytes = Uint8Array;
 
-export function bytes(...parts: readonly (Bytes | readonly number[])[]): Bytes {
-  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
-}
+export const bytes = (...parts: readonly (Bytes | readonly number[])[]): Bytes =>
+  joined(parts.map((part) => new Uint8Array(part)));
 
 export function tlv(tag: number, ...parts: readonly (Bytes | readonly number[])[]): Bytes {
   const value = bytes(...parts);
