@@ -57,6 +57,8 @@ export interface PushedConnection extends Connection {
 export interface EventedConnection extends PushedConnection {
   /** The error that ended it, if one did. */
   readonly broke: Error | undefined;
+  /** Called once when it is gone, which may be within a call of ours. For one alone: others wait for `closed`. */
+  set whenGone(callback: () => void);
   /**
    * From now on every chunk goes straight to `sink` (`null`: the peer has closed its sending half), which
    * says whether it needs the bytes no more. Until somebody calls `read` again.

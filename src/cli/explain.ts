@@ -4,7 +4,7 @@ import { selectCertificate } from "../config/certificates.ts";
 import { type Config, loadConfig } from "../config/load.ts";
 import { pemOrPath } from "../config/pem.ts";
 import { upstreamText } from "../core/dial.ts";
-import type { Match, Question } from "../core/match.ts";
+import type { Hit, Question } from "../core/match.ts";
 import { type Reason, Refusal } from "../errors.ts";
 import { admittedBy, brokenLimit } from "../identity/policy.ts";
 import { createClientVerifier } from "../identity/verifier.ts";
@@ -37,7 +37,7 @@ function presented(path: string): readonly [Uint8Array, ...Uint8Array[]] {
 
 /** What becomes of the client's certificate on the route that was chosen. */
 async function certificateVerdict(
-  { route }: Extract<Match, { ok: true }>,
+  { route }: Hit,
   path: string | undefined,
   source: Ip,
   config: Config,

@@ -7,6 +7,7 @@ import type { Connection, Endpoint, RelayEnd, RelayLimits, Taps, TlsConnection }
 import { balancedClient } from "../upstream/http-upstreams.ts";
 import type { ProxyFacts } from "../wire/proxy-protocol.ts";
 import type { Arrival } from "./arrival.ts";
+import { ticked } from "./clock.ts";
 import type { CertificateAndKey } from "./contexts.ts";
 import {
   type Dialling,
@@ -18,7 +19,7 @@ import {
   upstreamText,
 } from "./dial.ts";
 import type { Gate } from "./gate.ts";
-import type { Match } from "./match.ts";
+import type { Hit } from "./match.ts";
 import { nowText } from "./now-text.ts";
 import { type DatabaseRecord, forwardedRecord, requestRecord, statementRecord } from "./record.ts";
 import type { Route, UpstreamServer, UpstreamToken } from "./route.ts";
@@ -39,7 +40,7 @@ import { endpointText } from "./source.ts";
 export interface Admitted {
   readonly id: string;
   readonly arrival: Arrival;
-  readonly hit: Extract<Match, { ok: true }>;
+  readonly hit: Hit;
   readonly serverName: string | null;
   readonly source: Endpoint;
   /** What carries it: TLS where it ends here, or the connection itself, held to the bandwidth that it may have. */
@@ -69,7 +70,7 @@ async function timedDial(
   server: UpstreamServer,
   secure: SecureOptions | null,
 ): Promise<Connection> {
-  const started = performance.now();
+  const started = ticked();
   try {
     const connection = await dialUpstream(parts, who, server, secure);
     connected(parts, who, server, started);
@@ -93,7 +94,7 @@ function dialled(
   started: number,
   failure: Refusal | null,
 ): number {
-  const ms = performance.now() - started;
+  const ms = ticked() - started;
   const text = serverText(route, captures, server);
   parts.dialled(route, text, ms, failure);
   parts.traces?.dialled(id, text, ms, failure);
@@ -209,7 +210,7 @@ export class AdmittedSession implements Session {
   async forward(): Promise<void> {
     const parts = this.#parts;
     const server = this.#firstServer();
-    const started = performance.now();
+    const started = ticked();
     let upstream: Connection;
     try {
       upstream = await dialUpstream(parts, this, server, asTheRouteSays);

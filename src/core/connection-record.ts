@@ -2,7 +2,8 @@ import type { Reason } from "../errors.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { Endpoint, TlsConnection } from "../types.ts";
 import type { AdmittedSession } from "./admitted-session.ts";
-import type { Match } from "./match.ts";
+import { ticked } from "./clock.ts";
+import type { Hit } from "./match.ts";
 import { nowText } from "./now-text.ts";
 import { type ConnectionRecord, type Outcome, recorded } from "./record.ts";
 import { endpointText } from "./source.ts";
@@ -16,13 +17,13 @@ export interface Known {
   readonly listener: string;
   readonly sni: string | null;
   readonly ja4: string | null;
-  readonly hit: Extract<Match, { ok: true }> | null;
+  readonly hit: Hit | null;
   readonly tls: Pick<TlsConnection, "alpn" | "version" | "resumed"> | null;
   readonly session: AdmittedSession | null;
   readonly identity: Identity | null;
   readonly bytesIn: number;
   readonly bytesOut: number;
-  /** By `performance.now()`. */
+  /** By `ticked`. */
   readonly since: number;
   readonly detail: string | null;
 }
@@ -53,7 +54,7 @@ export function connectionRecord(known: Known): ConnectionRecord {
     logins: session?.logins == null ? null : [...session.logins],
     bytes_in: known.bytesIn,
     bytes_out: known.bytesOut,
-    duration_ms: Math.round(performance.now() - known.since),
+    duration_ms: Math.round(ticked() - known.since),
     detail: known.detail,
   };
 }

@@ -21,12 +21,24 @@ export function serversOf(
   if (known !== undefined) return known;
   const templates = [upstream, ...upstream.others];
   const servers = templates.map(({ host, port }) => ({ host: fillIn(host, captures), port }));
-  if (!templates.some(({ host }) => host.includes("{"))) fixedServers.set(route, servers);
+  if (templates.some(({ host }) => host.includes("{"))) return servers;
+  fixedServers.set(route, servers);
+  if (upstream.via?.includes("{") !== true)
+    for (const server of servers) fixedServerTexts.set(server, textOf(route, captures, server));
   return servers;
 }
 
+/** Of the servers of those, where the agent is the same, too. */
+const fixedServerTexts = new WeakMap<UpstreamServer, string>();
+
 /** `host:port` of one server after captures; `agent/service` by way of an agent. */
-export function serverText(
+export const serverText = (
+  route: Route,
+  captures: Readonly<Record<string, string>>,
+  server: UpstreamServer,
+): string => fixedServerTexts.get(server) ?? textOf(route, captures, server);
+
+function textOf(
   { upstream }: Route,
   captures: Readonly<Record<string, string>>,
   { host, port }: UpstreamServer,

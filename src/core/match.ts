@@ -13,15 +13,15 @@ export interface Question {
   readonly own: Route | null;
 }
 
-export type Match =
-  | {
-      readonly ok: true;
-      readonly route: Route;
-      readonly captures: Readonly<Record<string, string>>;
-      /** The protocol to agree on; `null` when the client offered none or the route does not terminate. */
-      readonly alpn: string | null;
-    }
-  | { readonly ok: false; readonly reason: MissReason; readonly detail: string };
+export interface Hit {
+  readonly ok: true;
+  readonly route: Route;
+  readonly captures: Readonly<Record<string, string>>;
+  /** The protocol to agree on; `null` when the client offered none or the route does not terminate. */
+  readonly alpn: string | null;
+}
+
+export type Match = Hit | { readonly ok: false; readonly reason: MissReason; readonly detail: string };
 
 export type MissReason = "unknown_name" | "no_protocol" | "source_not_allowed";
 

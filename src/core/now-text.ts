@@ -10,5 +10,6 @@ export function nowText(): string {
     second = its;
     upToItsPoint = new Date(its * 1000).toISOString().slice(0, -"000Z".length);
   }
-  return `${upToItsPoint}${String(now - its * 1000).padStart(3, "0")}Z`;
+  // Joined rather than added, so that it is in one piece: see `connectionId`.
+  return [upToItsPoint, String(now - its * 1000).padStart(3, "0"), "Z"].join("");
 }

@@ -1,7 +1,13 @@
 /** What stands in one ring at a time, and can leave it without anybody's looking for it. */
 export class Link {
-  before: Link = this;
-  after: Link = this;
+  // Assigned rather than defined: of what so many kinds of links have in common V8 does the one by a look into a cache.
+  declare before: Link;
+  declare after: Link;
+
+  constructor() {
+    this.before = this;
+    this.after = this;
+  }
 
   get isLinked(): boolean {
     return this.after !== this;

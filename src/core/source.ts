@@ -79,6 +79,6 @@ export async function readSource(connection: Connection, { mode, from }: ProxyPr
   return connection.remote;
 }
 
-/** `address:port`, as records have it. */
+/** `address:port`, as records have it; in one piece: see `connectionId`. */
 export const endpointText = ({ address, port }: Endpoint): string =>
-  `${address.includes(":") ? `[${address}]` : address}:${port}`;
+  [address.includes(":") ? `[${address}]` : address, port].join(":");

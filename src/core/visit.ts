@@ -10,13 +10,15 @@ import { AdmittedSession } from "./admitted-session.ts";
 import type { Arrival } from "./arrival.ts";
 import { asRefusal } from "./as-refusal.ts";
 import { admit, expiry, verifiedClient } from "./authorise.ts";
+import { ticked } from "./clock.ts";
+import { connectionId } from "./connection-id.ts";
 import { connectionRecord } from "./connection-record.ts";
 import { type Deadline, deadline } from "./deadline.ts";
 import type { Generation } from "./generation.ts";
 import { type Begun, lead, type Openings, readHello, refuseInClear } from "./hello.ts";
 import { lingeringClose, refuseInProtocol } from "./linger.ts";
 import type { LiveConnection, Traffic } from "./live.ts";
-import type { Match } from "./match.ts";
+import type { Hit, Match } from "./match.ts";
 import type { Notable, Note } from "./open-notes.ts";
 import { overtime } from "./overtime.ts";
 import { Progress } from "./progress.ts";
@@ -29,14 +31,12 @@ import type { Handler } from "./session.ts";
 import { endpointText, HelloFrom, isIn, readSource } from "./source.ts";
 import { validatedName, validationProtocol } from "./validation.ts";
 
-type Hit = Extract<Match, { ok: true }>;
-
 /** One connection, from accept to its record. */
 export class Visit extends Link implements Notable {
   readonly #router: Router;
   readonly #generation: Generation;
   readonly #arrival: Arrival;
-  readonly #started = performance.now();
+  readonly #started = ticked();
   /** `null` where nobody follows connections. */
   readonly #progress: Progress | null;
   #connection: Connection;
@@ -62,7 +62,7 @@ export class Visit extends Link implements Notable {
   #note: Note | null = null;
   /** Of the handshake, then of the session where that has one. */
   #late: Deadline | undefined;
-  readonly #id = crypto.randomUUID();
+  readonly #id = connectionId();
   /** Why it was ended from outside, if it was: said instead of the broken connection that follows. */
   #verdict: Refusal | undefined;
   /** What the record says where nothing went wrong. */
@@ -284,7 +284,7 @@ export class Visit extends Link implements Notable {
     await this.#passage?.pass();
     this.#tls = await runtime.terminate(this.#connection, context, hit.alpn);
     this.#progress?.reached("handshake");
-    metrics.handshake.observe((performance.now() - this.#started) / 1000);
+    metrics.handshake.observe((ticked() - this.#started) / 1000);
     if (hit.route.client !== "none") await this.#verify(hit, this.#tls);
   }
 

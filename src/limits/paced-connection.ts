@@ -161,6 +161,10 @@ class PacedEventedConnection extends PacedConnection implements EventedConnectio
     return this.under.broke;
   }
 
+  set whenGone(callback: () => void) {
+    this.under.whenGone = callback;
+  }
+
   get took(): boolean {
     return this.under.took;
   }

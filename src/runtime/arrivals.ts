@@ -18,6 +18,7 @@ export abstract class Arrivals {
   #ended = false;
   #gone = false;
   #broke: Error | undefined;
+  #whenGone: (() => void) | undefined;
   #reader: Reader | undefined;
   #sink: ((chunk: Uint8Array | null) => boolean) | undefined;
 
@@ -89,11 +90,18 @@ export abstract class Arrivals {
   /** It is gone: whoever waits hears of it, unless an orderly end was seen before. */
   protected lost(): void {
     this.#gone = true;
-    if (this.#ended) return;
-    this.#broke ??= connectionClosed;
-    const reader = this.#reader;
-    this.#reader = undefined;
-    reader?.reject(this.#broke);
+    if (!this.#ended) {
+      this.#broke ??= connectionClosed;
+      const reader = this.#reader;
+      this.#reader = undefined;
+      reader?.reject(this.#broke);
+    }
+    this.#whenGone?.();
+  }
+
+  set whenGone(callback: () => void) {
+    if (this.#gone) callback();
+    else this.#whenGone = callback;
   }
 
   #start(): void {
@@ -132,7 +140,9 @@ export abstract class Arrivals {
 
   unread(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
-    this.#queue.unshift(bytes);
+    // Nearly always there is none: what puts one in front of others costs more.
+    if (this.#queue.length === 0) this.#queue.push(bytes);
+    else this.#queue.unshift(bytes);
     this.#queued += bytes.length;
   }
 

@@ -54,11 +54,12 @@ export class BunConnection implements EventedConnection, SocketOwner {
   /** Whether the socket has handlers of its own: those that a listener accepts have them in common. */
   readonly alone: boolean;
   readonly #ends: Ends;
-  readonly closed: Promise<void>;
   bytesRead = 0;
   bytesWritten = 0;
 
+  #closed: Promise<void> | undefined;
   #settle: () => void = nobody;
+  #whenGone: () => void = nobody;
   #queue: Uint8Array[] = [];
   #queued = 0;
   #held = false;
@@ -73,14 +74,31 @@ export class BunConnection implements EventedConnection, SocketOwner {
   #writers: { resolve(): void; reject(error: Error): void }[] = [];
   #drained: (() => void) | undefined;
 
+  /** Whether the peer hears of our own end when the socket is closed, too. */
+  protected get endsByClosing(): boolean {
+    return true;
+  }
+
   constructor(socket: NativeSocket, alone: boolean, ends: Ends = new SocketEnds(socket)) {
     this.socket = socket;
     this.alone = alone;
     this.#ends = ends;
-    this.closed = new Promise((resolve) => {
-      this.#settle = resolve;
-    });
     socket.data = this;
+  }
+
+  /** Made for the first who asks: of most connections a relay is told alone. */
+  get closed(): Promise<void> {
+    this.#closed ??= this.#gone
+      ? Promise.resolve()
+      : new Promise((resolve) => {
+          this.#settle = resolve;
+        });
+    return this.#closed;
+  }
+
+  set whenGone(callback: () => void) {
+    if (this.#gone) callback();
+    else this.#whenGone = callback;
   }
 
   get remote(): Endpoint {
@@ -143,8 +161,9 @@ export class BunConnection implements EventedConnection, SocketOwner {
     const broke = this.#broke ?? connectionClosed;
     this.#reader?.reject(broke);
     this.#reader = undefined;
-    for (const writer of this.#writers.splice(0)) writer.reject(broke);
+    if (this.#writers.length > 0) for (const writer of this.#writers.splice(0)) writer.reject(broke);
     this.#settle();
+    this.#whenGone();
   }
 
   /** True when nothing is left unsent. */
@@ -164,7 +183,8 @@ export class BunConnection implements EventedConnection, SocketOwner {
 
   #finish(): void {
     this.#shutdown = "done";
-    this.socket.shutdown();
+    if (this.#ended && this.endsByClosing) this.abort();
+    else this.socket.shutdown();
   }
 
   push(chunk: Uint8Array): boolean {
@@ -217,7 +237,9 @@ export class BunConnection implements EventedConnection, SocketOwner {
 
   unread(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
-    this.#queue.unshift(bytes);
+    // Nearly always there is none: what puts one in front of others costs more.
+    if (this.#queue.length === 0) this.#queue.push(bytes);
+    else this.#queue.unshift(bytes);
     this.#queued += bytes.length;
   }
 

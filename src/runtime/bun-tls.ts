@@ -48,6 +48,11 @@ export class BunTlsConnection extends BunConnection implements TlsConnection {
     this.resumed = socket.isSessionReused();
   }
 
+  /** A close_notify is what says so. */
+  protected override get endsByClosing(): boolean {
+    return false;
+  }
+
   peerLeaf(): Uint8Array | null {
     return this.socket.getPeerX509Certificate()?.raw ?? null;
   }

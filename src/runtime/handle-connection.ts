@@ -1,4 +1,5 @@
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from "node:net";
+import type { Deadline } from "../core/deadline.ts";
 import type { Endpoint } from "../types.ts";
 import { bulk, giveBack, ownPlace, sharedPlace } from "./bulk-places.ts";
 import { endpoint } from "./endpoint.ts";
@@ -12,9 +13,11 @@ const nobody = (): void => {};
 /** A connection on a socket's own handle, TCP's or a Unix socket's. */
 export class HandleConnection extends HandleStream {
   declare protected readonly handle: SocketHandle;
-  readonly closed: Promise<void>;
   /** Called when it is gone, before anybody else hears of it. */
   atEnd: (() => void) | undefined;
+  /** Comes if it is still here by then. */
+  lasting: Deadline | undefined;
+  #closed: Promise<void> | undefined;
   #settle: () => void = nobody;
   #remote: Endpoint | undefined;
   #local: Endpoint | undefined;
@@ -26,9 +29,16 @@ export class HandleConnection extends HandleStream {
   constructor(handles: Handles, handle: SocketHandle, remote?: Endpoint) {
     super(handles, handle);
     this.#remote = remote;
-    this.closed = new Promise((resolve) => {
-      this.#settle = resolve;
-    });
+  }
+
+  /** Made for the first who asks: of most connections a relay is told alone. */
+  get closed(): Promise<void> {
+    this.#closed ??= this.gone
+      ? Promise.resolve()
+      : new Promise((resolve) => {
+          this.#settle = resolve;
+        });
+    return this.#closed;
   }
 
   get remote(): Endpoint {
@@ -43,6 +53,10 @@ export class HandleConnection extends HandleStream {
 
   protected get copies(): boolean {
     return false;
+  }
+
+  protected get endsByClosing(): boolean {
+    return true;
   }
 
   protected firstPlace(): Uint8Array {
@@ -84,17 +98,21 @@ export class HandleConnection extends HandleStream {
     // A reset that comes while our own end is on its way out is refused, and the handle stays open for good. TLS may send
     // one of its own, and needs no reset.
     const mayReset = how === "reset" && !this.endsNow && this.atEnd === undefined;
-    if (mayReset && this.handle.reset?.(this.#onClosed) === 0) return;
-    this.handle.close(this.#onClosed);
+    // Who has nothing to be tidied up is gone at once, and the runtime need not call back.
+    const untidy = this.atEnd !== undefined || (this.place.length > 0 && this.place !== sharedPlace);
+    const then = untidy ? this.#isGone.bind(this) : undefined;
+    if (!mayReset || this.handle.reset?.(then) !== 0) this.handle.close(then);
+    if (!untidy) this.#isGone();
   }
 
-  readonly #onClosed = (): void => {
+  #isGone(): void {
+    this.lasting?.cancel();
     this.handle.connection = undefined;
     if (this.place.length > 0 && this.place !== sharedPlace) giveBack(this.place);
     this.lost();
     this.atEnd?.();
     this.#settle();
-  };
+  }
 
   /**
    * Gives the handle away once it is idle, and what was read and is nobody's: for TLS on top. Whoever takes it reads and
@@ -121,6 +139,7 @@ export class HandleConnection extends HandleStream {
     this.#socket = socket;
     socket.once("close", () => {
       this.closing = true;
+      this.lasting?.cancel();
       this.lost();
       this.#settle();
     });
@@ -129,9 +148,11 @@ export class HandleConnection extends HandleStream {
   }
 }
 
+// One for all, which has been told before: in an empty one each property is a new one.
+const name: SocketName = {};
+
 /** `undefined` where it has none, or is gone. */
 export function nameOf(handle: SocketHandle, which: "getpeername" | "getsockname"): Endpoint | undefined {
-  const name: SocketName = {};
   if (handle[which]?.(name) !== 0) return undefined;
   return endpoint(name.address, name.port);
 }

@@ -2,13 +2,14 @@ import { ADDRCONFIG, type LookupAddress } from "node:dns";
 import { lookup } from "node:dns/promises";
 import { isIP, type Server } from "node:net";
 import { type Deadline, deadline } from "../core/deadline.ts";
-import type { DialTarget, ListenHandlers } from "../types.ts";
+import type { Refusal } from "../errors.ts";
+import type { Connection, DialTarget, ListenHandlers } from "../types.ts";
 import { noEndpoint } from "./endpoint.ts";
 import { HandleConnection, nameOf } from "./handle-connection.ts";
 import { type ConnectRequest, type Handles, type SocketHandle, systemError } from "./handles.ts";
-import { keepAliveMs, tooLate } from "./socket-dial.ts";
+import { keepAliveMs, tooLate, unreachable } from "./socket-dial.ts";
 
-interface ListeningHandle {
+interface ListeningHandle extends Pick<SocketHandle, "setNoDelay"> {
   onconnection?: (this: ListeningHandle, failure: number, client: SocketHandle | undefined) => void;
 }
 
@@ -25,6 +26,8 @@ export function acceptHandles(
   const listening = (server as { readonly _handle?: ListeningHandle | null })._handle;
   const accept = listening?.onconnection;
   if (listening === null || listening === undefined || typeof accept !== "function") return false;
+  // Linux gives whom a socket accepts what the socket itself was told.
+  const inherits = process.platform === "linux" && listening.setNoDelay?.(true) === 0;
   listening.onconnection = function (failure, client) {
     if (failure !== 0 || client === undefined) {
       accept.call(this, failure, client);
@@ -40,18 +43,36 @@ export function acceptHandles(
       if (client.reset?.() !== 0) client.close();
       return;
     }
-    client.setNoDelay?.(true);
+    if (!inherits) client.setNoDelay?.(true);
     connection(new HandleConnection(handles, client, remote));
   };
   return true;
 }
 
-/** What a dial gives instead of a connection, where there are several to choose from. */
+/** What a host has, where there are several to choose from. */
 export type Addresses = readonly LookupAddress[];
 
+/** Dials one of several. */
+type Elsewhere = (addresses: Addresses) => Promise<Connection>;
+
+let lastHost = "";
+let lastFamily = 0;
+
+/** 4 or 6 for an address; 0 for a name. Nearly always it is asked about the same one again, and it is dear to tell. */
+function familyOf(host: string): number {
+  if (host !== lastHost) {
+    lastHost = host;
+    lastFamily = isIP(host);
+  }
+  return lastFamily;
+}
+
+/** Who is over sooner is not worth the four calls that have the kernel keep it alive, which does nothing for longer than that. */
+const lastingMs = keepAliveMs / 3;
+
 interface Settle {
-  resolve(found: HandleConnection | Addresses): void;
-  reject(error: unknown): void;
+  resolve(found: Connection | Promise<Connection>): void;
+  reject(error: Refusal): void;
 }
 
 /**
@@ -62,20 +83,22 @@ interface Settle {
 class Dial {
   readonly #handles: Handles;
   readonly #target: DialTarget;
+  readonly #elsewhere: Elsewhere;
   readonly #late: Deadline;
   /** `null` once it is over. */
   #settle: Settle | null;
   #handle: SocketHandle | undefined;
 
-  constructor(handles: Handles, target: DialTarget, settle: Settle) {
+  constructor(handles: Handles, target: DialTarget, elsewhere: Elsewhere, settle: Settle) {
     this.#handles = handles;
     this.#target = target;
+    this.#elsewhere = elsewhere;
     this.#settle = settle;
     this.#late = deadline(target.withinMs, this.#tooLate.bind(this));
   }
 
   begin(): void {
-    const family = isIP(this.#target.host);
+    const family = familyOf(this.#target.host);
     if (family !== 0) {
       this.#connect(this.#target.host, family);
       return;
@@ -84,7 +107,7 @@ class Dial {
       (addresses) => {
         const [only] = addresses;
         if (addresses.length === 1 && only !== undefined) this.#connect(only.address, only.family);
-        else this.#over()?.resolve(addresses);
+        else this.#over()?.resolve(this.#elsewhere(addresses));
       },
       (error: unknown) => this.#fails(error),
     );
@@ -115,8 +138,8 @@ class Dial {
     if (settle === null || handle === undefined) return;
     this.#handle = undefined;
     handle.setNoDelay?.(true);
-    handle.setKeepAlive?.(true, keepAliveMs / 1000);
     const connection = new HandleConnection(this.#handles, handle);
+    connection.lasting = deadline(lastingMs, keepAlive.bind(undefined, handle));
     if (this.#target.preamble !== undefined) connection.push(this.#target.preamble);
     settle.resolve(connection);
   }
@@ -130,7 +153,7 @@ class Dial {
     if (settle === null) return;
     this.#handle?.close();
     this.#handle = undefined;
-    settle.reject(error);
+    settle.reject(unreachable(this.#target, error));
   }
 
   #over(): Settle | null {
@@ -141,6 +164,10 @@ class Dial {
   }
 }
 
+function keepAlive(handle: SocketHandle): void {
+  handle.setKeepAlive?.(true, keepAliveMs / 1000);
+}
+
 function onConnected(this: ConnectRequest, status: number): void {
   const { dial, address } = this;
   this.dial = undefined;
@@ -148,10 +175,11 @@ function onConnected(this: ConnectRequest, status: number): void {
 }
 
 /**
- * Dials the one address that a host has. Where it has several, in which order they are tried and for how long is
- * `node:net`'s affair. Rejects as that does.
+ * Dials the one address that a host has. Rejects with a `Refusal`.
+ *
+ * @param elsewhere where it has several: in which order they are tried and for how long is `node:net`'s affair
  */
-export const dialHandle = (handles: Handles, target: DialTarget): Promise<HandleConnection | Addresses> =>
+export const dialHandle = (handles: Handles, target: DialTarget, elsewhere: Elsewhere): Promise<Connection> =>
   new Promise((resolve, reject) => {
-    new Dial(handles, target, { resolve, reject }).begin();
+    new Dial(handles, target, elsewhere, { resolve, reject }).begin();
   });

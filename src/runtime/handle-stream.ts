@@ -92,9 +92,12 @@ export abstract class HandleStream extends Arrivals implements EventedConnection
   /** Whether a write has made its own copy of the bytes once it returns. */
   protected abstract readonly copies: boolean;
 
+  /** Whether the peer hears of our own end when the handle is closed, too. */
+  protected abstract readonly endsByClosing: boolean;
+
   abstract abort(how?: "close" | "reset"): void;
 
-  /** Whether all that was written is out, and our own end behind it, or about to be. */
+  /** Whether all that was written is with the kernel, and our own end behind it, or about to be. */
   protected get endsNow(): boolean {
     return this.#end === "under way" || this.#end === "done";
   }
@@ -293,12 +296,18 @@ export abstract class HandleStream extends Arrivals implements EventedConnection
   }
 
   #shutdown(): void {
-    this.#end = "under way";
-    const request = new this.handles.ShutdownRequest();
-    request.connection = this;
-    request.oncomplete = onShut;
-    // Not zero: at once, or the peer is gone, which the next read will say.
-    if (this.handle.shutdown(request) !== 0) this.shut();
+    const { endsByClosing } = this;
+    if (!endsByClosing || !this.ended) {
+      this.#end = "under way";
+      const request = new this.handles.ShutdownRequest();
+      if (!endsByClosing) {
+        request.connection = this;
+        request.oncomplete = onShut;
+      }
+      // Zero: what is under way is heard of. Otherwise at once, or the peer is gone, which the next read will say.
+      if (this.handle.shutdown(request) === 0 && !endsByClosing) return;
+    }
+    this.shut();
   }
 
   /** Our own end is out. */

@@ -83,6 +83,11 @@ export class HandleTlsConnection extends HandleStream implements TlsConnection {
     return true;
   }
 
+  /** A close_notify is what says so. */
+  protected get endsByClosing(): boolean {
+    return false;
+  }
+
   /**
    * The handshake, of which these bytes were read already. Rejects with what the engine says, or with nothing where the
    * client went away.

@@ -33,7 +33,7 @@ import { namesAlone, withIssuers } from "./names-alone.ts";
 import { pooledReads } from "./pooled-reads.ts";
 import { eventRelay, portableRelay } from "./relay.ts";
 import { SocketConnection } from "./socket-connection.ts";
-import { dialSocket, dialUnixSocket, unreachable } from "./socket-dial.ts";
+import { dialSocket, dialUnixSocket } from "./socket-dial.ts";
 import { handshake, NodeTlsContext } from "./tls-connection.ts";
 import { clientHandshake, dialTls, GatheredTlsConnection, untrustedUpstream } from "./tls-dial.ts";
 
@@ -91,18 +91,13 @@ export class NodeRuntime implements Runtime {
     });
   }
 
-  async dial(target: DialTarget): Promise<Connection> {
+  dial(target: DialTarget): Promise<Connection> {
     if (target.tls !== undefined) return dialTls(target, target.tls);
-    let addresses: Addresses | undefined;
-    if (this.#handles !== null) {
-      try {
-        const dialled = await dialHandle(this.#handles, target);
-        if (dialled instanceof HandleConnection) return dialled;
-        addresses = dialled;
-      } catch (error) {
-        throw unreachable(target, error);
-      }
-    }
+    if (this.#handles === null) return this.#dialSocket(target);
+    return dialHandle(this.#handles, target, (addresses) => this.#dialSocket(target, addresses));
+  }
+
+  async #dialSocket(target: DialTarget, addresses?: Addresses): Promise<Connection> {
     let connection: SocketConnection | undefined;
     const reads = pooledReads((chunk) => connection?.take(chunk) ?? false);
     const socket = await dialSocket(target, reads, addresses);

@@ -7,12 +7,23 @@ const bulk = 16 * 1024;
 // Reads happen one at a time, so that one buffer serves every connection that says little.
 const shared = Buffer.allocUnsafeSlow(bytes);
 
-/** A copy of what stands first in a buffer; of little, in memory that others' copies have a part of, which costs least. */
+/** Of little, copies have a part each of the same memory, which costs least. */
+const littleBytes = 4 * 1024;
+const copiesBytes = 8 * littleBytes;
+let copies = Buffer.allocUnsafeSlow(copiesBytes);
+let copiesUsed = 0;
+
+/** A copy of what stands first in a buffer. */
 export function copied(from: Buffer, count: number): Uint8Array {
-  const copy = Buffer.allocUnsafe(count);
-  from.copy(copy, 0, 0, count);
-  // Not a Buffer, whose `slice` copies nothing.
-  return new Uint8Array(copy.buffer, copy.byteOffset, count);
+  if (count > littleBytes) return new Uint8Array(from.buffer.slice(from.byteOffset, from.byteOffset + count));
+  if (copiesUsed + count > copiesBytes) {
+    copies = Buffer.allocUnsafeSlow(copiesBytes);
+    copiesUsed = 0;
+  }
+  from.copy(copies, copiesUsed, 0, count);
+  const copy = new Uint8Array(copies.buffer, copiesUsed, count);
+  copiesUsed += count;
+  return copy;
 }
 
 /**

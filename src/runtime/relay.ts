@@ -181,10 +181,10 @@ class EventRelay {
 
   begin(taps: Taps): void {
     const [left, right] = [this.#left, this.#right];
-    left.closed.then(() => this.#closed(left, right, "left_broke"));
-    right.closed.then(() => this.#closed(right, left, "right_broke"));
     this.#pipe(left, right, taps, "left");
     this.#pipe(right, left, taps, "right");
+    left.whenGone = this.#gone.bind(this, left, right, "left_broke");
+    right.whenGone = this.#gone.bind(this, right, left, "right_broke");
   }
 
   #idle(): void {
@@ -234,11 +234,11 @@ class EventRelay {
     return took;
   }
 
-  #closed(which: EventedConnection, other: EventedConnection, broke: RelayEnd): void {
+  #gone(which: EventedConnection, other: EventedConnection, broke: RelayEnd): void {
     if (which.broke !== undefined && this.#end === "done") {
       this.#end = broke;
-      // What was cut short must not look complete to the other side.
-      other.abort("reset");
+      // What was cut short must not look complete to the other side, which may be in the middle of handing on a chunk.
+      queueMicrotask(() => other.abort("reset"));
     }
     if (--this.#open > 0) return;
     this.#watch.stop();

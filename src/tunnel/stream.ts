@@ -86,6 +86,10 @@ export class TunnelStream implements EventedConnection {
     return this.#broke;
   }
 
+  set whenGone(callback: () => void) {
+    void this.closed.then(callback);
+  }
+
   /** What the peer may send before it is told that it may send more. */
   get credit(): number {
     return this.#credit;

@@ -135,6 +135,10 @@ export class FakeEventedConnection extends FakeConnection implements EventedConn
   #full = false;
   #drained: () => void = () => {};
 
+  set whenGone(callback: () => void) {
+    void this.closed.then(callback);
+  }
+
   protected override give(chunk: Uint8Array | null): void {
     if (this.#sink === null) return void super.give(chunk);
     this.came.push(chunk);
