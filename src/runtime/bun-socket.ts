@@ -140,8 +140,9 @@ export class BunConnection implements EventedConnection, SocketOwner {
 
   onDrain(): void {
     if (!this.#flush()) return;
-    if (this.#shutdown === "asked") this.#finish();
+    // First, for our end may be the last that there is of it.
     for (const writer of this.#writers.splice(0)) writer.resolve();
+    if (this.#shutdown === "asked") this.#finish();
     this.#drained?.();
   }
 

@@ -49,6 +49,9 @@ export class DenoConnection implements Connection {
   #firstRead = smallRead;
   #readDone = false;
   #writeDone = false;
+  /** Writes that are under way, and who waits for their end. */
+  #writing = 0;
+  #written: () => void = nobody;
   #gone = false;
 
   constructor(conn: NativeConn, remote: Endpoint, local: Endpoint) {
@@ -110,18 +113,25 @@ export class DenoConnection implements Connection {
 
   async write(bytes: Uint8Array): Promise<void> {
     this.bytesWritten += bytes.length;
+    this.#writing++;
     try {
       let sent = await this.conn.write(bytes);
       while (sent < bytes.length) sent += await this.conn.write(bytes.subarray(sent));
     } catch (error) {
       this.abort();
       throw error;
+    } finally {
+      if (--this.#writing === 0) this.#written();
     }
   }
 
   async closeWrite(): Promise<void> {
     if (this.#writeDone || this.#gone) return;
     this.#writeDone = true;
+    if (this.#writing > 0)
+      await new Promise<void>((resolve) => {
+        this.#written = resolve;
+      });
     try {
       await this.conn.closeWrite();
     } catch {

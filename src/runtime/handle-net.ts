@@ -9,7 +9,7 @@ import { HandleConnection, nameOf } from "./handle-connection.ts";
 import { type ConnectRequest, type Handles, type SocketHandle, systemError } from "./handles.ts";
 import { keepAliveMs, tooLate, unreachable } from "./socket-dial.ts";
 
-interface ListeningHandle extends Pick<SocketHandle, "setNoDelay"> {
+interface ListeningHandle {
   onconnection?: (this: ListeningHandle, failure: number, client: SocketHandle | undefined) => void;
 }
 
@@ -26,8 +26,6 @@ export function acceptHandles(
   const listening = (server as { readonly _handle?: ListeningHandle | null })._handle;
   const accept = listening?.onconnection;
   if (listening === null || listening === undefined || typeof accept !== "function") return false;
-  // Linux gives whom a socket accepts what the socket itself was told.
-  const inherits = process.platform === "linux" && listening.setNoDelay?.(true) === 0;
   listening.onconnection = function (failure, client) {
     if (failure !== 0 || client === undefined) {
       accept.call(this, failure, client);
@@ -43,7 +41,7 @@ export function acceptHandles(
       if (client.reset?.() !== 0) client.close();
       return;
     }
-    if (!inherits) client.setNoDelay?.(true);
+    client.setNoDelay?.(true);
     connection(new HandleConnection(handles, client, remote));
   };
   return true;

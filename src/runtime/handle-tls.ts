@@ -199,6 +199,8 @@ export async function terminateOnHandle(
   try {
     const { handles } = connection;
     const { handle, read } = await connection.surrender();
+    // From here on its end is told to TLS on it; one that is gone already has nobody to tell.
+    if (connection.gone) throw connection.broke ?? connectionClosed;
     const engine = handles.secure(handle, context.secureContext.context, true, false);
     engine.beneath = handle;
     engine.context = context.secureContext;

@@ -11,6 +11,7 @@ const shared = Buffer.allocUnsafeSlow(bytes);
 const littleBytes = 4 * 1024;
 const copiesBytes = 8 * littleBytes;
 let copies = Buffer.allocUnsafeSlow(copiesBytes);
+let copiesMemory = copies.buffer;
 let copiesUsed = 0;
 
 /** A copy of what stands first in a buffer. */
@@ -18,10 +19,11 @@ export function copied(from: Buffer, count: number): Uint8Array {
   if (count > littleBytes) return new Uint8Array(from.buffer.slice(from.byteOffset, from.byteOffset + count));
   if (copiesUsed + count > copiesBytes) {
     copies = Buffer.allocUnsafeSlow(copiesBytes);
+    copiesMemory = copies.buffer;
     copiesUsed = 0;
   }
   from.copy(copies, copiesUsed, 0, count);
-  const copy = new Uint8Array(copies.buffer, copiesUsed, count);
+  const copy = new Uint8Array(copiesMemory, copiesUsed, count);
   copiesUsed += count;
   return copy;
 }

@@ -30,7 +30,7 @@ export function allWorks(size: number, cold = false): readonly Work[] {
   const warmUp = (times: number): { readonly warmUp?: number } => (cold ? {} : { warmUp: times });
   const bulk = `${size / mebibyte} MiB`;
   const seconds = { unit: "seconds", parallel: 8 } as const;
-  const handshakes = { ...seconds, count: 2000, ...warmUp(12) } as const;
+  const handshakes = { ...seconds, count: 2000, ...warmUp(16) } as const;
   const transfer = { unit: "seconds", parallel: 1, count: size } as const;
   const trips = { ...seconds, job: "round-trips", count: 5000, ...warmUp(1) } as const;
   return [
