@@ -15,7 +15,7 @@ export interface Shares {
 type Job = (subject: Subject, parallel: number) => Promise<void>;
 
 /** For each worker, so that all get as warm as the one process does. */
-const warmUp = 12;
+const warmUp = 16;
 /** In turns, for a machine is quicker now and slower then; chance says which worker has a connection. */
 const turns = 4;
 /** What is put off, such as records, is work, too. */
