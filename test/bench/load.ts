@@ -5,7 +5,8 @@ import { connect, createSecureContext, type TLSSocket } from "node:tls";
 /** The load client, in a process of its own: does one piece of work and says how it went. */
 interface Job {
   readonly work: string;
-  readonly port: number;
+  /** Those of several servers take turns. */
+  readonly ports: readonly number[];
   readonly serverName: string;
   readonly ca: string;
   readonly cert: string;
@@ -27,11 +28,15 @@ const context = createSecureContext({
   ecdhCurve: "X25519",
 });
 
+let opened = 0;
+
+const nextPort = (): number => job.ports[opened++ % job.ports.length] ?? 0;
+
 function open(session?: Buffer): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     const socket = connect({
       host: "127.0.0.1",
-      port: job.port,
+      port: nextPort(),
       servername: job.serverName,
       secureContext: context,
       ...(session === undefined ? {} : { session }),
@@ -47,7 +52,7 @@ function open(session?: Buffer): Promise<TLSSocket> {
 function openBulk(): Promise<Socket> {
   if (job.plain !== true) return open();
   return new Promise((resolve, reject) => {
-    const socket = connectTcp({ host: "127.0.0.1", port: job.port, noDelay: true });
+    const socket = connectTcp({ host: "127.0.0.1", port: nextPort(), noDelay: true });
     socket.once("error", reject);
     socket.once("connect", () => resolve(socket));
   });

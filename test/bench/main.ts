@@ -45,11 +45,11 @@ const ending = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
 const script = (name: string, args: readonly string[]): ReturnType<typeof start> =>
   start(process.execPath, [join(here, `${name}${ending}`), ...args], { stdio: ["pipe", "pipe", "inherit"] });
 
-const load = (bench: Bench, subject: Subject, work: Work): ReturnType<typeof start> =>
+const load = (bench: Bench, work: Work, ...subjects: readonly Subject[]): ReturnType<typeof start> =>
   script("load", [
     JSON.stringify({
       work: work.job,
-      port: work.pass ? subject.passPort : subject.termPort,
+      ports: subjects.map(({ passPort, termPort }) => (work.pass ? passPort : termPort)),
       serverName: work.pass ? "pass.bench.test" : "term.bench.test",
       ca: `${bench.folder}/ca.crt`,
       cert: `${bench.folder}/client.crt`,
@@ -59,8 +59,8 @@ const load = (bench: Bench, subject: Subject, work: Work): ReturnType<typeof sta
     }),
   ]);
 
-async function work(bench: Bench, subject: Subject, one: Work): Promise<void> {
-  await finished(load(bench, subject, one), "the load client", oneJobMs);
+async function work(bench: Bench, one: Work, ...subjects: readonly Subject[]): Promise<void> {
+  await finished(load(bench, one, ...subjects), "the load client", oneJobMs);
   await pause(settleMs);
 }
 
@@ -71,23 +71,23 @@ const measures: Readonly<
     const beside =
       one.beside === undefined
         ? null
-        : load(bench, subject, { ...one, job: "idle", count: one.beside, parallel: 50 });
+        : load(bench, { ...one, job: "idle", count: one.beside, parallel: 50 }, subject);
     if (beside !== null) {
       await firstOutput(beside, "the load client", oneJobMs);
       await pause(2 * settleMs);
     }
     for (let times = 0; times < (one.warmUp ?? 0); times++)
-      await finished(load(bench, subject, one), "the load client", oneJobMs);
+      await finished(load(bench, one, subject), "the load client", oneJobMs);
     await pause(settleMs);
     const before = cpuSeconds(pid);
-    await work(bench, subject, one);
+    await work(bench, one, subject);
     const spent = cpuSeconds(pid) - before;
     if (beside !== null) await end(beside);
     return spent;
   },
   async bytes(bench, subject, pid, one) {
     const before = memoryBytes(pid);
-    const child = load(bench, subject, one);
+    const child = load(bench, one, subject);
     await firstOutput(child, "the load client", oneJobMs);
     await pause(2 * settleMs);
     const after = memoryBytes(pid);
@@ -96,9 +96,9 @@ const measures: Readonly<
     return (after - before) / one.count;
   },
   async growth(bench, subject, pid, one) {
-    await work(bench, subject, one);
+    await work(bench, one, subject);
     const early = memoryBytes(pid);
-    for (let i = 0; i < 4; i++) await work(bench, subject, one);
+    for (let i = 0; i < 4; i++) await work(bench, one, subject);
     return memoryBytes(pid) / early;
   },
 };
@@ -214,7 +214,7 @@ async function main(): Promise<void> {
       ? await measureWorkers(
           bench,
           Object.keys(versions).filter(hasWorkers),
-          (subject, parallel) => work(bench, subject, { ...handshakes, parallel }),
+          (subjects, parallel) => work(bench, { ...handshakes, parallel }, ...subjects),
           rounds,
         )
       : {};

@@ -171,7 +171,7 @@ async function launch(name: string, bench: Bench, termPort: number, workers: num
       SALLYPORT_CERT: `${folder}/server.crt`,
       SALLYPORT_KEY: `${folder}/server.key`,
       SALLYPORT_CLIENT_CA: `${folder}/ca.crt`,
-      SALLYPORT_AUDIT_LOG: `${folder}/audit-${name}-${workers}.log`,
+      SALLYPORT_AUDIT_LOG: `${folder}/audit-${name}-${termPort}.log`,
       SALLYPORT_MAX_CONNECTIONS: "20000",
       SALLYPORT_MAX_CONNECTIONS_PER_SOURCE: "20000",
       SALLYPORT_MAX_CONNECTIONS_PER_IDENTITY: "20000",

@@ -31,7 +31,7 @@ export async function transfer(
   };
   const task = {
     work: direction,
-    port,
+    ports: [port],
     serverName: serverName ?? "",
     ...files,
     count: size,
