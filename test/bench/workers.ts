@@ -5,8 +5,8 @@ import { keepTo, processors } from "./processors.ts";
 import { type Bench, type Subject, startSubject } from "./subjects.ts";
 import { median } from "./transfer.ts";
 
-/** Who serves: two processes that have nothing in common, one process, or two workers of one router. */
-const shapes = ["apart", "one", "workers"] as const;
+/** Who serves: one process, two that have nothing in common, or two workers of one router. */
+const shapes = ["one", "apart", "workers"] as const;
 
 /** CPU seconds for the same work. */
 export type Shares = Readonly<Record<(typeof shapes)[number], number>>;
@@ -115,14 +115,14 @@ export async function measureWorkers(
 
 export function printWorkers(shares: Readonly<Record<string, readonly Shares[]>>): string {
   const lines = [
-    "two workers: twice what two processes take that have nothing in common, or what one takes to which all come,",
-    "through what the workers take, each on a core of its own (CPU s of two apart, of one, of two workers)",
+    "two workers: how many times as fast as one process, each on a core of its own; and twice what two processes take",
+    "that have nothing in common, through what the workers take (CPU s of one, of two apart, of two workers)",
   ];
   for (const [name, of] of Object.entries(shares)) {
     const faster = (shape: "apart" | "one"): string =>
       median(of.map((each) => (2 * each[shape]) / each.workers)).toFixed(2);
     const seconds = shapes.map((shape) => median(of.map((each) => each[shape])).toFixed(2));
-    lines.push(`  ${name.padEnd(12)}${faster("apart")}; ${faster("one")} (${seconds.join(", ")})`);
+    lines.push(`  ${name.padEnd(12)}${faster("one")}; ${faster("apart")} (${seconds.join(", ")})`);
   }
   return lines.join("\n");
 }
