@@ -57,6 +57,15 @@ export const ownCpuMicroseconds = (): number => (stat("self")?.cpu ?? Number.NaN
 export const cpuByProcess = (pid: number): ReadonlyMap<number, number> =>
   new Map(family(pid).map((one) => [one.pid, one.cpu]));
 
+/** How long these processors together had nothing to do so far; waiting for a disk is nothing (proc(5): 4 idle, 5 iowait). */
+export function idleSeconds(processors: readonly number[]): number {
+  const lines = readFileSync("/proc/stat", "utf8").split("\n");
+  return processors.reduce((sum, id) => {
+    const fields = lines.find((line) => line.startsWith(`cpu${id} `))?.split(" ") ?? [];
+    return sum + (Number(fields[4]) + Number(fields[5])) / hertz;
+  }, 0);
+}
+
 /** Memory now, bytes; what is shared with other processes counts in proportion. */
 export const memoryBytes = (pid: number): number => bytes(pid, "smaps_rollup", "Pss");
 

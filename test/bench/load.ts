@@ -13,6 +13,9 @@ interface Job {
   readonly key: string;
   readonly count: number;
   readonly parallel: number;
+  /** For work that has a time rather than an end: from when to when connections count, milliseconds since 1970. */
+  readonly from?: number;
+  readonly to?: number;
   /** Through a local proxy, which makes TLS of it. */
   readonly plain?: boolean;
 }
@@ -98,6 +101,20 @@ async function many(): Promise<void> {
   });
 }
 
+/** One after another until the time is over; says how many of them ended in it. */
+async function during(): Promise<void> {
+  const { from = 0, to = 0 } = job;
+  let ended = 0;
+  await inParallel(async () => {
+    while (Date.now() < to) {
+      await once();
+      const now = Date.now();
+      if (now >= from && now < to) ended++;
+    }
+  });
+  console.log(ended);
+}
+
 /** Each connection resumes with the newest ticket: a server may take each of them only once (RFC 8446 §8.1). */
 async function resumed(): Promise<void> {
   let left = job.count;
@@ -175,6 +192,7 @@ async function idle(): Promise<void> {
 
 const jobs: Readonly<Record<string, () => Promise<void>>> = {
   many,
+  during,
   resumed,
   down,
   up,

@@ -25,7 +25,7 @@ import {
   subjectVersion,
 } from "./subjects.ts";
 import { measureVerification, printVerification } from "./verification.ts";
-import { measureWorkers, printWorkers } from "./workers.ts";
+import { measureWorkers, parallelForEach, printWorkers } from "./workers.ts";
 import { allWorks, type Work } from "./works.ts";
 
 /** Of each run of h2load. */
@@ -45,7 +45,13 @@ const ending = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
 const script = (name: string, args: readonly string[]): ReturnType<typeof start> =>
   start(process.execPath, [join(here, `${name}${ending}`), ...args], { stdio: ["pipe", "pipe", "inherit"] });
 
-const load = (bench: Bench, work: Work, ...subjects: readonly Subject[]): ReturnType<typeof start> =>
+type LoadedWork = Pick<Work, "count" | "parallel" | "pass"> & {
+  readonly job: Work["job"] | "during";
+  readonly from?: number;
+  readonly to?: number;
+};
+
+const load = (bench: Bench, work: LoadedWork, ...subjects: readonly Subject[]): ReturnType<typeof start> =>
   script("load", [
     JSON.stringify({
       work: work.job,
@@ -56,6 +62,8 @@ const load = (bench: Bench, work: Work, ...subjects: readonly Subject[]): Return
       key: `${bench.folder}/client.key`,
       count: work.count,
       parallel: work.parallel,
+      from: work.from,
+      to: work.to,
     }),
   ]);
 
@@ -214,7 +222,15 @@ async function main(): Promise<void> {
       ? await measureWorkers(
           bench,
           Object.keys(versions).filter(hasWorkers),
-          (subjects, parallel) => work(bench, { ...handshakes, parallel }, ...subjects),
+          {
+            warmUp: (subjects) => work(bench, handshakes, ...subjects),
+            during: (subjects, window) =>
+              load(
+                bench,
+                { ...handshakes, job: "during", parallel: parallelForEach, ...window },
+                ...subjects,
+              ),
+          },
           rounds,
         )
       : {};

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 
 /** Those that this process may use, by number. */
 export function processors(): readonly number[] {
@@ -12,6 +12,9 @@ export function processors(): readonly number[] {
 
 /** From now on a process, all threads of it and whatever it starts run there alone. It may have ended. */
 export function keepTo(pid: number, at: readonly number[]): void {
-  const { error } = spawnSync("taskset", ["--all-tasks", "--cpu-list", "--pid", at.join(","), String(pid)]);
+  const list = at.join(",");
+  const { error, status } = spawnSync("taskset", ["--all-tasks", "--cpu-list", "--pid", list, String(pid)]);
   if (error !== undefined) throw new Error(`taskset is needed (util-linux): ${error.message}`);
+  if (status !== 0 && existsSync(`/proc/${pid}`))
+    throw new Error(`taskset could not keep process ${pid} to processors ${list}`);
 }
