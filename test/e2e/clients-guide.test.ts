@@ -107,8 +107,9 @@ describe("docs/clients.md", {
     });
     try {
       if (port !== null) await answers(port);
-      const socket = /--unix (\S+)/.exec(first)?.[1] ?? "";
-      for (let i = 0; i < 2400 && !existsSync(`${home}/${socket}`); i++)
+      // A kubeconfig names the port, so it is written once the proxy listens.
+      const [, file = ""] = /--unix (\S+)/.exec(first) ?? /KUBECONFIG=~\/(\S+)/.exec(second) ?? [];
+      for (let i = 0; i < 2400 && !existsSync(`${home}/${file}`); i++)
         await new Promise((next) => setTimeout(next, 25));
       return await bash(here(second));
     } finally {
