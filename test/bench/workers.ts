@@ -50,7 +50,7 @@ const turns = 7;
 const leadMs = 1500;
 const windowMs = 5000;
 
-const rootsOf = ({ subjects }: Started): readonly number[] =>
+const rootsOf = (subjects: readonly Subject[]): readonly number[] =>
   subjects.map(({ process: { pid } }) => pid ?? 0);
 
 /** Starts what a shape is made of; `open` has it even where that fails. */
@@ -71,7 +71,7 @@ async function begun(
   // The first worker to be ready takes all that comes before the others are; then each compiles what it runs often.
   await pause(3000);
   for (let times = 0; times < warmUp * processes; times++) await load.warmUp(subjects);
-  const roots = rootsOf({ subjects, serving: [] });
+  const roots = rootsOf(subjects);
   const serving = roots
     .flatMap((pid) => [...cpuByProcess(pid).keys()])
     .filter((pid) => shape !== "workers" || !roots.includes(pid));
@@ -84,8 +84,7 @@ async function begun(
  * As on a machine with as many processors as there are processes that serve: each has one, and a load of its own there,
  * which asks for more at once than it can do. Everybody else has all of these processors. Nobody has another.
  */
-async function turn(started: Started, all: readonly number[], load: Load): Promise<Output> {
-  const { subjects, serving } = started;
+async function turn({ subjects, serving }: Started, all: readonly number[], load: Load): Promise<Output> {
   const own = all.slice(-serving.length);
   for (const id of cpuByProcess(process.pid).keys()) keepTo(id, own);
   serving.forEach((id, at) => {
@@ -94,7 +93,7 @@ async function turn(started: Started, all: readonly number[], load: Load): Promi
   const from = Date.now() + leadMs;
   const window: Window = { from, to: from + windowMs };
   const spent = (): number =>
-    rootsOf(started)
+    rootsOf(subjects)
       .flatMap((pid) => [...cpuByProcess(pid).values()])
       .reduce((sum, seconds) => sum + seconds, 0);
   const spentInWindow = async (): Promise<readonly [seconds: number, idle: number]> => {
