@@ -12,8 +12,11 @@ export interface Notable {
 export interface Note {
   /** More is known of it by now. */
   renew(): void;
-  /** It has a record of its own. */
-  erase(): void;
+  /**
+   * The connection is over, and nothing of it is held any more but its record; until that is written, and what this
+   * returns is called, the note stands.
+   */
+  close(record: ConnectionRecord): () => void;
 }
 
 /** Keeps what is open where it outlives this process: whoever finds it there writes the records. */

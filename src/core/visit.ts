@@ -388,8 +388,7 @@ export class Visit extends Link implements Notable {
     const outcome = failure === undefined ? "served" : outcomeOf(reason, this.#established);
     const detail = failure?.message ?? departed ?? this.#said;
     const record = this.#recordAs(outcome, reason, detail);
-    const note = this.#note;
-    audit(record, note === null ? undefined : () => note.erase());
+    audit(record, this.#note?.close(record));
     if (this.#progress !== null) traces?.ended(record, this.#progress);
     if (reason === "ok" && this.#counts !== undefined) this.#counts.served();
     else metrics.connections.add(1, this.route?.name ?? "", outcome, reason);

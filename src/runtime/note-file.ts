@@ -184,9 +184,30 @@ export class NoteFile implements OpenNotes {
   }
 }
 
+/**
+ * What is kept of a connection until its record is written, which is a while: all that is behind one, kept for so long,
+ * is carried along by every collection of young memory in between, and grows old there.
+ */
+class Over implements Notable {
+  readonly #record: ConnectionRecord;
+
+  constructor(record: ConnectionRecord) {
+    this.#record = record;
+  }
+
+  cutRecord(): ConnectionRecord {
+    return { ...this.#record, outcome: "failed", reason: "draining", detail: null };
+  }
+
+  get traffic(): Traffic {
+    const { bytes_in: bytesIn, bytes_out: bytesOut } = this.#record;
+    return { bytesIn, bytesOut };
+  }
+}
+
 /** The note of one connection, in its place. */
 class PlacedNote extends Link implements Note {
-  readonly connection: Notable;
+  connection: Notable;
   readonly place: number;
   /** 0: nothing is written. Another one whenever it is: what was carried, and that it is erased, counts for that alone. */
   number = 0;
@@ -204,7 +225,12 @@ class PlacedNote extends Link implements Note {
     if (!this.#erased) this.#file.write(this);
   }
 
-  erase(): void {
+  close(record: ConnectionRecord): () => void {
+    this.connection = new Over(record);
+    return () => this.#erase();
+  }
+
+  #erase(): void {
     if (this.#erased) return;
     this.#erased = true;
     this.#file.erase(this);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
@@ -42,6 +42,9 @@ function noted(notes: NoteFile, one: Notable): Note {
   return note;
 }
 
+/** As one is whose record is written. */
+const recorded = (note: Note): void => note.close(connection("over").cutRecord())();
+
 const identity = (groups: readonly string[]): ConnectionRecord["identity"] => ({
   ...{ subject: "CN=alice", spiffe: null, groups, serial: "01", fingerprint: "aa", expires: "" },
 });
@@ -58,12 +61,12 @@ describe("notes of what is open", () => {
     notes.note(a);
     const ofB = notes.note(b);
     const ofC = notes.note(c);
-    ofB.erase();
+    recorded(ofB);
     c.more = { identity: identity(["payments"]) };
     ofC.renew();
     // Once it is erased nothing is noted any more, in a place that may be another's.
     ofB.renew();
-    ofB.erase();
+    recorded(ofB);
     notes.stop();
     assert.equal(statSync(path).mode & 0o777, 0o600);
     const found = take(path);
@@ -88,7 +91,7 @@ describe("notes of what is open", () => {
     const path = nextPath();
     const notes = new NoteFile(path, silentLog);
     const made = Array.from({ length: 200 }, (_, i) => noted(notes, connection(String(i))));
-    for (const [i, note] of made.entries()) if (i % 3 > 0) note.erase();
+    for (const [i, note] of made.entries()) if (i % 3 > 0) recorded(note);
     // Whatever is written is written by the end of the turn.
     await new Promise((resolve) => setImmediate(resolve));
     for (let i = 0; i < 5; i++) noted(notes, connection(`later ${i}`));
@@ -119,7 +122,7 @@ describe("notes of what is open", () => {
         },
       });
     });
-    for (const note of made.slice(0, 10)) note.erase();
+    for (const note of made.slice(0, 10)) recorded(note);
     while (written < 590) await new Promise((resolve) => setTimeout(resolve, 10));
     notes.stop();
     assert.equal(atOnce, 200);
@@ -138,7 +141,7 @@ describe("notes of what is open", () => {
     handshaking.traffic = { bytesIn: 517, bytesOut: 0 };
     while (statSync(`${path}.bytes`).size === 0) await new Promise((resolve) => setTimeout(resolve, 5));
     // In a place that was another's.
-    ofGone.erase();
+    recorded(ofGone);
     noted(notes, connection("next"));
     // Bytes of the handshake are none of its payload: what was noted of them does not count any more.
     handshaking.traffic = { bytesIn: 5, bytesOut: 0 };
@@ -155,11 +158,34 @@ describe("notes of what is open", () => {
     );
   });
 
+  it("stand until the record is written, and the connection is asked nothing by then", async () => {
+    const path = nextPath();
+    const notes = new NoteFile(path, silentLog, 20);
+    const one = connection("over", { time: new Date(began).toISOString(), duration_ms: 0 });
+    const note = noted(notes, one);
+    const record: ConnectionRecord = { ...one.cutRecord(), outcome: "served", reason: "ok" };
+    const written = note.close({ ...record, upstream: "192.0.2.3:5432", bytes_in: 600, duration_ms: 300 });
+    Object.defineProperty(one, "traffic", { get: () => assert.fail("nobody holds it any more") });
+    while (statSync(`${path}.bytes`).size === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    const copies = nextPath();
+    for (const end of ["", ".bytes"]) copyFileSync(`${path}${end}`, `${copies}${end}`);
+    written();
+    await new Promise((resolve) => setImmediate(resolve));
+    notes.stop();
+    assert.deepEqual(
+      take(copies).map(({ id, outcome, reason, upstream, bytes_in, duration_ms }) => [
+        ...[id, outcome, reason, upstream, bytes_in, duration_ms],
+      ]),
+      [["over", "failed", "draining", "192.0.2.3:5432", 600, 9300]],
+    );
+    assert.deepEqual(take(path), []);
+  });
+
   it("are made after a while of those that say nothing, and never of those that have gone by then", async () => {
     const path = nextPath();
     const notes = new NoteFile(path, silentLog, 20);
     const [, ofGone] = [notes.note(connection("silent")), notes.note(connection("gone"))];
-    ofGone.erase();
+    recorded(ofGone);
     assert.equal(statSync(path).size, 0);
     while (statSync(path).size === 0) await new Promise((resolve) => setTimeout(resolve, 5));
     assert.deepEqual(
