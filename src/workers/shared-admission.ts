@@ -14,10 +14,43 @@ export interface PoolClient {
 /** Of a cap, what all workers together may give out without asking: one part in so many. */
 const unaskedPart = 8;
 
+/** What a cap counts: all connections, or those of one source, identity or route. */
+class Counted {
+  /** Where a place has its group. */
+  readonly at: number;
+  readonly name: string;
+  /** Whether who is half-open gives way. */
+  readonly evicts: boolean;
+  readonly refused: (cap: number, key: string) => Refusal;
+  readonly groups = new Map<string, Group>();
+
+  constructor(at: number, name: string, evicts: boolean, refused: (cap: number, key: string) => Refusal) {
+    this.at = at;
+    this.name = name;
+    this.evicts = evicts;
+    this.refused = refused;
+  }
+
+  group(key: string): Group {
+    let group = this.groups.get(key);
+    if (group === undefined) {
+      group = { of: this, key, count: 0, halfOpen: new Ring() };
+      this.groups.set(key, group);
+    }
+    return group;
+  }
+}
+
+/** Places that this worker gave out by itself. */
 interface Group {
+  readonly of: Counted;
   readonly key: string;
   count: number;
   readonly halfOpen: Ring<HalfOpen>;
+}
+
+function leaveGroup(group: Group | undefined): void {
+  if (group !== undefined && --group.count === 0) group.of.groups.delete(group.key);
 }
 
 /**
@@ -28,10 +61,15 @@ interface Group {
 export class SharedAdmission implements AdmissionControl {
   readonly caps: Caps;
   readonly pool: PoolClient;
+  readonly connections = new Counted(0, "connections", true, (cap) => noRoom.connections(cap));
+  readonly sources = new Counted(1, "source", true, (cap, address) => noRoom.source(cap, address));
+  readonly identities = new Counted(2, "identity", false, (cap) => noRoom.identity(cap));
+  readonly routes = new Counted(3, "route", false, (cap, name) => noRoom.route(cap, name));
   readonly #workers: number;
   readonly #room: number;
-  readonly #groups = new Map<string, Group>();
-  readonly #open: Group = { key: "", count: 0, halfOpen: new Ring() };
+  /** All that this process has, whoever gave them their places. */
+  readonly #halfOpen = new Ring<HalfOpen>();
+  #open = 0;
   readonly #places = new Map<number, SharedPlace>();
   #holders = 0;
 
@@ -49,13 +87,10 @@ export class SharedAdmission implements AdmissionControl {
   }
 
   enter(evict: (refusal: Refusal) => void): Place | Promise<Place> {
-    const place = new SharedPlace(this, evict);
-    const cap = this.caps.connections;
-    if (this.#open.count >= this.#room && !makeRoom(this.#open.halfOpen))
-      throw noRoom.connections(this.#room);
-    this.#open.count++;
-    place.mayGiveWay(this.#open.halfOpen);
-    const asked = this.take(place, "connections", cap, true, () => noRoom.connections(cap));
+    if (this.#open >= this.#room && !makeRoom(this.#halfOpen)) throw noRoom.connections(this.#room);
+    this.#open++;
+    const place = new SharedPlace(this, evict, this.#halfOpen);
+    const asked = this.take(place, this.connections, "", this.caps.connections);
     if (asked === undefined) return place;
     return asked.then(
       () => place,
@@ -67,46 +102,26 @@ export class SharedAdmission implements AdmissionControl {
   }
 
   /** Counts a place in under a key: at once, or where it has to ask. Rejects with a refusal where there is no room. */
-  take(
-    place: SharedPlace,
-    key: string,
-    cap: number,
-    evicts: boolean,
-    refused: () => Refusal,
-  ): void | Promise<void> {
+  take(place: SharedPlace, counted: Counted, key: string, cap: number): void | Promise<void> {
     const own = Math.floor(cap / (unaskedPart * this.#workers));
-    if ((this.#groups.get(key)?.count ?? 0) < own) return this.#count(place, key, evicts);
-    return this.#ask(place, key, cap - own * this.#workers, evicts, refused);
+    if ((counted.groups.get(key)?.count ?? 0) < own) place.countIn(counted.group(key));
+    else return this.#ask(place, counted, key, cap, cap - own * this.#workers);
   }
 
-  async #ask(
-    place: SharedPlace,
-    key: string,
-    shared: number,
-    evicts: boolean,
-    refused: () => Refusal,
-  ): Promise<void> {
+  async #ask(place: SharedPlace, counted: Counted, key: string, cap: number, shared: number): Promise<void> {
     // Before: the primary may give it to another one in the same breath.
     this.#places.set(place.holder, place);
-    if (await this.pool.take(place.holder, key, shared, evicts)) {
+    if (await this.pool.take(place.holder, `${counted.name} ${key}`, shared, counted.evicts)) {
       place.asked = true;
       return;
     }
-    const full = this.#groups.get(key);
-    if (!evicts || full === undefined || !makeRoom(full.halfOpen)) throw refused();
-    this.#count(place, key, evicts);
-  }
-
-  #count(place: SharedPlace, key: string, evicts: boolean): void {
-    const group = this.#groups.get(key) ?? { key, count: 0, halfOpen: new Ring() };
-    if (group.count++ === 0) this.#groups.set(key, group);
-    if (evicts && place.isHalfOpen) place.mayGiveWay(group.halfOpen);
-    place.groups.push(group);
+    const full = counted.groups.get(key);
+    if (!counted.evicts || full === undefined || !makeRoom(full.halfOpen)) throw counted.refused(cap, key);
+    place.countIn(counted.group(key));
   }
 
   leave(place: SharedPlace): void {
-    this.#open.count--;
-    for (const group of place.groups) if (--group.count === 0) this.#groups.delete(group.key);
+    this.#open--;
     if (place.asked) this.pool.leave(place.holder);
     this.#places.delete(place.holder);
   }
@@ -120,46 +135,52 @@ export class SharedAdmission implements AdmissionControl {
 
 class SharedPlace implements Place {
   readonly holder: number;
-  /** Where it is counted in this worker. */
-  readonly groups: Group[] = [];
   /** Whether the primary counts it, too. */
   asked = false;
   isHalfOpen = true;
-  /** For each ring that it stands in. */
-  readonly #halfOpen: HalfOpen[] = [];
   readonly #admission: SharedAdmission;
   readonly #evict: (refusal: Refusal) => void;
+  /** Where it is counted in this worker, in the order of what caps count. */
+  readonly #groups: (Group | undefined)[] = [undefined, undefined, undefined, undefined];
+  readonly #inProcess = new HalfOpen(this);
+  /** In its groups. */
+  readonly #halfOpen: (HalfOpen | undefined)[] = [undefined, undefined];
 
-  constructor(admission: SharedAdmission, evict: (refusal: Refusal) => void) {
+  constructor(admission: SharedAdmission, evict: (refusal: Refusal) => void, inProcess: Ring<HalfOpen>) {
     this.#admission = admission;
     this.#evict = evict;
     this.holder = admission.holder();
+    inProcess.add(this.#inProcess);
   }
 
   enterSource(address: string): void | Promise<void> {
-    const cap = this.#admission.caps.perSource;
-    return this.#take(`source ${address}`, cap, true, () => noRoom.source(cap, address));
+    const { sources, caps } = this.#admission;
+    return this.#admission.take(this, sources, address, caps.perSource);
   }
 
   enterIdentity(key: string): void | Promise<void> {
-    const cap = this.#admission.caps.perIdentity;
-    return this.#take(`identity ${key}`, cap, false, () => noRoom.identity(cap));
+    const { identities, caps } = this.#admission;
+    return this.#admission.take(this, identities, key, caps.perIdentity);
   }
 
   enterRoute(name: string, cap: number): void | Promise<void> {
-    return this.#take(`route ${name}`, cap, false, () => noRoom.route(cap, name));
+    return this.#admission.take(this, this.#admission.routes, name, cap);
   }
 
-  /** To a newer connection, which looks for it there. */
-  mayGiveWay(halfOpen: Ring<HalfOpen>): void {
+  countIn(group: Group): void {
+    const { at, evicts } = group.of;
+    group.count++;
+    this.#groups[at] = group;
+    if (!evicts || !this.isHalfOpen) return;
     const link = new HalfOpen(this);
-    halfOpen.add(link);
-    this.#halfOpen.push(link);
+    group.halfOpen.add(link);
+    this.#halfOpen[at] = link;
   }
 
   #settle(): void {
     this.isHalfOpen = false;
-    for (const link of this.#halfOpen) link.unlink();
+    this.#inProcess.unlink();
+    for (const link of this.#halfOpen) link?.unlink();
   }
 
   established(): void {
@@ -175,10 +196,7 @@ class SharedPlace implements Place {
 
   leave(): void {
     this.#settle();
+    for (const group of this.#groups) leaveGroup(group);
     this.#admission.leave(this);
-  }
-
-  #take(key: string, cap: number, evicts: boolean, refused: () => Refusal): void | Promise<void> {
-    return this.#admission.take(this, key, cap, evicts, refused);
   }
 }
