@@ -43,7 +43,7 @@ const shorter: readonly ((record: ConnectionRecord) => ConnectionRecord)[] = [
 
 /**
  * Which connections are open, in a file: a killed process can't write any more, and what it has written stays. Each is
- * noted when more is known of it, which is when its handshake is over, or after a while without. Some ten microseconds
+ * noted when more is known of it, which is when its handshake is over, or after a while without. Some twenty microseconds
  * for each connection; nothing is ever waited for.
  */
 export class NoteFile implements OpenNotes {
