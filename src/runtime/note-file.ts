@@ -75,7 +75,7 @@ export class NoteFile implements OpenNotes {
   }
 
   note(connection: Notable): Note {
-    const note = new PlacedNote(this, connection, this.#free.pop() ?? this.#places.length);
+    const note = new PlacedNote(this, connection, this.#free.pop() ?? this.#anotherPlace());
     this.#places[note.place] = note;
     this.#silent.add(note);
     this.#waiting ??= setTimeout(() => this.#writeSilent(), silentMs);
@@ -134,12 +134,18 @@ export class NoteFile implements OpenNotes {
     this.#erasedTo = Math.max(this.#erasedTo, place + 1);
   }
 
-  #row(place: number): Float64Array {
+  /** One that nobody had before, and its row: all are written together, whether or not anything is noted in them. */
+  #anotherPlace(): number {
+    const place = this.#places.length;
     if (this.#rows.length < (place + 1) * numbers) {
       const more = new Float64Array(2 * (place + 1) * numbers);
       more.set(this.#rows);
       this.#rows = more;
     }
+    return place;
+  }
+
+  #row(place: number): Float64Array {
     return this.#rows.subarray(place * numbers, (place + 1) * numbers);
   }
 

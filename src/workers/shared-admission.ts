@@ -55,8 +55,8 @@ function leaveGroup(group: Group | undefined): void {
 
 /**
  * One worker's side of caps that hold for all of them. Each has a small part of every cap to itself, which it gives out
- * at once; everything above is taken from what the workers have in common, and the primary says. So the cap is never
- * exceeded, and whoever is far from it costs no question.
+ * at once; everything above is taken from what the workers have in common, and the primary says. So the cap holds, but
+ * for who becomes established while the primary gives his place away; and whoever is far from it costs no question.
  */
 export class SharedAdmission implements AdmissionControl {
   readonly caps: Caps;

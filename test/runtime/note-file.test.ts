@@ -67,6 +67,8 @@ describe("notes of what is open", () => {
     // Once it is erased nothing is noted any more, in a place that may be another's.
     ofB.renew();
     recorded(ofB);
+    // Nor is its place given away twice.
+    for (const id of ["d", "e"]) noted(notes, connection(id));
     notes.stop();
     assert.equal(statSync(path).mode & 0o777, 0o600);
     const found = take(path);
@@ -74,7 +76,9 @@ describe("notes of what is open", () => {
       found.map(({ id, identity: who }) => [id, who?.groups ?? null]),
       [
         ["a", null],
+        ["d", null],
         ["c", ["payments"]],
+        ["e", null],
       ],
     );
     assert.deepEqual(found[0], {
@@ -164,8 +168,10 @@ describe("notes of what is open", () => {
     const one = connection("over", { time: new Date(began).toISOString(), duration_ms: 0 });
     const note = noted(notes, one);
     const record: ConnectionRecord = { ...one.cutRecord(), outcome: "served", reason: "ok" };
-    const written = note.close({ ...record, upstream: "192.0.2.3:5432", bytes_in: 600, duration_ms: 300 });
-    Object.defineProperty(one, "traffic", { get: () => assert.fail("nobody holds it any more") });
+    const more = { upstream: "192.0.2.3:5432", bytes_in: 600, bytes_out: 700, duration_ms: 300 };
+    const written = note.close({ ...record, ...more });
+    // Nobody holds it any more.
+    one.traffic = { bytesIn: 1, bytesOut: 1 };
     while (statSync(`${path}.bytes`).size === 0) await new Promise((resolve) => setTimeout(resolve, 5));
     const copies = nextPath();
     for (const end of ["", ".bytes"]) copyFileSync(`${path}${end}`, `${copies}${end}`);
@@ -173,24 +179,37 @@ describe("notes of what is open", () => {
     await new Promise((resolve) => setImmediate(resolve));
     notes.stop();
     assert.deepEqual(
-      take(copies).map(({ id, outcome, reason, upstream, bytes_in, duration_ms }) => [
-        ...[id, outcome, reason, upstream, bytes_in, duration_ms],
+      take(copies).map(({ id, outcome, reason, upstream, bytes_in, bytes_out, duration_ms }) => [
+        ...[id, outcome, reason, upstream, bytes_in, bytes_out, duration_ms],
       ]),
-      [["over", "failed", "draining", "192.0.2.3:5432", 600, 9300]],
+      [["over", "failed", "draining", "192.0.2.3:5432", 600, 700, 9300]],
     );
     assert.deepEqual(take(path), []);
   });
 
-  it("are made after a while of those that say nothing, and never of those that have gone by then", async () => {
+  it("have room for a crowd that comes at once, of whom nothing is known when the next round is due", async () => {
+    const path = nextPath();
+    const notes = new NoteFile(path, silentLog, 5);
+    const crowd = Array.from({ length: 200 }, (_, i) => notes.note(connection(String(i))));
+    while (statSync(`${path}.bytes`).size < 200 * 32) await new Promise((resolve) => setTimeout(resolve, 1));
+    assert.equal(statSync(path).size, 0, "a round came before anything was noted");
+    for (const note of crowd) recorded(note);
+    notes.stop();
+    assert.deepEqual(take(path), []);
+  });
+
+  it("are made after a while of those that say nothing, or wait for their records, and never of those that have gone by then", async () => {
     const path = nextPath();
     const notes = new NoteFile(path, silentLog, 20);
     const [, ofGone] = [notes.note(connection("silent")), notes.note(connection("gone"))];
     recorded(ofGone);
+    const refused = connection("refused");
+    notes.note(refused).close(refused.cutRecord());
     assert.equal(statSync(path).size, 0);
     while (statSync(path).size === 0) await new Promise((resolve) => setTimeout(resolve, 5));
     assert.deepEqual(
       take(path).map(({ id }) => id),
-      ["silent"],
+      ["silent", "refused"],
     );
     notes.stop();
   });

@@ -90,6 +90,63 @@ describe("caps of several workers", () => {
     await late.enterRoute("db", 2);
   });
 
+  it("have a worker's own oldest half-open connection give way where the primary knows of none", async () => {
+    const { a } = two({ connections: 1000, perSource: 16, perIdentity: 1000 });
+    const evicted: string[] = [];
+    const enter = async (evict: (refusal: Refusal) => void) => {
+      const place = await a.admission.enter(evict);
+      await place.enterSource("192.0.2.1");
+      return place;
+    };
+    // Its part of 16 is one.
+    await enter(({ message }) => evicted.push(message));
+    for (let i = 0; i < 14; i++) (await enter(never)).established();
+    const last = await enter(never);
+    assert.deepEqual(evicted, [noRoom.givenWay().message]);
+    last.established();
+    await assert.rejects(enter(never), refused);
+  });
+
+  it("of one process have its oldest half-open connection give way", async () => {
+    const { a } = two({ connections: 1000, perSource: 1000, perIdentity: 1000 }, 1);
+    const evicted: string[] = [];
+    await a.admission.enter(({ message }) => evicted.push(message));
+    (await a.admission.enter(never)).established();
+    assert.deepEqual(evicted, [noRoom.givenWay().message]);
+  });
+
+  it("forget who has left, in the worker and in the primary", async () => {
+    const { asked, a, b } = two({ connections: 40, perSource: 40, perIdentity: 40 });
+    const places = [];
+    for (let i = 0; i < 20; i++)
+      for (const { admission } of [a, b]) {
+        const place = await admission.enter(never);
+        places.push(place);
+        await place.enterSource("192.0.2.1");
+        if (i % 2 === 0) place.established();
+        await place.enterIdentity("alice");
+        await place.enterRoute("db", 40);
+      }
+    assert.ok(asked.length > 0);
+    for (const place of places) place.leave();
+    for (const { admission } of [a, b])
+      for (const { groups } of [
+        ...[admission.connections, admission.sources, admission.identities, admission.routes],
+      ])
+        assert.equal(groups.size, 0);
+    for (let i = 0; i < 38; i++) await (await a.admission.enter(never)).enterSource("192.0.2.1");
+  });
+
+  it("leave no place behind of who was let in by nobody, for the primary was gone", async () => {
+    const gone = new Error("the primary process is gone");
+    const admission = new SharedAdmission({ connections: 1, perSource: 1, perIdentity: 1 }, 2, 1, {
+      take: () => Promise.reject(gone),
+      established: never,
+      leave: never,
+    });
+    for (let i = 0; i < 2; i++) await assert.rejects(async () => admission.enter(never), gone);
+  });
+
   it("don't lift what one process may have open", async () => {
     const { a } = two({ connections: 100, perSource: 100, perIdentity: 100 }, 1);
     (await a.admission.enter(never)).established();
